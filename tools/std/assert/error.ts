@@ -1,0 +1,4 @@
+/** An assertion did not hold. */
+export class AssertionError extends Error {
+  override name = "AssertionError";
+}
