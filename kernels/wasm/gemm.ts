@@ -1,0 +1,240 @@
+/**
+ * Matrix multiplication: the packing and micro-kernels that `kernels/wasm/matmul.ts` drives.
+ *
+ * The micro-kernel holds a tile of C, `rows` x `4 * vectors`, in registers and adds to it the product of a
+ * strip of A and a packed panel of B, one k at a time: a chain of fused multiply-adds per element in the order
+ * of k, wherever the tile lies. Tiles at the edge of C go through a full-size tile in scratch memory, by the same
+ * code, so an element's bits do not depend on the size of the matrix or on its place in a tile.
+ *
+ * Source: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, TOMS 2008; Van Zee and van
+ * de Geijn, BLIS, TOMS 2015, for the names (panel, micro-kernel, macro-kernel, MR, NR, KC).
+ */
+import type { FuncRef, Kernel, ModuleBuilder } from "./builder.ts";
+import { type I32, type I32Local, load, type V128, type V128Local } from "./values.ts";
+
+/** Register tile: MR rows of NR = 4 * vectors columns. */
+export interface Tile {
+  readonly rows: number;
+  readonly vectors: number;
+}
+
+/** 12 accumulators of 128 bits, 2 of B, 1 of A: fills the 16 registers of x86-64 without widening. */
+export const NARROW_TILE: Tile = { rows: 6, vectors: 2 };
+/** 24 accumulators that V8's revectorizer turns into 12 of 256 bits. Needs the flags; slow without. */
+export const WIDE_TILE: Tile = { rows: 6, vectors: 4 };
+
+/** k steps per turn of the micro-kernel's loop. */
+const UNROLL = 4;
+
+/** How a strip of A lies in memory. */
+type Layout = "rows" | "columns";
+
+/**
+ * Adds to a module:
+ * - `gemmRows(a, lda, b, c, ldc, mc, nc, kc, scratch)`: C += A * packed B for A with its k contiguous,
+ * - `gemmColumns(a, lda, b, ...)`: the same for A with its rows' index contiguous (A transposed, or packed),
+ * - `packRows(from, ld, to, kc, nc)`: B stored [k][n] into panels, `packColumns`: B stored [n][k] into panels,
+ * - `zeroBlock(c, ldc, rows, cols)`.
+ *
+ * All addresses and leading dimensions are in bytes, all sizes in elements.
+ */
+export function addGemm(module: ModuleBuilder, tile: Tile): void {
+  addPackRows(module, tile);
+  addPackColumns(module, tile);
+  for (const layout of ["rows", "columns"] as const) {
+    const micro = addMicroKernel(module, tile, layout);
+    addMacroKernel(module, tile, layout, micro);
+  }
+  module.func(
+    "zeroBlock",
+    { c: "i32", ldc: "i32", rows: "i32", cols: "i32" },
+    (k, { c, ldc, rows, cols }) => {
+      k.for(0, rows, 1, () => {
+        k.zero(c, cols.shl(2));
+        c.set(c.add(ldc));
+      });
+    },
+  );
+}
+
+function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): FuncRef {
+  const params = { a: "i32", lda: "i32", b: "i32", c: "i32", ldc: "i32", kc: "i32" } as const;
+  return module.func(`_micro_${layout}`, params, (k, { a, lda, b, c, ldc, kc }) => {
+    const cRows = pointers(k, c, ldc, tile.rows);
+    const acc = cRows.map((row) => range(tile.vectors, (j) => k.let(load.v128(row, { offset: 16 * j }))));
+    const aRows = layout === "rows" ? pointers(k, a, lda, tile.rows) : [];
+    const step = (u: number) => {
+      const bRow = range(tile.vectors, (j) => k.let(load.v128(b, { offset: 16 * (u * tile.vectors + j) })));
+      for (let i = 0; i < tile.rows; i++) {
+        const value = layout === "rows"
+          ? load.splat(aRows[i], { offset: 4 * u })
+          : load.splat(a, { offset: 4 * i });
+        multiplyAdd(k.let(value), bRow, acc[i]);
+      }
+      if (layout === "columns") a.set(a.add(lda));
+    };
+    const turns = (count: number) => {
+      for (let u = 0; u < count; u++) step(u);
+      for (const row of aRows) row.set(row.add(4 * count));
+      b.set(b.add(16 * tile.vectors * count));
+      kc.set(kc.sub(count));
+    };
+    k.while(kc.geS(UNROLL), () => turns(UNROLL));
+    k.while(kc, () => turns(1));
+    acc.forEach((row, i) => row.forEach((value, j) => k.storeV128(cRows[i], value, { offset: 16 * j })));
+  });
+}
+
+function multiplyAdd(a: V128, b: readonly V128[], acc: readonly V128Local[]): void {
+  acc.forEach((sum, j) => sum.set(a.madd(b[j], sum)));
+}
+
+/** `count` pointers `stride` bytes apart. */
+function pointers(k: Kernel, base: I32, stride: I32, count: number): I32Local[] {
+  const result: I32Local[] = [];
+  for (let i = 0; i < count; i++) result.push(k.i32(i === 0 ? base : result[i - 1].add(stride)));
+  return result;
+}
+
+function range<T>(count: number, make: (i: number) => T): T[] {
+  return Array.from({ length: count }, (_, i) => make(i));
+}
+
+/** Loops over the tiles of an mc x nc block: panels of B outside (one stays in L1), strips of A inside. */
+function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro: FuncRef): void {
+  const NR = 4 * tile.vectors, MR = tile.rows;
+  const name = layout === "rows" ? "gemmRows" : "gemmColumns";
+  const params = {
+    a: "i32",
+    lda: "i32",
+    b: "i32",
+    c: "i32",
+    ldc: "i32",
+    mc: "i32",
+    nc: "i32",
+    kc: "i32",
+    scratch: "i32",
+  } as const;
+  module.func(name, params, (k, { a, lda, b, c, ldc, mc, nc, kc, scratch }) => {
+    const panelBytes = k.i32(kc.mul(4 * NR));
+    k.for(0, nc, NR, (j) => {
+      const aStrip = k.i32(a), cTile = k.i32(c.add(j.shl(2)));
+      const cols = k.i32(nc.sub(j).minU(NR));
+      k.for(0, mc, MR, (i) => {
+        const rows = k.i32(mc.sub(i).minU(MR));
+        k.if(rows.eq(MR).and(cols.eq(NR)), () => {
+          k.call(micro, [aStrip, lda, b, cTile, ldc, kc]);
+        }, () => {
+          copyTile(k, { from: cTile, ldFrom: ldc, to: scratch, ldTo: k.i32(4 * NR), rows, cols });
+          k.call(micro, [aStrip, lda, b, scratch, k.i32(4 * NR), kc]);
+          copyTile(k, { from: scratch, ldFrom: k.i32(4 * NR), to: cTile, ldTo: ldc, rows, cols });
+        });
+        aStrip.set(aStrip.add(layout === "rows" ? lda.mul(MR) : 4 * MR));
+        cTile.set(cTile.add(ldc.mul(MR)));
+      });
+      b.set(b.add(panelBytes));
+    });
+  });
+}
+
+interface TileCopy {
+  from: I32;
+  ldFrom: I32;
+  to: I32;
+  ldTo: I32;
+  rows: I32;
+  cols: I32;
+}
+
+function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): void {
+  const source = k.i32(from), target = k.i32(to);
+  k.for(0, rows, 1, () => {
+    k.copy(target, source, cols.shl(2));
+    source.set(source.add(ldFrom));
+    target.set(target.add(ldTo));
+  });
+}
+
+/** B stored [k][n] into panels of NR columns: panel p holds kc rows of NR; columns behind nc are zero. */
+function addPackRows(module: ModuleBuilder, tile: Tile): void {
+  const NR = 4 * tile.vectors;
+  const params = { from: "i32", ld: "i32", to: "i32", kc: "i32", nc: "i32" } as const;
+  module.func("packRows", params, (k, { from, ld, to, kc, nc }) => {
+    k.for(0, nc, NR, (j) => {
+      const source = k.i32(from.add(j.shl(2)));
+      const cols = k.i32(nc.sub(j));
+      k.if(cols.geS(NR), () => {
+        k.for(0, kc, 1, () => {
+          for (let v = 0; v < tile.vectors; v++) {
+            k.storeV128(to, load.v128(source, { offset: 16 * v }), { offset: 16 * v });
+          }
+          source.set(source.add(ld));
+          to.set(to.add(4 * NR));
+        });
+      }, () => {
+        k.zero(to, kc.mul(4 * NR));
+        k.for(0, kc, 1, () => {
+          k.copy(to, source, cols.shl(2));
+          source.set(source.add(ld));
+          to.set(to.add(4 * NR));
+        });
+      });
+    });
+  });
+}
+
+/** B stored [n][k] into the same panels: 4 x 4 blocks are transposed in registers. */
+function addPackColumns(module: ModuleBuilder, tile: Tile): void {
+  const NR = 4 * tile.vectors;
+  const params = { from: "i32", ld: "i32", to: "i32", kc: "i32", nc: "i32" } as const;
+  module.func("packColumns", params, (k, { from, ld, to, kc, nc }) => {
+    k.for(0, nc, NR, (j) => {
+      const cols = k.i32(nc.sub(j).minU(NR));
+      k.if(cols.ltS(NR), () => k.zero(to, kc.mul(4 * NR)));
+      const full = k.i32(cols.and(-4));
+      k.for(0, full, 4, (n) => {
+        const source = k.i32(from.add(j.add(n).mul(ld)));
+        const rows = pointers(k, source, ld, 4);
+        const target = k.i32(to.add(n.shl(2)));
+        const left = k.i32(kc);
+        k.while(left.geS(4), () => {
+          transpose4(k, rows.map((row) => k.let(load.v128(row)))).forEach((column, i) => {
+            k.storeV128(target, column, { offset: 4 * NR * i });
+          });
+          for (const row of rows) row.set(row.add(16));
+          target.set(target.add(16 * NR));
+          left.set(left.sub(4));
+        });
+        k.while(left, () => {
+          rows.forEach((row, i) => k.storeF32(target, load.f32(row), { offset: 4 * i }));
+          for (const row of rows) row.set(row.add(4));
+          target.set(target.add(4 * NR));
+          left.set(left.sub(1));
+        });
+      });
+      k.for(full, cols, 1, (n) => {
+        const source = k.i32(from.add(j.add(n).mul(ld)));
+        const target = k.i32(to.add(n.shl(2)));
+        k.for(0, kc, 1, () => {
+          k.storeF32(target, load.f32(source));
+          source.set(source.add(4));
+          target.set(target.add(4 * NR));
+        });
+      });
+      to.set(to.add(kc.mul(4 * NR)));
+    });
+  });
+}
+
+/** The columns of a 4 x 4 block given by its rows. */
+export function transpose4(k: Kernel, rows: readonly V128[]): V128[] {
+  const [a, b, c, d] = rows;
+  const low = k.let(a.shuffle(b, [0, 4, 1, 5])), high = k.let(a.shuffle(b, [2, 6, 3, 7]));
+  const low2 = k.let(c.shuffle(d, [0, 4, 1, 5])), high2 = k.let(c.shuffle(d, [2, 6, 3, 7]));
+  return [
+    low.shuffle(low2, [0, 1, 4, 5]),
+    low.shuffle(low2, [2, 3, 6, 7]),
+    high.shuffle(high2, [0, 1, 4, 5]),
+    high.shuffle(high2, [2, 3, 6, 7]),
+  ];
+}
