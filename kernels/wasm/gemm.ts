@@ -10,7 +10,7 @@
  * de Geijn, BLIS, TOMS 2015, for the names (panel, micro-kernel, macro-kernel, MR, NR, KC).
  */
 import type { FuncRef, Kernel, ModuleBuilder } from "./builder.ts";
-import { type I32, type I32Local, load, type V128, type V128Local } from "./values.ts";
+import { type I32, type I32Local, int, load, type V128, type V128Local } from "./values.ts";
 
 /** Register tile: MR rows of NR = 4 * vectors columns. */
 export interface Tile {
@@ -27,21 +27,23 @@ export const WIDE_TILE: Tile = { rows: 6, vectors: 4 };
 const UNROLL = 4;
 
 /** How a strip of A lies in memory. */
-type Layout = "rows" | "columns";
+type Layout = "rows" | "packed";
 
 /**
  * Adds to a module:
  * - `gemmRows(a, lda, b, c, ldc, mc, nc, kc, scratch)`: C += A * packed B for A with its k contiguous,
- * - `gemmColumns(a, lda, b, ...)`: the same for A with its rows' index contiguous (A transposed, or packed),
+ * - `gemmPacked(a, lda, b, ...)`: the same for A packed into strips (lda is not used),
  * - `packRows(from, ld, to, kc, nc)`: B stored [k][n] into panels, `packColumns`: B stored [n][k] into panels,
+ * - `packStrips(from, ld, to, kc, mc)`: A stored [k][m] into strips of MR rows for `gemmPacked`,
  * - `zeroBlock(c, ldc, rows, cols)`.
  *
  * All addresses and leading dimensions are in bytes, all sizes in elements.
  */
 export function addGemm(module: ModuleBuilder, tile: Tile): void {
-  addPackRows(module, tile);
+  addPackRows(module, "packRows", 4 * tile.vectors);
+  addPackRows(module, "packStrips", tile.rows);
   addPackColumns(module, tile);
-  for (const layout of ["rows", "columns"] as const) {
+  for (const layout of ["rows", "packed"] as const) {
     const micro = addMicroKernel(module, tile, layout);
     addMacroKernel(module, tile, layout, micro);
   }
@@ -58,11 +60,12 @@ export function addGemm(module: ModuleBuilder, tile: Tile): void {
 }
 
 function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): FuncRef {
-  const params = { a: "i32", lda: "i32", b: "i32", c: "i32", ldc: "i32", kc: "i32" } as const;
-  return module.func(`_micro_${layout}`, params, (k, { a, lda, b, c, ldc, kc }) => {
+  const params = { a: "i32", lda: "i32", rows: "i32", b: "i32", c: "i32", ldc: "i32", kc: "i32" } as const;
+  return module.func(`_micro_${layout}`, params, (k, { a, lda, rows, b, c, ldc, kc }) => {
     const cRows = pointers(k, c, ldc, tile.rows);
     const acc = cRows.map((row) => range(tile.vectors, (j) => k.let(load.v128(row, { offset: 16 * j }))));
-    const aRows = layout === "rows" ? pointers(k, a, lda, tile.rows) : [];
+    // Rows behind the last one are not there: read the last one again, its products are thrown away.
+    const aRows = layout === "rows" ? pointers(k, a, (i) => lda.mul(rows.gtS(i)), tile.rows) : [];
     const step = (u: number) => {
       const bRow = range(tile.vectors, (j) => k.let(load.v128(b, { offset: 16 * (u * tile.vectors + j) })));
       for (let i = 0; i < tile.rows; i++) {
@@ -71,7 +74,7 @@ function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): Func
           : load.splat(a, { offset: 4 * i });
         multiplyAdd(k.let(value), bRow, acc[i]);
       }
-      if (layout === "columns") a.set(a.add(lda));
+      if (layout === "packed") a.set(a.add(4 * tile.rows));
     };
     const turns = (count: number) => {
       for (let u = 0; u < count; u++) step(u);
@@ -89,10 +92,12 @@ function multiplyAdd(a: V128, b: readonly V128[], acc: readonly V128Local[]): vo
   acc.forEach((sum, j) => sum.set(a.madd(b[j], sum)));
 }
 
-/** `count` pointers `stride` bytes apart. */
-function pointers(k: Kernel, base: I32, stride: I32, count: number): I32Local[] {
-  const result: I32Local[] = [];
-  for (let i = 0; i < count; i++) result.push(k.i32(i === 0 ? base : result[i - 1].add(stride)));
+/** `count` pointers, each `stride` (of its index) bytes behind the one before. */
+function pointers(k: Kernel, base: I32, stride: I32 | ((i: number) => I32), count: number): I32Local[] {
+  const result = [k.i32(base)];
+  for (let i = 1; i < count; i++) {
+    result.push(k.i32(result[i - 1].add(typeof stride === "function" ? stride(i) : stride)));
+  }
   return result;
 }
 
@@ -103,7 +108,7 @@ function range<T>(count: number, make: (i: number) => T): T[] {
 /** Loops over the tiles of an mc x nc block: panels of B outside (one stays in L1), strips of A inside. */
 function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro: FuncRef): void {
   const NR = 4 * tile.vectors, MR = tile.rows;
-  const name = layout === "rows" ? "gemmRows" : "gemmColumns";
+  const name = layout === "rows" ? "gemmRows" : "gemmPacked";
   const params = {
     a: "i32",
     lda: "i32",
@@ -123,13 +128,13 @@ function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro
       k.for(0, mc, MR, (i) => {
         const rows = k.i32(mc.sub(i).minU(MR));
         k.if(rows.eq(MR).and(cols.eq(NR)), () => {
-          k.call(micro, [aStrip, lda, b, cTile, ldc, kc]);
+          k.call(micro, [aStrip, lda, rows, b, cTile, ldc, kc]);
         }, () => {
-          copyTile(k, { from: cTile, ldFrom: ldc, to: scratch, ldTo: k.i32(4 * NR), rows, cols });
-          k.call(micro, [aStrip, lda, b, scratch, k.i32(4 * NR), kc]);
-          copyTile(k, { from: scratch, ldFrom: k.i32(4 * NR), to: cTile, ldTo: ldc, rows, cols });
+          copyTile(k, { from: cTile, ldFrom: ldc, to: scratch, ldTo: int(4 * NR), rows, cols });
+          k.call(micro, [aStrip, lda, rows, b, scratch, int(4 * NR), kc]);
+          copyTile(k, { from: scratch, ldFrom: int(4 * NR), to: cTile, ldTo: ldc, rows, cols });
         });
-        aStrip.set(aStrip.add(layout === "rows" ? lda.mul(MR) : 4 * MR));
+        aStrip.set(aStrip.add(layout === "rows" ? lda.mul(MR) : kc.mul(4 * MR)));
         cTile.set(cTile.add(ldc.mul(MR)));
       });
       b.set(b.add(panelBytes));
@@ -155,29 +160,31 @@ function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): 
   });
 }
 
-/** B stored [k][n] into panels of NR columns: panel p holds kc rows of NR; columns behind nc are zero. */
-function addPackRows(module: ModuleBuilder, tile: Tile): void {
-  const NR = 4 * tile.vectors;
+/** Rows of `nc` elements into panels of `width`: panel p holds kc rows of its columns, zeros behind nc. */
+function addPackRows(module: ModuleBuilder, name: string, width: number): void {
   const params = { from: "i32", ld: "i32", to: "i32", kc: "i32", nc: "i32" } as const;
-  module.func("packRows", params, (k, { from, ld, to, kc, nc }) => {
-    k.for(0, nc, NR, (j) => {
+  module.func(name, params, (k, { from, ld, to, kc, nc }) => {
+    const eachRow = (source: I32Local, copyRow: () => void) => {
+      k.for(0, kc, 1, () => {
+        copyRow();
+        source.set(source.add(ld));
+        to.set(to.add(4 * width));
+      });
+    };
+    k.for(0, nc, width, (j) => {
       const source = k.i32(from.add(j.shl(2)));
       const cols = k.i32(nc.sub(j));
-      k.if(cols.geS(NR), () => {
-        k.for(0, kc, 1, () => {
-          for (let v = 0; v < tile.vectors; v++) {
+      k.if(cols.geS(width), () => {
+        eachRow(source, () => {
+          for (let v = 0; v < width >> 2; v++) {
             k.storeV128(to, load.v128(source, { offset: 16 * v }), { offset: 16 * v });
           }
-          source.set(source.add(ld));
-          to.set(to.add(4 * NR));
+          const rest = width & 3, offset = 4 * (width - rest);
+          if (rest > 0) k.storeLanes(to, load.v128(source, { offset }), rest, { offset });
         });
       }, () => {
-        k.zero(to, kc.mul(4 * NR));
-        k.for(0, kc, 1, () => {
-          k.copy(to, source, cols.shl(2));
-          source.set(source.add(ld));
-          to.set(to.add(4 * NR));
-        });
+        k.zero(to, kc.mul(4 * width));
+        eachRow(source, () => k.copy(to, source, cols.shl(2)));
       });
     });
   });
@@ -192,37 +199,47 @@ function addPackColumns(module: ModuleBuilder, tile: Tile): void {
       const cols = k.i32(nc.sub(j).minU(NR));
       k.if(cols.ltS(NR), () => k.zero(to, kc.mul(4 * NR)));
       const full = k.i32(cols.and(-4));
-      k.for(0, full, 4, (n) => {
-        const source = k.i32(from.add(j.add(n).mul(ld)));
-        const rows = pointers(k, source, ld, 4);
-        const target = k.i32(to.add(n.shl(2)));
-        const left = k.i32(kc);
-        k.while(left.geS(4), () => {
-          transpose4(k, rows.map((row) => k.let(load.v128(row)))).forEach((column, i) => {
-            k.storeV128(target, column, { offset: 4 * NR * i });
-          });
-          for (const row of rows) row.set(row.add(16));
-          target.set(target.add(16 * NR));
-          left.set(left.sub(4));
-        });
-        k.while(left, () => {
-          rows.forEach((row, i) => k.storeF32(target, load.f32(row), { offset: 4 * i }));
-          for (const row of rows) row.set(row.add(4));
-          target.set(target.add(4 * NR));
-          left.set(left.sub(1));
-        });
+      const source = k.i32(from.add(j.mul(ld))), target = k.i32(to);
+      k.for(0, full, 4, () => {
+        packFourColumns(k, pointers(k, source, ld, 4), k.i32(target), k.i32(kc), 4 * NR);
+        source.set(source.add(ld.shl(2)));
+        target.set(target.add(16));
       });
-      k.for(full, cols, 1, (n) => {
-        const source = k.i32(from.add(j.add(n).mul(ld)));
-        const target = k.i32(to.add(n.shl(2)));
+      k.for(full, cols, 1, () => {
+        const from1 = k.i32(source), to1 = k.i32(target);
         k.for(0, kc, 1, () => {
-          k.storeF32(target, load.f32(source));
-          source.set(source.add(4));
-          target.set(target.add(4 * NR));
+          k.storeF32(to1, load.f32(from1));
+          from1.set(from1.add(4));
+          to1.set(to1.add(4 * NR));
         });
+        source.set(source.add(ld));
+        target.set(target.add(4));
       });
       to.set(to.add(kc.mul(4 * NR)));
     });
+  });
+}
+
+function packFourColumns(
+  k: Kernel,
+  rows: I32Local[],
+  target: I32Local,
+  left: I32Local,
+  panelRowBytes: number,
+): void {
+  k.while(left.geS(4), () => {
+    transpose4(k, rows.map((row) => k.let(load.v128(row)))).forEach((column, i) => {
+      k.storeV128(target, column, { offset: panelRowBytes * i });
+    });
+    for (const row of rows) row.set(row.add(16));
+    target.set(target.add(4 * panelRowBytes));
+    left.set(left.sub(4));
+  });
+  k.while(left, () => {
+    rows.forEach((row, i) => k.storeF32(target, load.f32(row), { offset: 4 * i }));
+    for (const row of rows) row.set(row.add(4));
+    target.set(target.add(panelRowBytes));
+    left.set(left.sub(1));
   });
 }
 

@@ -1,0 +1,170 @@
+import type { Epilogue, MatmulArgs } from "../backend.ts";
+import type { DeviceHeap } from "../heap.ts";
+import { spanByteLength } from "../span.ts";
+import type { Kernels } from "./builder.ts";
+import type { Tile } from "./gemm.ts";
+
+/** k steps per packed panel: a panel of 16 columns fills half of a 32 KiB L1 cache. */
+const KC = 256;
+/** Rows of A per block: 96 KiB of A stay in L2. A multiple of the tile's 6 rows. */
+const MC = 96;
+/** Columns of B per packed block: 512 KiB of L2. */
+const NC = 512;
+
+/** One product on raw addresses; built once by its user and changed in place. All sizes in elements. */
+export interface Product {
+  m: number;
+  n: number;
+  k: number;
+  /** Byte addresses. */
+  a: number;
+  b: number;
+  c: number;
+  lda: number;
+  ldb: number;
+  ldc: number;
+  transposeA: boolean;
+  transposeB: boolean;
+  accumulate: boolean;
+}
+
+/** What is to be done with a finished block of C. */
+type FinishBlock = (c: number, ldc: number, rows: number, cols: number, column: number) => void;
+
+/** A product with nothing set. */
+export function emptyProduct(): Product {
+  const sizes = { m: 0, n: 0, k: 0, a: 0, b: 0, c: 0, lda: 0, ldb: 0, ldc: 0 };
+  return { ...sizes, transposeA: false, transposeB: false, accumulate: false };
+}
+
+/**
+ * Drives the GEMM kernels over blocks that fit the caches.
+ *
+ * Cost: 2 m n k operations; B is packed once, A only when it is stored transposed.
+ */
+export class Matmul {
+  readonly #kernels: Kernels;
+  readonly #packedA: number;
+  readonly #packedB: number;
+  readonly #scratch: number;
+  readonly #product = emptyProduct();
+
+  constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
+    this.#kernels = kernels;
+    const strips = Math.ceil(MC / tile.rows) * tile.rows, panels = NC + 4 * tile.vectors;
+    this.#packedA = heap.allocate("packed A of matmul", strips * KC, "workspace").byteOffset;
+    this.#packedB = heap.allocate("packed B of matmul", panels * KC, "workspace").byteOffset;
+    this.#scratch =
+      heap.allocate("edge tile of matmul", 4 * tile.rows * tile.vectors, "workspace").byteOffset;
+  }
+
+  /** Computes all products of a batch, epilogue included. */
+  run(args: MatmulArgs): void {
+    checkMatmul(args);
+    const { m, n, k, epilogue } = args, p = this.#product;
+    const strideA = args.strideA ?? m * k, strideB = args.strideB ?? k * n, strideC = args.strideC ?? m * n;
+    p.m = m;
+    p.n = n;
+    p.k = k;
+    p.transposeA = args.transposeA ?? false;
+    p.transposeB = args.transposeB ?? false;
+    p.lda = args.lda ?? (p.transposeA ? m : k);
+    p.ldb = args.ldb ?? (p.transposeB ? k : n);
+    p.ldc = args.ldc ?? n;
+    p.accumulate = args.accumulate ?? false;
+    // GELU with a kept input: the sum goes there, and the activation to C when a block is done.
+    const pre = epilogue?.kind === "gelu" ? epilogue.pre : undefined;
+    for (let i = 0; i < (args.batch ?? 1); i++) {
+      p.a = args.a.byteOffset + 4 * i * strideA;
+      p.b = args.b.byteOffset + 4 * i * strideB;
+      p.c = (pre ?? args.c).byteOffset + 4 * i * strideC;
+      this.multiply(p, epilogue && this.#finisher(epilogue, args));
+    }
+  }
+
+  /** Computes one product. */
+  multiply(p: Product, finish?: FinishBlock): void {
+    const kernels = this.#kernels;
+    if (p.k === 0) return this.#emptySum(p, finish);
+    for (let jc = 0; jc < p.n; jc += NC) {
+      const nc = Math.min(NC, p.n - jc);
+      for (let pc = 0; pc < p.k; pc += KC) {
+        const kc = Math.min(KC, p.k - pc);
+        if (p.transposeB) kernels.packColumns(p.b + 4 * (jc * p.ldb + pc), 4 * p.ldb, this.#packedB, kc, nc);
+        else kernels.packRows(p.b + 4 * (pc * p.ldb + jc), 4 * p.ldb, this.#packedB, kc, nc);
+        for (let ic = 0; ic < p.m; ic += MC) {
+          const mc = Math.min(MC, p.m - ic), c = p.c + 4 * (ic * p.ldc + jc);
+          if (pc === 0 && !p.accumulate) kernels.zeroBlock(c, 4 * p.ldc, mc, nc);
+          this.#block(p, ic, mc, pc, kc, c, nc);
+          if (finish !== undefined && pc + kc === p.k) finish(c, p.ldc, mc, nc, jc);
+        }
+      }
+    }
+  }
+
+  #block(p: Product, ic: number, mc: number, pc: number, kc: number, c: number, nc: number): void {
+    const kernels = this.#kernels, ldc = 4 * p.ldc;
+    if (p.transposeA) {
+      kernels.packStrips(p.a + 4 * (pc * p.lda + ic), 4 * p.lda, this.#packedA, kc, mc);
+      kernels.gemmPacked(this.#packedA, 0, this.#packedB, c, ldc, mc, nc, kc, this.#scratch);
+    } else {
+      kernels.gemmRows(
+        p.a + 4 * (ic * p.lda + pc),
+        4 * p.lda,
+        this.#packedB,
+        c,
+        ldc,
+        mc,
+        nc,
+        kc,
+        this.#scratch,
+      );
+    }
+  }
+
+  /** A sum over nothing is 0. */
+  #emptySum(p: Product, finish?: FinishBlock): void {
+    if (p.m === 0 || p.n === 0) return;
+    if (!p.accumulate) this.#kernels.zeroBlock(p.c, 4 * p.ldc, p.m, p.n);
+    finish?.(p.c, p.ldc, p.m, p.n, 0);
+  }
+
+  #finisher(epilogue: Epilogue, args: MatmulArgs): FinishBlock {
+    const kernels = this.#kernels, out = args.c.byteOffset;
+    switch (epilogue.kind) {
+      case "bias":
+        return (c, ldc, rows, cols, column) =>
+          kernels.biasBlock(c, 4 * ldc, rows, cols, epilogue.bias.byteOffset + 4 * column);
+      case "gelu": {
+        const shift = epilogue.pre === undefined ? 0 : out - epilogue.pre.byteOffset;
+        return (c, ldc, rows, cols, column) =>
+          kernels.biasGeluBlock(c, c + shift, 4 * ldc, rows, cols, epilogue.bias.byteOffset + 4 * column);
+      }
+      case "geluGradient": {
+        const shift = epilogue.pre.byteOffset - out;
+        return (c, ldc, rows, cols) => kernels.geluGradientBlock(c, c + shift, 4 * ldc, rows, cols);
+      }
+    }
+  }
+}
+
+/** @throws {RangeError} If a matrix of the arguments is larger than its span. */
+export function checkMatmul(args: MatmulArgs): void {
+  const { m, n, k, a, b, c } = args, last = (args.batch ?? 1) - 1;
+  if (last < 0 || m === 0 || n === 0) return;
+  const need = (name: string, span: typeof a, rows: number, cols: number, ld: number, stride: number) => {
+    const elements = rows === 0 || cols === 0 ? 0 : last * stride + (rows - 1) * ld + cols;
+    if (elements > span.length) {
+      throw new RangeError(
+        `Cannot multiply: ${name} needs ${elements} elements, its span has ${span.length} (${
+          spanByteLength(span)
+        } bytes)`,
+      );
+    }
+  };
+  const [rowsA, colsA] = args.transposeA ? [k, m] : [m, k];
+  const [rowsB, colsB] = args.transposeB ? [n, k] : [k, n];
+  need("A", a, rowsA, colsA, args.lda ?? colsA, args.strideA ?? m * k);
+  need("B", b, rowsB, colsB, args.ldb ?? colsB, args.strideB ?? k * n);
+  need("C", c, m, n, args.ldc ?? n, args.strideC ?? m * n);
+}
