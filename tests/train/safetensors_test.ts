@@ -1,0 +1,106 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { decodeSafetensors, readSafetensors, writeSafetensors } from "../../train/safetensors.ts";
+import { UsageError } from "../../train/usage_error.ts";
+import { withTempDir } from "../support/temp_dir.ts";
+
+function encode(header: unknown, data: Uint8Array = new Uint8Array(), headerBytes?: number) {
+  const text = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
+  const bytes = new Uint8Array(8 + text.length + data.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes ?? text.length), true);
+  bytes.set(text, 8);
+  bytes.set(data, 8 + text.length);
+  return bytes;
+}
+
+function entry(dtype: string, shape: number[], start: number, end: number) {
+  return { dtype, shape, data_offsets: [start, end] };
+}
+
+Deno.test("writeSafetensors() writes what readSafetensors() reads, also from shared memory", async () => {
+  await withTempDir(async (folder) => {
+    const path = `${folder}/x.safetensors`;
+    const shared = new Float32Array(new SharedArrayBuffer(24));
+    shared.set([1, -0, NaN, 1e-45, Infinity, 6]);
+    await writeSafetensors(path, [
+      { name: "a", shape: [2, 3], data: shared },
+      { name: "empty", shape: [0, 7], data: new Float32Array(0) },
+      { name: "scalar", shape: [], data: () => Promise.resolve(new Float32Array([42])) },
+    ]);
+    const tensors = await readSafetensors(path);
+    assertEquals([...tensors.keys()], ["a", "empty", "scalar"]);
+    assertEquals(tensors.get("a")!.shape, [2, 3]);
+    const bits = (x: Float32Array) => new Uint32Array(Float32Array.from(x).buffer);
+    assertEquals(bits(tensors.get("a")!.data), bits(shared));
+    assertEquals(tensors.get("scalar")!.data, new Float32Array([42]));
+    const bytes = await Deno.readFile(path);
+    assertEquals(bytes[8], "{".charCodeAt(0));
+    assertEquals((8 + Number(new DataView(bytes.buffer).getBigUint64(0, true))) % 8, 0);
+  });
+});
+
+Deno.test("writeSafetensors() writes tensors larger than its write size", async () => {
+  await withTempDir(async (folder) => {
+    const data = Float32Array.from({ length: 3 * 1024 * 1024 + 5 }, (_, i) => i);
+    await writeSafetensors(`${folder}/x`, [{ name: "big", shape: [data.length], data }]);
+    assertEquals((await readSafetensors(`${folder}/x`)).get("big")!.data, data);
+    await assertRejects(
+      () => writeSafetensors(`${folder}/y`, [{ name: "w", shape: [2], data }]),
+      RangeError,
+      "tensor w: shape [2] needs 2 elements",
+    );
+  });
+});
+
+Deno.test("decodeSafetensors() turns F16 and BF16 into f32, also at odd places", () => {
+  const data = new Uint8Array([0x00, 0x3c, 0x00, 0xc0, 0x80, 0x3f, 0x00, 0x00, 0x80, 0x40]);
+  const header = JSON.stringify({
+    h: entry("F16", [2], 0, 4),
+    b: entry("BF16", [1], 4, 6),
+    f: entry("F32", [1], 6, 10),
+  });
+  for (const pad of ["", " ", "  ", "   "]) {
+    const tensors = decodeSafetensors(encode(header + pad, data), "x");
+    assertEquals(tensors.get("h")!.data, new Float32Array([1, -2]));
+    assertEquals(tensors.get("b")!.data, new Float32Array([1]));
+    assertEquals(tensors.get("f")!.data, new Float32Array([4]));
+  }
+});
+
+Deno.test("decodeSafetensors() skips tensors before it looks at their type", () => {
+  const bytes = encode({ mask: entry("BOOL", [2], 0, 2), w: entry("F32", [1], 2, 6) }, new Uint8Array(6));
+  assertEquals([...decodeSafetensors(bytes, "x", (name) => name === "mask").keys()], ["w"]);
+});
+
+Deno.test("decodeSafetensors() says what is wrong with a file", () => {
+  const four = new Uint8Array(4);
+  const cases: [Uint8Array<ArrayBuffer>, string][] = [
+    [new Uint8Array(5), "Cannot read f: a safetensors file has at least 8 bytes, this one has 5"],
+    [encode("{}", four, 1e12), "it is no safetensors file"],
+    [encode("{}", four, 999), "it is truncated: the header ends at byte 1007, the file at 14"],
+    [encode("{oops"), "its header is not JSON"],
+    [encode("[]"), "its header is not a JSON object"],
+    [encode({ w: 3 }), "the header entry of w is not an object"],
+    [
+      encode({ w: entry("I64", [1], 0, 8) }, new Uint8Array(8)),
+      "tensor w has the type I64; supported are F32",
+    ],
+    [encode({ w: entry("F32", [-1], 0, 4) }, four), "tensor w has no valid shape"],
+    [encode({ w: { dtype: "F32", shape: [1] } }, four), "tensor w has no valid data_offsets"],
+    [encode({ w: entry("F32", [2], 0, 4) }, four), "tensor w has 4 bytes, its shape [2] as F32 needs 8"],
+    [encode({ w: entry("F32", [2], 0, 8) }, four), "it is truncated: tensor w ends at byte 8 of the data"],
+    [encode({ w: entry("F32", [1], 4, 8) }, new Uint8Array(8)), "tensor w starts at byte 4 of the data"],
+    [encode({ w: entry("F32", [1], 0, 4) }, new Uint8Array(6)), "2 bytes behind the last tensor"],
+  ];
+  for (const [bytes, message] of cases) {
+    const error = assertThrows(() => decodeSafetensors(bytes, "f"), UsageError, message);
+    assertEquals(error.message.includes("\n"), false);
+  }
+});
+
+Deno.test("readSafetensors() names a missing file", async () => {
+  await assertRejects(
+    () => readSafetensors("no/such.safetensors"),
+    UsageError,
+    "no/such.safetensors: it does not exist",
+  );
+});
