@@ -1,0 +1,164 @@
+import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
+import type { Entry } from "./tape.ts";
+import { numElements, Parameter, type Tensor } from "./tensor.ts";
+
+/** Memory for gradients of activations: blocks go back to the arena, not to the heap, as replays use them again. */
+export class GradientArena {
+  readonly #heap: DeviceHeap;
+  readonly #free = new Map<number, Span[]>();
+  readonly #all: Span[] = [];
+
+  constructor(heap: DeviceHeap) {
+    this.#heap = heap;
+  }
+
+  /** A block of `length` floats, used again if one is free. */
+  take(name: string, length: number): Span {
+    const span = this.#free.get(length)?.pop();
+    if (span !== undefined) return span;
+    const fresh = this.#heap.allocate(`gradient of ${name}`, length, "activations");
+    this.#all.push(fresh);
+    return fresh;
+  }
+
+  /** Makes a block free for the next `take` of its length. */
+  give(span: Span): void {
+    const list = this.#free.get(span.length);
+    if (list === undefined) this.#free.set(span.length, [span]);
+    else list.push(span);
+  }
+
+  /** Gives everything back to the heap; no tape that used the arena may run again. */
+  release(): void {
+    for (const span of this.#all.splice(0)) this.#heap.free(span);
+    this.#free.clear();
+  }
+}
+
+/** Where an op delivers the gradient of an input. */
+export interface GradientTarget {
+  readonly span: Span;
+  /** Another consumer of the input has delivered before: add. */
+  readonly accumulate: boolean;
+}
+
+/** A gradient block and how many tensors' gradients it holds at the moment (aliases). */
+interface Block {
+  readonly span: Span;
+  owners: number;
+  readonly isOwned: boolean;
+}
+
+/** Hands out the spans of gradients while the backward pass of a tape is planned. */
+export class Gradients {
+  readonly #arena: GradientArena;
+  readonly #backend: Backend;
+  readonly #blocks = new Map<Tensor, Block>();
+  readonly #consumers = new Map<Tensor, number>();
+  readonly #throughActivation = new Set<Tensor>();
+  readonly #temporaries: Span[] = [];
+
+  constructor(arena: GradientArena, backend: Backend, entries: readonly Entry[]) {
+    this.#arena = arena;
+    this.#backend = backend;
+    for (const entry of entries) {
+      for (const input of entry.inputs) this.#consumers.set(input, (this.#consumers.get(input) ?? 0) + 1);
+    }
+  }
+
+  /** Whether some consumer of the tensor has delivered a gradient: its producer must go on. */
+  isReached(tensor: Tensor): boolean {
+    return this.#blocks.has(tensor);
+  }
+
+  /** The complete gradient of an op's output; it may be overwritten, nobody reads it afterwards. */
+  output(tensor: Tensor): Span {
+    const block = this.#blocks.get(tensor);
+    if (block === undefined) {
+      throw new TypeError(`Cannot read the gradient of ${tensor.name}: none was delivered`);
+    }
+    return block.span;
+  }
+
+  /** Where to deliver the gradient of an input, or undefined if nobody wants it. */
+  input(tensor: Tensor): GradientTarget | undefined {
+    if (!tensor.requiresGradient) return undefined;
+    if (tensor instanceof Parameter) return { span: tensor.gradient, accumulate: true };
+    const block = this.#blocks.get(tensor);
+    if (block !== undefined) return { span: block.span, accumulate: true };
+    const span = this.#arena.take(tensor.name, numElements(tensor.shape));
+    this.#blocks.set(tensor, { span, owners: 1, isOwned: true });
+    return { span, accumulate: false };
+  }
+
+  /**
+   * As {@link input}, for kernels that cannot add: `after` must run when the kernel has written `span`.
+   */
+  inputOverwritten(tensor: Tensor): { span: Span; after?: () => void } | undefined {
+    const target = this.input(tensor);
+    if (target === undefined || !target.accumulate) return target;
+    const temporary = this.#arena.take(tensor.name, target.span.length), backend = this.#backend;
+    this.#temporaries.push(temporary);
+    return { span: temporary, after: () => backend.axpy(1, temporary, target.span) };
+  }
+
+  /**
+   * The op's output gradient *is* the gradient of this input (`out = input + ...`): shares the block if this is the
+   * first delivery, otherwise returns what to run to add it. After sharing, `from` must not be overwritten.
+   */
+  pass(from: Tensor, to: Tensor): (() => void) | undefined {
+    if (!to.requiresGradient) return undefined;
+    const source = this.#blocks.get(from);
+    if (source === undefined) {
+      throw new TypeError(`Cannot pass the gradient of ${from.name}: none was delivered`);
+    }
+    const target = to instanceof Parameter ? { span: to.gradient } : this.#blocks.get(to);
+    if (target === undefined) {
+      source.owners++;
+      this.#blocks.set(to, source);
+      return undefined;
+    }
+    const backend = this.#backend;
+    return () => backend.axpy(1, source.span, target.span);
+  }
+
+  /** Declares that `span`, which the op fills, holds the gradient of a tensor that only it consumes. */
+  provide(tensor: Tensor, span: Span): void {
+    if (tensor.requiresGradient) this.#blocks.set(tensor, { span, owners: 1, isOwned: false });
+  }
+
+  /**
+   * The input of the fused activation that made `tensor`, if this op is its only consumer and so may deliver the
+   * gradient before the activation (`dPre = dOut * f'(pre)` fused into its own kernel).
+   */
+  inputThroughActivation(tensor: Tensor): Span | undefined {
+    if (tensor.preActivation === undefined || this.#consumers.get(tensor) !== 1) return undefined;
+    this.#throughActivation.add(tensor);
+    return tensor.preActivation;
+  }
+
+  /** Whether the gradient of `tensor` was delivered as that of its activation's input. */
+  isThroughActivation(tensor: Tensor): boolean {
+    return this.#throughActivation.has(tensor);
+  }
+
+  /** Ends the planning of an op: frees the gradient of its output; returns the parameters it adds to. */
+  finish(entry: Entry): Parameter[] {
+    this.#drop(entry.output);
+    for (const temporary of this.#temporaries.splice(0)) this.#arena.give(temporary);
+    return entry.inputs.filter((input): input is Parameter => input instanceof Parameter);
+  }
+
+  /** Frees what was delivered to tensors that no op made. */
+  close(): void {
+    for (const tensor of [...this.#blocks.keys()]) this.#drop(tensor);
+  }
+
+  #drop(tensor: Tensor): void {
+    const block = this.#blocks.get(tensor);
+    if (block === undefined) return;
+    this.#blocks.delete(tensor);
+    block.owners--;
+    if (block.owners === 0 && block.isOwned) this.#arena.give(block.span);
+  }
+}

@@ -1,0 +1,110 @@
+import { causalSelfAttention } from "./ops/attention.ts";
+import { linear, type LinearOptions } from "./ops/linear.ts";
+import { embedding, layerNorm } from "./ops/rows.ts";
+import { constant, type Initializer, normal, type Scope } from "./scope.ts";
+import type { Tape } from "./tape.ts";
+import type { Parameter, Tensor } from "./tensor.ts";
+
+/** Sizes and start of a {@link Linear} layer. */
+export interface LinearConfig {
+  readonly inputs: number;
+  readonly outputs: number;
+  /** By default true. */
+  readonly bias?: boolean;
+  /** By default normal with deviation 0.02. */
+  readonly initialize?: Initializer;
+}
+
+/** `y = x weight + bias`; weight [inputs, outputs]. */
+export class Linear {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(scope: Scope, config: LinearConfig) {
+    const { inputs, outputs, bias = true, initialize = normal(0.02) } = config;
+    this.weight = scope.parameter("weight", [inputs, outputs], initialize);
+    this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
+  }
+
+  /** Shapes: x [..., inputs], result [..., outputs]. */
+  forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias"> = {}): Tensor {
+    return linear(tape, x, this.weight, { ...options, bias: this.bias });
+  }
+}
+
+/** A table of `rows` vectors. */
+export class Embedding {
+  readonly weight: Parameter;
+
+  constructor(scope: Scope, config: { rows: number; width: number; initialize?: Initializer }) {
+    this.weight = scope.parameter("weight", [config.rows, config.width], config.initialize ?? normal(0.02));
+  }
+
+  /** Shapes: ids i32 [...], result [..., width]; `onto` is added. */
+  forward(tape: Tape, ids: Tensor, onto?: Tensor): Tensor {
+    return embedding(tape, ids, this.weight, onto);
+  }
+}
+
+/** Layer norm with gain and shift. */
+export class LayerNorm {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly #epsilon: number;
+
+  constructor(scope: Scope, width: number, epsilon = 1e-5) {
+    this.weight = scope.parameter("weight", [width], constant(1));
+    this.bias = scope.parameter("bias", [width], constant(0));
+    this.#epsilon = epsilon;
+  }
+
+  /** Shapes: x [..., width], result the same. */
+  forward(tape: Tape, x: Tensor): Tensor {
+    return layerNorm(tape, x, { gamma: this.weight, beta: this.bias, epsilon: this.#epsilon });
+  }
+}
+
+/** Sizes of the layers of a transformer block. */
+export interface BlockConfig {
+  readonly embed: number;
+  readonly heads: number;
+  /** Deviation of the two projections that write to the residual stream. */
+  readonly residualDeviation: number;
+}
+
+/** Multi-head causal self-attention with fused q, k and v. */
+export class CausalSelfAttention {
+  readonly #heads: number;
+  readonly #qkv: Linear;
+  readonly #project: Linear;
+
+  constructor(scope: Scope, { embed, heads, residualDeviation }: BlockConfig) {
+    this.#heads = heads;
+    this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs: 3 * embed });
+    const initialize = normal(residualDeviation);
+    this.#project = new Linear(scope.child("c_proj"), { inputs: embed, outputs: embed, initialize });
+  }
+
+  /** Shapes: x and residual [B, T, C]; result `residual + attention(x)`. */
+  forward(tape: Tape, x: Tensor, residual: Tensor, attend = causalSelfAttention): Tensor {
+    const mixed = attend(tape, this.#qkv.forward(tape, x), this.#heads);
+    return this.#project.forward(tape, mixed, { residual });
+  }
+}
+
+/** Two linear layers with a GELU between, four times as wide inside. */
+export class FeedForward {
+  readonly #up: Linear;
+  readonly #down: Linear;
+
+  constructor(scope: Scope, { embed, residualDeviation }: BlockConfig) {
+    this.#up = new Linear(scope.child("c_fc"), { inputs: embed, outputs: 4 * embed });
+    const initialize = normal(residualDeviation);
+    this.#down = new Linear(scope.child("c_proj"), { inputs: 4 * embed, outputs: embed, initialize });
+  }
+
+  /** Shapes: x and residual [B, T, C]; result `residual + mlp(x)`. */
+  forward(tape: Tape, x: Tensor, residual: Tensor): Tensor {
+    return this.#down.forward(tape, this.#up.forward(tape, x, { activation: "gelu" }), { residual });
+  }
+}

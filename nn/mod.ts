@@ -1,0 +1,36 @@
+/**
+ * Tensors, the tape, layers and models of one device. Nothing here knows ranks or groups, so a model on one device
+ * is the reference that every layout is compared with.
+ *
+ * @example A model of your own: a module whose default export builds it
+ * ```ts
+ * import { crossEntropy, Linear, type Model, relu, type Scope } from "./mod.ts";
+ *
+ * export default function build(scope: Scope, config: { hidden: number }): Model {
+ *   const first = new Linear(scope.child("first"), { inputs: 784, outputs: config.hidden });
+ *   const second = new Linear(scope.child("second"), { inputs: config.hidden, outputs: 10 });
+ *   return {
+ *     loss(tape, images, digits) {
+ *       return crossEntropy(tape, second.forward(tape, relu(tape, first.forward(tape, images))), digits);
+ *     },
+ *   };
+ * }
+ * ```
+ *
+ * @module
+ */
+export * from "./gpt.ts";
+export * from "./gradients.ts";
+export * from "./layers.ts";
+export * from "./model.ts";
+export * from "./ops/attention.ts";
+export * from "./ops/cached_attention.ts";
+export * from "./ops/elementwise.ts";
+export * from "./ops/linear.ts";
+export * from "./ops/loss.ts";
+export * from "./ops/rows.ts";
+export * from "./optim.ts";
+export * from "./random.ts";
+export * from "./scope.ts";
+export * from "./tape.ts";
+export * from "./tensor.ts";

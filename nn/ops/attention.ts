@@ -1,0 +1,61 @@
+import { subspan } from "../../kernels/mod.ts";
+import type { Tape } from "../tape.ts";
+import { formatShape, type Tensor } from "../tensor.ts";
+
+/**
+ * Causal self-attention on a fused projection; heads are read in place, no transposed copy is made.
+ *
+ * Shapes: qkv [B, T, 3C], result [B, T, C]; head h owns columns h C/H .. (h + 1) C/H of each third.
+ * Source: Vaswani et al., Attention Is All You Need, 2017, section 3.2.
+ *
+ * @throws {RangeError} If the heads do not divide C.
+ */
+export function causalSelfAttention(tape: Tape, qkv: Tensor, heads: number): Tensor {
+  const [batch, steps, width] = qkv.shape, channels = width / 3, headDim = channels / heads;
+  if (qkv.shape.length !== 3 || !Number.isInteger(headDim)) {
+    throw new RangeError(
+      `Cannot split ${qkv.name} ${formatShape(qkv.shape)} into q, k and v of ${heads} heads: ` +
+        `the last dim must be a multiple of 3 x ${heads}`,
+    );
+  }
+  const backend = tape.backend, out = tape.output("attention", [batch, steps, channels], [qkv]);
+  const sizes = {
+    batch,
+    heads,
+    queries: steps,
+    keys: steps,
+    headDim,
+    scale: 1 / Math.sqrt(headDim),
+    causal: true,
+  };
+  const strides = {
+    ...{ ldQ: width, ldK: width, ldV: width, ldOut: channels },
+    ...{
+      strideQ: steps * width,
+      strideK: steps * width,
+      strideV: steps * width,
+      strideOut: steps * channels,
+    },
+  };
+  const part = (i: number, span = qkv.span) => subspan(span, i * channels);
+  const logSumExp = tape.scratch("attention log-sum-exp", batch * heads * steps);
+  const args = { ...sizes, ...strides, q: part(0), k: part(1), v: part(2), out: out.span, logSumExp };
+  return tape.record({
+    name: "attention",
+    inputs: [qkv],
+    output: out,
+    forward: () => backend.attention(args),
+    backward: (gradients) => {
+      const dOut = gradients.output(out), target = gradients.inputOverwritten(qkv);
+      if (target === undefined) return {};
+      const [dQ, dK, dV] = [0, 1, 2].map((i) => part(i, target.span));
+      const gradient = { ...args, dOut, dQ, dK, dV };
+      return {
+        input: () => {
+          backend.attentionBackward(gradient);
+          target.after?.();
+        },
+      };
+    },
+  });
+}

@@ -1,0 +1,146 @@
+import type { Gradients } from "../gradients.ts";
+import type { BackwardPass, Tape } from "../tape.ts";
+import { asMatrix, formatShape, type Parameter, type Tensor } from "../tensor.ts";
+
+/** What a linear layer adds to the product. */
+export interface LinearOptions {
+  readonly bias?: Parameter;
+  /** Fused GELU (tanh form); needs a bias; not together with `residual`. */
+  readonly activation?: "gelu";
+  /** Added to the result: the residual stream. Same shape as the result. */
+  readonly residual?: Tensor;
+}
+
+/**
+ * `out = activation(x weight + bias) + residual`.
+ *
+ * Backward: `dX = dOut weight^T`, `dWeight += x^T dOut`, `dBias += column sums of dOut`, `dResidual = dOut`.
+ *
+ * Shapes: x [..., in], weight [in, out] (the Conv1D layout of GPT-2), bias [out], result [..., out].
+ * Cost: 2 rows in out operations forward, twice that backward.
+ *
+ * @throws {RangeError} If the shapes do not fit.
+ */
+export function linear(tape: Tape, x: Tensor, weight: Parameter, options: LinearOptions = {}): Tensor {
+  const { bias, activation, residual } = options, backend = tape.backend;
+  const { rows, cols: m } = asMatrix(x.shape), [inputs, n] = weight.shape;
+  if (inputs !== m) {
+    throw new RangeError(
+      `Cannot apply ${weight.name} ${formatShape(weight.shape)} to ${x.name} ${formatShape(x.shape)}: ` +
+        `the last dim of the input must be ${inputs}`,
+    );
+  }
+  const operands = [x, weight, bias, residual].filter((tensor) => tensor !== undefined);
+  const name = weight.name.replace(/\.weight$/, "");
+  const out = tape.output(name, [...x.shape.slice(0, -1), n], operands);
+  if (activation === "gelu" && tape.isTraining) out.preActivation = tape.scratch(`${name} pre`, rows * n);
+  const epilogue = bias === undefined
+    ? undefined
+    : activation === "gelu"
+    ? { kind: "gelu" as const, bias: bias.span, pre: out.preActivation }
+    : { kind: "bias" as const, bias: bias.span };
+  const product = { m: rows, n, k: m, a: x.span, b: weight.span, c: out.span, epilogue };
+  const sum = residual && { op: "add" as const, a: out.span, b: residual.span, out: out.span };
+  return tape.record({
+    name,
+    inputs: operands,
+    output: out,
+    forward: () => {
+      backend.matmul(product);
+      if (sum !== undefined) backend.binary(sum);
+    },
+    backward: (gradients) => linearBackward(tape, { x, weight, bias, residual, out, gradients }),
+  });
+}
+
+interface LinearBackward {
+  readonly x: Tensor;
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+  readonly residual: Tensor | undefined;
+  readonly out: Tensor;
+  readonly gradients: Gradients;
+}
+
+function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
+  const { x, weight, bias, residual, out, gradients } = parts, backend = tape.backend;
+  const { rows, cols: n } = asMatrix(out.shape), m = weight.shape[0];
+  const dOut = gradients.output(out);
+  const activation = out.preActivation !== undefined && !gradients.isThroughActivation(out)
+    ? { op: "gelu" as const, x: out.preActivation, dOut, dX: dOut }
+    : undefined;
+  const pre = gradients.inputThroughActivation(x), target = gradients.input(x);
+  // After `input`: where x is the residual too, its gradient needs a block of its own, as dOut is still read.
+  const addResidual = residual && gradients.pass(out, residual);
+  const dX = target && {
+    ...{ m: rows, n: m, k: n, a: dOut, b: weight.span, transposeB: true },
+    ...{ c: target.span, accumulate: target.accumulate },
+    epilogue: pre && { kind: "geluGradient" as const, pre },
+  };
+  const dWeight = {
+    m,
+    n,
+    k: rows,
+    a: x.span,
+    transposeA: true,
+    b: dOut,
+    c: weight.gradient,
+    accumulate: true,
+  };
+  const dBias = bias && { rows, cols: n, x: dOut, out: bias.gradient, accumulate: true };
+  return {
+    input: () => {
+      if (activation !== undefined) backend.unaryBackward(activation);
+      if (dX !== undefined) backend.matmul(dX);
+      addResidual?.();
+    },
+    weight: () => {
+      backend.matmul(dWeight);
+      if (dBias !== undefined) backend.sumRows(dBias);
+    },
+  };
+}
+
+/**
+ * `out = x table^T`: scores of all rows of a table, the output head that GPT-2 ties to its token embedding.
+ *
+ * Shapes: x [..., C], table [V, C], result [..., V].
+ */
+export function project(tape: Tape, x: Tensor, table: Parameter): Tensor {
+  const backend = tape.backend, { rows, cols: k } = asMatrix(x.shape), [n, width] = table.shape;
+  if (width !== k) {
+    throw new RangeError(
+      `Cannot project ${x.name} ${formatShape(x.shape)} on ${table.name} ${formatShape(table.shape)}: ` +
+        `the last dims must be equal`,
+    );
+  }
+  const out = tape.output("logits", [...x.shape.slice(0, -1), n], [x, table]);
+  const product = { m: rows, n, k, a: x.span, b: table.span, transposeB: true, c: out.span };
+  return tape.record({
+    name: "logits",
+    inputs: [x, table],
+    output: out,
+    forward: () => backend.matmul(product),
+    backward: (gradients) => {
+      const dOut = gradients.output(out), target = gradients.input(x);
+      const dX = target &&
+        { m: rows, n: k, k: n, a: dOut, b: table.span, c: target.span, accumulate: target.accumulate };
+      const dTable = {
+        m: n,
+        n: k,
+        k: rows,
+        a: dOut,
+        transposeA: true,
+        b: x.span,
+        c: table.gradient,
+        accumulate: true,
+      };
+      return {
+        input: () => {
+          if (dX !== undefined) backend.matmul(dX);
+        },
+        weight: () => backend.matmul(dTable),
+      };
+    },
+  });
+}

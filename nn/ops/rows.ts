@@ -1,0 +1,110 @@
+import type { Tape } from "../tape.ts";
+import { asMatrix, formatShape, type Parameter, type Tensor } from "../tensor.ts";
+
+/** Gain and shift of a layer norm. */
+export interface LayerNormOptions {
+  readonly gamma: Parameter;
+  readonly beta: Parameter;
+  readonly epsilon: number;
+}
+
+/**
+ * Normalises each row to mean 0 and variance 1, then scales and shifts.
+ *
+ * Shapes: x [..., C], gamma [C], beta [C], result as x.
+ * Source: Ba, Kiros and Hinton, Layer Normalization, 2016.
+ */
+export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Tensor {
+  const { gamma, beta, epsilon } = options, backend = tape.backend, { rows, cols } = asMatrix(x.shape);
+  const name = gamma.name.replace(/\.weight$/, "");
+  const out = tape.output(name, x.shape, [x, gamma, beta]);
+  const mean = tape.scratch(`${name} mean`, rows), rstd = tape.scratch(`${name} rstd`, rows);
+  const shared = { rows, cols, x: x.span, gamma: gamma.span, mean, rstd };
+  const args = { ...shared, beta: beta.span, out: out.span, epsilon };
+  return tape.record({
+    name,
+    inputs: [x, gamma, beta],
+    output: out,
+    forward: () => backend.layerNorm(args),
+    backward: (gradients) => {
+      const dOut = gradients.output(out), target = gradients.input(x);
+      // Without a taker of dX the kernel may overwrite dOut, which nobody reads afterwards.
+      const dX = target?.span ?? dOut;
+      const deltas = {
+        dOut,
+        dX,
+        dGamma: gamma.gradient,
+        dBeta: beta.gradient,
+        accumulate: target?.accumulate,
+      };
+      const gradient = { ...shared, ...deltas };
+      return { input: () => backend.layerNormBackward(gradient) };
+    },
+  });
+}
+
+/** Softmax over the last dim. */
+export function softmax(tape: Tape, x: Tensor): Tensor {
+  const backend = tape.backend,
+    { rows, cols } = asMatrix(x.shape),
+    out = tape.output("softmax", x.shape, [x]);
+  const args = { rows, cols, x: x.span, out: out.span };
+  return tape.record({
+    name: "softmax",
+    inputs: [x],
+    output: out,
+    forward: () => backend.softmax(args),
+    backward: (gradients) => {
+      const dOut = gradients.output(out), target = gradients.inputOverwritten(x);
+      if (target === undefined) return {};
+      const gradient = { rows, cols, out: out.span, dOut, dX: target.span };
+      return {
+        input: () => {
+          backend.softmaxBackward(gradient);
+          target.after?.();
+        },
+      };
+    },
+  });
+}
+
+/**
+ * Rows of a table: `out[i] = table[ids[i]]`. Backward: `dTable[ids[i]] += dOut[i]`, rows in order.
+ *
+ * Shapes: ids i32 [...], table [V, C], result [..., C].
+ *
+ * @param onto Added to the rows (the sum of token and position embeddings).
+ */
+export function embedding(tape: Tape, ids: Tensor, table: Parameter, onto?: Tensor): Tensor {
+  const backend = tape.backend, cols = table.shape[1], shape = [...ids.shape, cols];
+  const { rows } = asMatrix(shape), inputs = onto === undefined ? [table] : [table, onto];
+  if (onto !== undefined && formatShape(onto.shape) !== formatShape(shape)) {
+    throw new RangeError(`Cannot add ${table.name} to ${onto.name}: its shape must be ${formatShape(shape)}`);
+  }
+  const name = table.name.replace(/\.weight$/, ""), out = tape.output(name, shape, inputs);
+  const args = {
+    rows,
+    cols,
+    ids: ids.span,
+    table: table.span,
+    out: out.span,
+    accumulate: onto !== undefined,
+  };
+  return tape.record({
+    name,
+    inputs,
+    output: out,
+    forward: () => {
+      if (onto !== undefined) backend.copy(onto.span, out.span);
+      backend.gather(args);
+    },
+    backward: (gradients) => {
+      const scatter = { rows, cols, ids: ids.span, x: gradients.output(out), table: table.gradient };
+      const deliver = onto && gradients.pass(out, onto);
+      return {
+        input: () => deliver?.(),
+        weight: () => backend.scatterAdd(scatter),
+      };
+    },
+  });
+}

@@ -1,0 +1,85 @@
+import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
+import type { Parameter } from "./tensor.ts";
+
+/** Hyper-parameters of AdamW. */
+export interface AdamWConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled; applied to tensors of two or more dims. */
+  readonly weightDecay: number;
+}
+
+/** First and second moment of one parameter. */
+export interface Moments {
+  readonly m: Span;
+  readonly v: Span;
+}
+
+/** AdamW on the parameters (or shards) of one device. */
+export class AdamW {
+  readonly #backend: Backend;
+  readonly #config: AdamWConfig;
+  readonly #moments = new Map<Parameter, Moments>();
+
+  constructor(backend: Backend, parameters: readonly Parameter[], config: AdamWConfig) {
+    this.#backend = backend;
+    this.#config = config;
+    for (const parameter of parameters) {
+      const m = allocateMoment(backend.heap, `first moment of ${parameter.name}`, parameter.span.length);
+      const v = allocateMoment(backend.heap, `second moment of ${parameter.name}`, parameter.span.length);
+      if (backend.heap.memory !== undefined) {
+        backend.fill(0, m);
+        backend.fill(0, v);
+      }
+      this.#moments.set(parameter, { m, v });
+    }
+  }
+
+  /** The moments by parameter: what a checkpoint saves. */
+  get moments(): ReadonlyMap<Parameter, Moments> {
+    return this.#moments;
+  }
+
+  /**
+   * Updates every parameter from its gradient.
+   *
+   * @param step Number of the update, from 1: corrects the moments' bias.
+   * @param gradientScale Multiplies gradients first: clipping.
+   */
+  update(step: number, learningRate: number, gradientScale: number): void {
+    const { beta1, beta2, epsilon, weightDecay } = this.#config;
+    const correction1 = 1 - beta1 ** step, correction2 = 1 - beta2 ** step;
+    for (const [parameter, { m, v }] of this.#moments) {
+      this.#backend.adamw({
+        ...{
+          parameter: parameter.span,
+          gradient: parameter.gradient,
+          m,
+          v,
+          learningRate,
+          beta1,
+          beta2,
+          epsilon,
+        },
+        ...{ weightDecay: parameter.isDecayed ? weightDecay : 0, correction1, correction2, gradientScale },
+      });
+    }
+  }
+}
+
+/** Factor that brings gradients of L2 norm `norm` down to `clip`; 1 if clipping is off (`clip` 0). */
+export function clipFactor(norm: number, clip: number): number {
+  return clip > 0 ? Math.min(1, clip / (norm + 1e-6)) : 1;
+}
+
+/** L2 norm over the gradients of all parameters, squares summed in float64. */
+export function gradientNorm(backend: Backend, parameters: readonly Parameter[]): number {
+  let sum = 0;
+  for (const parameter of parameters) sum += backend.sumSquares(parameter.gradient);
+  return Math.sqrt(sum);
+}
+
+function allocateMoment(heap: DeviceHeap, name: string, length: number): Span {
+  return heap.allocate(name, length, "optimizer");
+}

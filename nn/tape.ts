@@ -1,0 +1,175 @@
+/**
+ * The tape: a program of kernel calls on fixed memory, recorded once for a shape and replayed every step.
+ *
+ * An op allocates its output and builds its kernel arguments when it is recorded. What is left for a step is to
+ * call closures in order: no allocation, no shape logic, no garbage. The price: control flow in a model may
+ * depend on shapes, not on values. See docs/decisions/0001-foundation.md.
+ */
+import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
+import { GradientArena, Gradients } from "./gradients.ts";
+import { numElements, type Parameter, type Shape, Tensor } from "./tensor.ts";
+
+/** What an op does in the backward pass, on spans that its `backward` function was given when it was planned. */
+export interface BackwardPass {
+  /** Delivers the gradients of the inputs. */
+  readonly input?: () => void;
+  /** Adds the gradients of the parameters; may run later than `input` (zero-bubble pipelines). */
+  readonly weight?: () => void;
+}
+
+/** One recorded op. */
+export interface Entry {
+  readonly name: string;
+  /** Tensors that the op reads and may deliver gradients to, parameters included. */
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  /** The backward pass starts here: a loss, or what another device sends a gradient for. */
+  readonly isRoot?: boolean;
+  /** Runs the kernels. */
+  readonly forward: () => void;
+  /** Plans the backward pass: asks for the spans of gradients and returns what to run. Called once. */
+  readonly backward?: (gradients: Gradients) => BackwardPass;
+}
+
+/** One step of the planned backward pass. */
+interface BackwardStep {
+  readonly pass: BackwardPass;
+  /** Parameters whose gradient is complete after this step. */
+  readonly ready: readonly Parameter[];
+}
+
+/** How a tape is made. */
+export interface TapeOptions {
+  readonly backend: Backend;
+  /** Records a backward pass; without it outputs need no gradient. */
+  readonly training: boolean;
+  /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
+  readonly arena?: GradientArena;
+  /** Called when the gradient of a parameter is complete, in the order of the backward pass. */
+  readonly onGradReady?: (parameter: Parameter) => void;
+}
+
+/** Records ops in order, runs them, and runs their backward passes in reverse. */
+export class Tape {
+  readonly backend: Backend;
+  readonly isTraining: boolean;
+  onGradReady: ((parameter: Parameter) => void) | undefined;
+  readonly #arena: GradientArena;
+  readonly #entries: Entry[] = [];
+  readonly #spans: Span[] = [];
+  #steps: BackwardStep[] | undefined;
+
+  constructor(options: TapeOptions) {
+    this.backend = options.backend;
+    this.isTraining = options.training;
+    this.onGradReady = options.onGradReady;
+    this.#arena = options.arena ?? new GradientArena(options.backend.heap);
+  }
+
+  /** The memory that tensors of this tape live in. */
+  get heap(): DeviceHeap {
+    return this.backend.heap;
+  }
+
+  /** Names of the recorded ops, in order. */
+  get names(): readonly string[] {
+    return this.#entries.map((entry) => entry.name);
+  }
+
+  /** A tensor that the caller fills before each replay: a batch. */
+  input(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+    const tensor = this.#tensor(name, shape, dtype, false);
+    // Recording runs the ops once: whatever the memory held before must not be taken for token ids.
+    if (this.heap.memory !== undefined) this.backend.fill(0, tensor.span);
+    return tensor;
+  }
+
+  /** A tensor whose elements never change. */
+  constant(name: string, shape: Shape, dtype: "f32" | "i32", value: (index: number) => number): Tensor {
+    const tensor = this.#tensor(name, shape, dtype, false);
+    if (this.heap.memory !== undefined) {
+      const elements = dtype === "f32" ? this.heap.f32(tensor.span) : this.heap.i32(tensor.span);
+      for (let i = 0; i < elements.length; i++) elements[i] = value(i);
+    }
+    return tensor;
+  }
+
+  /** The output of an op, allocated for the life of the tape. */
+  output(name: string, shape: Shape, inputs: readonly Tensor[]): Tensor {
+    const requiresGradient = this.isTraining && inputs.some((input) => input.requiresGradient);
+    return this.#tensor(name, shape, "f32", requiresGradient);
+  }
+
+  /** Memory that an op keeps from its forward to its backward pass. */
+  scratch(name: string, length: number, category: Category = "activations"): Span {
+    const span = this.heap.allocate(name, length, category);
+    this.#spans.push(span);
+    return span;
+  }
+
+  /** Appends an op and runs its forward pass (not on a phantom heap, which has no memory). */
+  record(entry: Entry): Tensor {
+    if (this.#steps !== undefined) throw new TypeError("Cannot record after the backward pass was planned");
+    this.#entries.push(entry);
+    if (this.heap.memory !== undefined) entry.forward();
+    return entry.output;
+  }
+
+  /** Runs all ops again on what their inputs now hold. */
+  forward(): void {
+    for (const entry of this.#entries) entry.forward();
+  }
+
+  /**
+   * Runs the backward passes in reverse order; gradients of parameters are added to.
+   *
+   * The first call plans: it allocates the gradients of activations and frees each one for reuse as soon as its
+   * last reader is done.
+   */
+  backward(): void {
+    for (const step of this.plan()) {
+      step.pass.input?.();
+      step.pass.weight?.();
+      for (const parameter of step.ready) this.onGradReady?.(parameter);
+    }
+  }
+
+  /** Plans the backward pass unless that was done. Allocates, runs nothing. */
+  plan(): readonly BackwardStep[] {
+    return this.#steps ??= this.#planBackward();
+  }
+
+  /** Gives the memory of all tensors of this tape back. */
+  release(): void {
+    for (const span of this.#spans.splice(0)) this.heap.free(span);
+    this.#entries.length = 0;
+    this.#steps = undefined;
+  }
+
+  #tensor(name: string, shape: Shape, dtype: DType, requiresGradient: boolean): Tensor {
+    const span = this.heap.allocate(name, numElements(shape), "activations", dtype);
+    this.#spans.push(span);
+    return new Tensor({ name, shape, span, requiresGradient });
+  }
+
+  #planBackward(): BackwardStep[] {
+    const gradients = new Gradients(this.#arena, this.backend, this.#entries);
+    const passes: { pass: BackwardPass; parameters: readonly Parameter[] }[] = [];
+    for (let i = this.#entries.length - 1; i >= 0; i--) {
+      const entry = this.#entries[i];
+      const isReached = entry.isRoot === true || gradients.isReached(entry.output);
+      if (entry.backward === undefined || !isReached) continue;
+      const pass = entry.backward(gradients);
+      passes.push({ pass, parameters: gradients.finish(entry) });
+    }
+    gradients.close();
+    const seen = new Set<Parameter>();
+    const steps: BackwardStep[] = [];
+    for (const { pass, parameters } of passes.reverse()) {
+      const ready = parameters.filter((p) => !seen.has(p));
+      for (const parameter of ready) seen.add(parameter);
+      steps.unshift({ pass, ready });
+    }
+    return steps;
+  }
+}
