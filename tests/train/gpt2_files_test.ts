@@ -1,0 +1,104 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  checkTensors,
+  fromHuggingFaceConfig,
+  gpt2Shapes,
+  isGpt2Extra,
+  type ModelSizes,
+  stripPrefix,
+  toHuggingFaceConfig,
+} from "../../train/gpt2_files.ts";
+import type { StoredTensor } from "../../train/safetensors.ts";
+import { UsageError } from "../../train/usage_error.ts";
+
+const SIZES: ModelSizes = {
+  layers: 2,
+  heads: 4,
+  embed: 64,
+  context: 32,
+  vocab: 256,
+  layerNormEpsilon: 1e-5,
+};
+
+function tensor(shape: readonly number[]): StoredTensor {
+  return { dtype: "F32", shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
+}
+
+Deno.test("fromHuggingFaceConfig() reads what toHuggingFaceConfig() writes", () => {
+  const config = JSON.parse(JSON.stringify(toHuggingFaceConfig(SIZES)));
+  assertEquals(fromHuggingFaceConfig(config, "c"), SIZES);
+});
+
+Deno.test("fromHuggingFaceConfig() accepts the fields of published GPT-2 models", () => {
+  const config = {
+    activation_function: "gelu_new",
+    attn_pdrop: 0.1,
+    layer_norm_epsilon: 1e-5,
+    model_type: "gpt2",
+    n_ctx: 1024,
+    n_embd: 768,
+    n_head: 12,
+    n_inner: null,
+    n_layer: 12,
+    n_positions: 1024,
+    resid_pdrop: 0.1,
+    vocab_size: 50257,
+  };
+  const expected = { layers: 12, heads: 12, embed: 768, context: 1024, vocab: 50257, layerNormEpsilon: 1e-5 };
+  assertEquals(fromHuggingFaceConfig(config, "c"), expected);
+});
+
+Deno.test("fromHuggingFaceConfig() refuses other models by name", () => {
+  const cases: [Record<string, unknown>, string][] = [
+    [{ activation_function: "relu" }, 'activation_function is "relu", supported is "gelu_new"'],
+    [{ tie_word_embeddings: false }, "tie_word_embeddings is false, supported is true"],
+    [{ model_type: "llama" }, 'model_type is "llama", supported is "gpt2"'],
+    [{ scale_attn_by_inverse_layer_idx: true }, "scale_attn_by_inverse_layer_idx is true"],
+    [{ n_layer: undefined }, "n_layer is missing"],
+    [{ n_embd: 6.5 }, "n_embd is 6.5, it must be a whole number above 0"],
+    [{ n_head: 7 }, "n_embd 64 is not a multiple of n_head 7"],
+    [{ n_inner: 100 }, "n_inner is 100, supported is 4 x n_embd, here 256"],
+    [{ layer_norm_epsilon: 0 }, "layer_norm_epsilon is 0"],
+  ];
+  for (const [change, message] of cases) {
+    const config = { ...toHuggingFaceConfig(SIZES), ...change };
+    assertThrows(() => fromHuggingFaceConfig(config, "c"), UsageError, `Cannot use c: ${message}`);
+  }
+  assertThrows(() => fromHuggingFaceConfig([], "c"), UsageError, "not a JSON object");
+});
+
+Deno.test("gpt2Shapes() lists every parameter with the shape of its file", () => {
+  const shapes = gpt2Shapes(SIZES);
+  assertEquals(shapes.size, 28);
+  assertEquals(shapes.get("wte.weight"), [256, 64]);
+  assertEquals(shapes.get("wpe.weight"), [32, 64]);
+  assertEquals(shapes.get("h.1.attn.c_attn.weight"), [64, 192]);
+  assertEquals(shapes.get("h.1.attn.c_attn.bias"), [192]);
+  assertEquals(shapes.get("h.0.mlp.c_proj.weight"), [256, 64]);
+  assertEquals([...shapes.keys()].at(-1), "ln_f.bias");
+});
+
+Deno.test("isGpt2Extra() knows masks and the tied head, and no parameter", () => {
+  const extras = ["h.0.attn.bias", "transformer.h.11.attn.masked_bias", "lm_head.weight"];
+  assertEquals(extras.filter(isGpt2Extra), extras);
+  assertEquals([...gpt2Shapes(SIZES).keys()].filter(isGpt2Extra), []);
+});
+
+Deno.test("checkTensors() names what is missing, misshapen or unexpected", () => {
+  const shapes = gpt2Shapes(SIZES);
+  const good = new Map([...shapes].map(([name, shape]) => [name, tensor(shape)]));
+  checkTensors(good, shapes, "m");
+  const prefixed = new Map([...good].map(([name, t]) => [`transformer.${name}`, t]));
+  checkTensors(stripPrefix(prefixed), shapes, "m");
+  const check = (change: (tensors: Map<string, StoredTensor>) => void, message: string) => {
+    const tensors = new Map(good);
+    change(tensors);
+    assertThrows(() => checkTensors(tensors, shapes, "m"), UsageError, `Cannot use m: ${message}`);
+  };
+  check((t) => t.delete("ln_f.bias"), "tensor ln_f.bias is missing, expected with shape [64]");
+  check(
+    (t) => t.set("wpe.weight", tensor([64, 32])),
+    "tensor wpe.weight has shape [64, 32], expected is [32, 64]",
+  );
+  check((t) => t.set("h.2.ln_1.bias", tensor([64])), "tensor h.2.ln_1.bias is not part of this model");
+});

@@ -1,0 +1,178 @@
+/**
+ * What Hugging Face's GPT-2 directories say: the sizes in `config.json`, the names and shapes of tensors.
+ *
+ * @module
+ */
+import { type StoredTensor } from "./safetensors.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Sizes of a GPT-2. */
+export interface ModelSizes {
+  readonly layers: number;
+  readonly heads: number;
+  /** Width of the residual stream; a multiple of `heads`. */
+  readonly embed: number;
+  /** Longest sequence. */
+  readonly context: number;
+  readonly vocab: number;
+  readonly layerNormEpsilon: number;
+}
+
+/** The epsilon of GPT-2's layer norms unless a checkpoint says otherwise. */
+export const LAYER_NORM_EPSILON = 1e-5;
+
+const SIZE_KEYS = {
+  layers: "n_layer",
+  heads: "n_head",
+  embed: "n_embd",
+  context: "n_positions",
+  vocab: "vocab_size",
+} as const;
+
+/** Fields that change the arithmetic, with the only value that is computed here; absent means that value. */
+const FIXED: Readonly<Record<string, unknown>> = {
+  model_type: "gpt2",
+  activation_function: "gelu_new",
+  tie_word_embeddings: true,
+  scale_attn_weights: true,
+  scale_attn_by_inverse_layer_idx: false,
+  add_cross_attention: false,
+};
+
+/** `config.json` for a model of these sizes. */
+export function toHuggingFaceConfig(sizes: ModelSizes): Record<string, unknown> {
+  return {
+    model_type: "gpt2",
+    architectures: ["GPT2LMHeadModel"],
+    activation_function: "gelu_new",
+    n_layer: sizes.layers,
+    n_head: sizes.heads,
+    n_embd: sizes.embed,
+    n_positions: sizes.context,
+    n_ctx: sizes.context,
+    vocab_size: sizes.vocab,
+    layer_norm_epsilon: sizes.layerNormEpsilon,
+    tie_word_embeddings: true,
+    attn_pdrop: 0,
+    embd_pdrop: 0,
+    resid_pdrop: 0,
+    torch_dtype: "float32",
+  };
+}
+
+/**
+ * The sizes in a parsed `config.json`.
+ *
+ * Dropout rates are accepted and not applied.
+ *
+ * @param path For messages.
+ * @throws {UsageError} If a size is missing, or a field asks for arithmetic that is not GPT-2's.
+ */
+export function fromHuggingFaceConfig(config: unknown, path: string): ModelSizes {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new UsageError(`Cannot use ${path}: it is not a JSON object`);
+  }
+  const fields = config as Record<string, unknown>;
+  for (const [key, value] of Object.entries(FIXED)) {
+    if (fields[key] !== undefined && fields[key] !== value) {
+      throw new UsageError(
+        `Cannot use ${path}: ${key} is ${JSON.stringify(fields[key])}, supported is ${JSON.stringify(value)}`,
+      );
+    }
+  }
+  const sizes = {} as Record<keyof typeof SIZE_KEYS, number>;
+  for (const [name, key] of Object.entries(SIZE_KEYS)) {
+    const value = fields[key];
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 1) {
+      throw new UsageError(
+        `Cannot use ${path}: ${key} is ${
+          JSON.stringify(value) ?? "missing"
+        }, it must be a whole number above 0`,
+      );
+    }
+    sizes[name as keyof typeof SIZE_KEYS] = value;
+  }
+  const epsilon = fields.layer_norm_epsilon ?? LAYER_NORM_EPSILON;
+  if (typeof epsilon !== "number" || !(epsilon > 0)) {
+    throw new UsageError(
+      `Cannot use ${path}: layer_norm_epsilon is ${JSON.stringify(epsilon)}, it must be above 0`,
+    );
+  }
+  if (sizes.embed % sizes.heads !== 0) {
+    throw new UsageError(
+      `Cannot use ${path}: n_embd ${sizes.embed} is not a multiple of n_head ${sizes.heads}`,
+    );
+  }
+  const inner = fields.n_inner ?? 4 * sizes.embed;
+  if (inner !== 4 * sizes.embed) {
+    throw new UsageError(
+      `Cannot use ${path}: n_inner is ${inner}, supported is 4 x n_embd, here ${4 * sizes.embed}`,
+    );
+  }
+  return { ...sizes, layerNormEpsilon: epsilon };
+}
+
+/** Names and shapes of a GPT-2's parameters, in the order of the file; Conv1D weights are `[in, out]`. */
+export function gpt2Shapes(sizes: ModelSizes): Map<string, readonly number[]> {
+  const { layers, embed, context, vocab } = sizes;
+  const shapes = new Map<string, readonly number[]>();
+  shapes.set("wte.weight", [vocab, embed]);
+  shapes.set("wpe.weight", [context, embed]);
+  for (let i = 0; i < layers; i++) {
+    const pair = (name: string, weight: readonly number[]) => {
+      shapes.set(`h.${i}.${name}.weight`, weight);
+      shapes.set(`h.${i}.${name}.bias`, [weight.at(-1)!]);
+    };
+    pair("ln_1", [embed]);
+    pair("attn.c_attn", [embed, 3 * embed]);
+    pair("attn.c_proj", [embed, embed]);
+    pair("ln_2", [embed]);
+    pair("mlp.c_fc", [embed, 4 * embed]);
+    pair("mlp.c_proj", [4 * embed, embed]);
+  }
+  shapes.set("ln_f.weight", [embed]);
+  shapes.set("ln_f.bias", [embed]);
+  return shapes;
+}
+
+/** Names that GPT-2 files may hold besides the parameters: causal masks, and the head tied to `wte`. */
+export function isGpt2Extra(name: string): boolean {
+  return /(?:^|\.)attn\.(?:bias|masked_bias)$/.test(name) || name === "lm_head.weight";
+}
+
+/** The tensors without the `transformer.` in front that some checkpoints have. */
+export function stripPrefix(tensors: ReadonlyMap<string, StoredTensor>): Map<string, StoredTensor> {
+  return new Map([...tensors].map(([name, tensor]) => [name.replace(/^transformer\./, ""), tensor]));
+}
+
+/**
+ * Checks that a file holds exactly the expected tensors.
+ *
+ * @param path For messages.
+ * @throws {UsageError} Names the first tensor that is missing, has another shape, or is not expected.
+ */
+export function checkTensors(
+  found: ReadonlyMap<string, StoredTensor>,
+  expected: ReadonlyMap<string, readonly number[]>,
+  path: string,
+): void {
+  for (const [name, shape] of expected) {
+    const tensor = found.get(name);
+    if (tensor === undefined) {
+      throw new UsageError(
+        `Cannot use ${path}: tensor ${name} is missing, expected with shape [${shape.join(", ")}]`,
+      );
+    }
+    if (tensor.shape.join() !== shape.join()) {
+      throw new UsageError(
+        `Cannot use ${path}: tensor ${name} has shape [${tensor.shape.join(", ")}], ` +
+          `expected is [${shape.join(", ")}]`,
+      );
+    }
+  }
+  for (const name of found.keys()) {
+    if (!expected.has(name)) {
+      throw new UsageError(`Cannot use ${path}: tensor ${name} is not part of this model`);
+    }
+  }
+}
