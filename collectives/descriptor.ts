@@ -43,7 +43,7 @@ export function describeOperation(
   const label = readLabel(control, rank, words.get(cell + DESCRIPTOR.LABEL));
   const parts: string[] = [OPERATIONS[operation] ?? "?"];
   if (algorithm !== 0) parts.push(`by ${ALGORITHMS[algorithm]}`);
-  if (elementBytes !== 0) {
+  if (OPERATIONS[operation] !== "barrier") {
     parts.push(`of ${words.get(cell + DESCRIPTOR.LENGTH)} elements of ${elementBytes} bytes`);
   }
   if (reduction !== 0) parts.push(`(${REDUCTIONS[reduction]})`);

@@ -71,8 +71,8 @@ export class Waiter {
   readonly #stallTimeoutMs: number;
   readonly #startTimeoutMs: number;
   readonly #clock: () => number;
-  /** Progresses other operations of this rank; true if some are pending. */
-  progressOthers: () => boolean = () => false;
+  /** Progresses the other operations of this rank; true if some are pending. The endpoint sets it. */
+  progressOthers: (current: Waitable) => boolean = () => false;
 
   constructor(
     parts: { control: ControlBlock; rank: number; status: RankStatus; abort: AbortWord; ledger: Ledger },
@@ -133,7 +133,7 @@ export class Waiter {
           since = time;
           this.#status.publishWait(at);
         }
-        const isBusy = this.progressOthers();
+        const isBusy = this.progressOthers(what);
         if (!isBusy) this.#status.beat(); // else this rank may still be moved by its other operations
         if (time >= nextLook) {
           this.#look(at, time - start);

@@ -1,0 +1,139 @@
+import type { PeerLink } from "../kernels/peer_link.ts";
+import { lineChunkStart } from "./chunks.ts";
+import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
+import type { GroupQueue } from "./group_queue.ts";
+import type { Operation } from "./operation.ts";
+import { numRegisters, type ReductionStep, reductionSteps, STEP_KIND } from "./reduction_tree.ts";
+import { numRingSteps, ringChunk } from "./ring.ts";
+
+/** Largest payload of an eager all-reduce: the size of a slot, 16 of which a rank holds per group. */
+export const EAGER_MAX_BYTES = 8192;
+/** From this size on a large group uses the ring: each rank then talks to one neighbour only. */
+const RING_MIN_BYTES = 64 * 1024 * 1024, RING_MIN_SIZE = 16;
+/** Bytes summed at a time, so that they stay in the first-level cache until they are pushed. */
+export const BLOCK_BYTES = 16 * 1024;
+
+/** Codes of {@link REDUCTIONS}, for the switch in the hot path. */
+const SUM_F32 = 1, MAX_F32 = 2, SUM_F64 = 3;
+
+/** The algorithm of a size and group, equal on all ranks. */
+export function chooseAlgorithm(byteLength: number, size: number): Algorithm {
+  if (byteLength <= EAGER_MAX_BYTES) return "eager";
+  return byteLength >= RING_MIN_BYTES && size >= RING_MIN_SIZE ? "ring" : "ordered";
+}
+
+/** Sums over the members of a group, in the canonical tree, with scratch registers of {@link BLOCK_BYTES}. */
+export class Reducer {
+  readonly #steps: readonly ReductionStep[];
+  readonly #scratch: number;
+
+  /** @param allocate Gives the byte offset of that many bytes of this device's memory. */
+  constructor(index: number, size: number, allocate: (byteLength: number) => number) {
+    this.#steps = reductionSteps(index, size);
+    const registers = numRegisters(this.#steps);
+    this.#scratch = registers === 0 ? 0 : allocate(registers * BLOCK_BYTES);
+  }
+
+  /**
+   * Sums `length` elements, at most a block: the own ones at `own`, those of member i at `peerOffsets[i] + delta`.
+   * The result replaces the own ones.
+   */
+  reduceBlock(queue: GroupQueue, operation: Operation, own: number, delta: number, length: number): void {
+    const { links, peerOffsets } = queue;
+    const { reduction } = operation;
+    const self = links[queue.index];
+    for (let i = 0; i < this.#steps.length; i++) {
+      const { kind, target, source } = this.#steps[i];
+      const to = target === 0 ? own : this.#register(target);
+      if (kind === STEP_KIND.ADD_PEER) {
+        combine(links[source], reduction, to, peerOffsets[source] + delta, length);
+      } else if (kind === STEP_KIND.COPY_PEER) {
+        links[source].copyFromPeer(to, peerOffsets[source] + delta, length * operation.elementBytes);
+      } else {
+        combine(self, reduction, to, this.#register(source), length);
+      }
+    }
+    queue.ledger.bytesMoved += (queue.size - 1) * length * operation.elementBytes;
+  }
+
+  #register(register: number): number {
+    return this.#scratch + (register - 1) * BLOCK_BYTES;
+  }
+}
+
+/** `own = own (+ or max) peer`, by the reduction's code. */
+export function combine(link: PeerLink, reduction: number, own: number, peer: number, length: number): void {
+  if (reduction === SUM_F32) link.sumF32(own, peer, length);
+  else if (reduction === MAX_F32) link.maxF32(own, peer, length);
+  else if (reduction === SUM_F64) link.sumF64(own, peer, length);
+  else link.sumI32(own, peer, length);
+}
+
+/** Does a rank's part of an all-reduce. */
+export function workAllReduce(queue: GroupQueue, operation: Operation, reducer: Reducer): boolean {
+  const algorithm = ALGORITHMS[operation.algorithm];
+  if (algorithm === "ring") return workRing(queue, operation);
+  if (algorithm === "ordered") workOrdered(queue, operation, reducer);
+  else reducer.reduceBlock(queue, operation, operation.output, 0, operation.length);
+  return true;
+}
+
+/**
+ * Owner of a chunk: sums it over all members in the canonical tree and pushes the result to all of them.
+ *
+ * Two barriers: everybody has announced before, everybody has done its part before the caller goes on. Nobody
+ * but the owner touches a chunk, in any memory, in between.
+ *
+ * Cost: each rank reads and writes (n - 1)/n x length elements of its peers.
+ */
+function workOrdered(queue: GroupQueue, operation: Operation, reducer: Reducer): void {
+  const { index, size, links, peerOffsets } = queue;
+  const { elementBytes, length, output } = operation;
+  const start = lineChunkStart(length, size, index), end = lineChunkStart(length, size, index + 1);
+  if (size === 2 && operation.reduction === SUM_F32) {
+    const peer = 1 - index;
+    links[peer].sumBothF32(output + start * 4, peerOffsets[peer] + start * 4, end - start);
+    queue.ledger.bytesMoved += 2 * 4 * (end - start);
+    return;
+  }
+  const block = BLOCK_BYTES / elementBytes;
+  for (let at = start; at < end; at += block) {
+    const count = Math.min(block, end - at), delta = at * elementBytes;
+    reducer.reduceBlock(queue, operation, output + delta, delta, count);
+    for (let i = 0; i < size; i++) {
+      if (i !== index) links[i].copyToPeer(output + delta, peerOffsets[i] + delta, count * elementBytes);
+    }
+    queue.ledger.bytesMoved += (size - 1) * count * elementBytes;
+  }
+}
+
+/**
+ * The classic ring, see {@link ringChunk}; each step is one pull from the left neighbour.
+ *
+ * The sum of a chunk starts at another member for each chunk, so its bits differ from those of `ordered`; they
+ * are the same on all ranks.
+ *
+ * Cost: 2(n - 1) steps; each rank reads 2(n - 1)/n x length elements of one neighbour. [1]
+ *
+ * [1] Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms for clusters of workstations, JPDC 2009.
+ */
+function workRing(queue: GroupQueue, operation: Operation): boolean {
+  const { index, size, ledger } = queue;
+  const { elementBytes, length, output } = operation;
+  const left = (index + size - 1) % size;
+  const link = queue.links[left], steps = numRingSteps(size);
+  while (operation.step < steps) {
+    const k = operation.step;
+    if (!queue.hasStepped(left, (queue.stepsBefore + k) | 0, operation)) return false;
+    const chunk = ringChunk(k, index, size);
+    const start = lineChunkStart(length, size, chunk),
+      count = lineChunkStart(length, size, chunk + 1) - start;
+    const own = output + start * elementBytes, peer = queue.peerOffsets[left] + start * elementBytes;
+    if (k < size - 1) combine(link, operation.reduction, own, peer, count);
+    else link.copyFromPeer(own, peer, count * elementBytes);
+    ledger.bytesMoved += count * elementBytes;
+    operation.step = k + 1;
+    queue.publishStep(operation, operation.step === steps);
+  }
+  return true;
+}

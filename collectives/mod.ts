@@ -1,0 +1,55 @@
+/**
+ * Collective operations between devices: lock-free protocols on words of shared memory, arithmetic straight on the
+ * peers' memories. Nothing here knows tensors, only flat spans.
+ *
+ * ```ts ignore
+ * // launcher, once:
+ * const topology = { worldSize: 2, groups: [{ name: "dp", ranks: [0, 1] }] };
+ * const buffer = ControlBlock.initialize(topology);
+ * // every worker, with the memories of all devices:
+ * const endpoint = Endpoint.attach({ buffer, topology, rank, memories, heap });
+ * const dp = endpoint.group("dp");
+ * const pending = dp.startAllReduce(gradients, { label: "bucket 0" });
+ * while (moreKernels()) endpoint.progress();
+ * pending.wait();
+ * ```
+ *
+ * The words, who writes them and why it is correct: docs/memory_model.md.
+ *
+ * @module
+ */
+export { AbortError, AbortWord, type FirstCause, MismatchError, StallError } from "./abort.ts";
+export { EAGER_MAX_BYTES } from "./all_reduce.ts";
+export { type Chunk, chunkOf } from "./chunks.ts";
+export {
+  ControlBlock,
+  ControlLayout,
+  type GroupTopology,
+  type LayoutOptions,
+  type Topology,
+} from "./control_block.ts";
+export type { Algorithm } from "./descriptor.ts";
+export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts";
+export { Ledger, type LedgerEntry } from "./ledger.ts";
+export type { Reduction } from "./operation.ts";
+export { Pending, type PendingOwner } from "./pending.ts";
+export {
+  type AllReduceOptions,
+  type BufferHeap,
+  type OperationOptions,
+  ProcessGroup,
+  type ReduceOptions,
+} from "./process_group.ts";
+export {
+  describeStatus,
+  describeWorld,
+  type OperationName,
+  RankStatus,
+  readLabel,
+  readStatus,
+  type State,
+  type StatusReport,
+  type WaitReport,
+} from "./status.ts";
+export type { WaitOptions } from "./wait.ts";
+export type { Words } from "./words.ts";

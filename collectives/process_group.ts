@@ -1,0 +1,326 @@
+import { type DType, DTYPE_BYTES, type Span, spanByteLength } from "../kernels/span.ts";
+import { workAllGather } from "./all_gather.ts";
+import { chooseAlgorithm, EAGER_MAX_BYTES, Reducer, workAllReduce } from "./all_reduce.ts";
+import { workAllToAll } from "./all_to_all.ts";
+import { workBarrier } from "./barrier.ts";
+import { workBroadcast } from "./broadcast.ts";
+import { ChannelReceiver, ChannelSender, type Message } from "./channel.ts";
+import { chunkStart } from "./chunks.ts";
+import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
+import { type GroupParts, GroupQueue } from "./group_queue.ts";
+import { type Operation, type Reduction, reductionCode } from "./operation.ts";
+import { Pending } from "./pending.ts";
+import { workReduceScatter } from "./reduce_scatter.ts";
+import { operationCode, type OperationName, type RankStatus } from "./status.ts";
+
+/** What every operation may say about itself. */
+export interface OperationOptions {
+  /** Name of the tensor, for error messages and timelines. */
+  label?: string;
+}
+
+/** How to reduce. */
+export interface ReduceOptions extends OperationOptions {
+  /** By default "sum". */
+  reduction?: Reduction;
+}
+
+/** How to run an all-reduce. */
+export interface AllReduceOptions extends ReduceOptions {
+  /**
+   * By default "auto": `eager` for payloads up to {@link EAGER_MAX_BYTES}, `ordered` above. Both give the same bits;
+   * `ring` adds in another order.
+   */
+  algorithm?: Exclude<Algorithm, "none"> | "auto";
+}
+
+/** Part of a heap that a group allocates its slots and scratch from. */
+export interface BufferHeap {
+  /** Allocates elements; a `DeviceHeap` does. */
+  allocate(name: string, length: number, category: "buffers", dtype: DType): Span;
+}
+
+const ALL_REDUCE = operationCode("allReduce"), REDUCE_SCATTER = operationCode("reduceScatter");
+const ALL_GATHER = operationCode("allGather"), BROADCAST = operationCode("broadcast");
+const ALL_TO_ALL = operationCode("allToAll");
+const EAGER = ALGORITHMS.indexOf("eager");
+const NOTHING: Span = { byteOffset: 0, length: 0, dtype: "i32" };
+
+/**
+ * Ordered ranks that talk, seen from one of them.
+ *
+ * Every member must call the same collectives in the same order. `start...` announces that the input is final and
+ * returns at once; the result is there, and all spans may be used again, when the {@link Pending} is complete.
+ * Announced operations go on during `progress()` and any wait of the rank. Up to 16 may be announced ahead.
+ *
+ * All operations throw `AbortError` if any rank of the world failed, `MismatchError` if members called different
+ * operations, and `StallError` if a peer can never come; spans are then undefined.
+ */
+export class ProcessGroup {
+  /** Name in the topology, such as "dp". */
+  readonly name: string;
+  /** Ranks of the members, in order. */
+  readonly ranks: readonly number[];
+  /** Place of this rank in the group. */
+  readonly index: number;
+  readonly #parts: GroupParts;
+  readonly #status: RankStatus;
+  readonly #queue: GroupQueue;
+  readonly #reducer: Reducer;
+  readonly #senders: (ChannelSender | undefined)[] = [];
+  readonly #receivers: (ChannelReceiver | undefined)[] = [];
+  /** Byte offset of the slots of eager payloads. */
+  readonly #eagerSlots: number;
+
+  constructor(parts: GroupParts, status: RankStatus, heap: BufferHeap) {
+    const { layout } = parts.control;
+    const { name, ranks } = layout.topology.groups[parts.group];
+    this.name = name;
+    this.ranks = ranks;
+    this.#parts = parts;
+    this.#status = status;
+    const allocate = (purpose: string, bytes: number) =>
+      heap.allocate(`${purpose} of group ${name}`, bytes / 4, "buffers", "f32").byteOffset;
+    this.index = ranks.indexOf(parts.rank);
+    this.#reducer = new Reducer(this.index, ranks.length, (bytes) => allocate("scratch", bytes));
+    this.#eagerSlots = ranks.length === 1 ? 0 : allocate("eager slots", layout.ringSlots * EAGER_MAX_BYTES);
+    this.#queue = new GroupQueue(parts, (queue, operation) => this.#work(queue, operation));
+  }
+
+  /** Number of members. */
+  get size(): number {
+    return this.ranks.length;
+  }
+
+  /** Announces an all-reduce: `span` becomes the elementwise sum (or maximum) over the group. */
+  startAllReduce(span: Span, options: AllReduceOptions = {}): Pending {
+    return this.#pending(this.#announceAllReduce(span, options));
+  }
+
+  /**
+   * Replaces `span` on every rank of the group by the elementwise sum (or maximum) over the group.
+   *
+   * The order of summation is a binary tree over the places in the group (`ring`: around the ring), so results are
+   * identical on all ranks and from run to run.
+   *
+   * Cost: `eager` one phase, each rank reads n - 1 payloads; others move 2(n-1)/n x the payload per rank.
+   */
+  allReduce(span: Span, options: AllReduceOptions = {}): void {
+    this.#queue.waitFor(this.#announceAllReduce(span, options));
+  }
+
+  /** Announces a reduce-scatter; see {@link reduceScatter}. */
+  startReduceScatter(input: Span, output: Span, options: ReduceOptions = {}): Pending {
+    this.#checkLength("reduceScatter", output, this.#chunkLength(input.length));
+    const reduction = reductionCode(options.reduction ?? "sum", input.dtype);
+    const operation = this.#open(REDUCE_SCATTER, input.length, output, options);
+    operation.reduction = reduction;
+    return this.#pending(this.#announceInput(operation, input, true));
+  }
+
+  /**
+   * Gives this rank its chunk (`chunkOf(input.length, size, index)`) of the sum of all inputs, in the bits that
+   * all-reduce gives. `output` may be that chunk of `input` itself.
+   */
+  reduceScatter(input: Span, output: Span, options: ReduceOptions = {}): void {
+    this.startReduceScatter(input, output, options).wait();
+  }
+
+  /** Announces an all-gather; see {@link allGather}. */
+  startAllGather(input: Span, output: Span, options: OperationOptions = {}): Pending {
+    this.#checkLength("allGather", input, this.#chunkLength(output.length));
+    return this.#pending(
+      this.#announceInput(this.#open(ALL_GATHER, output.length, output, options), input, true),
+    );
+  }
+
+  /**
+   * Fills `output` with the chunks of all members; `input` is this rank's, of `chunkOf(output.length, size, index)`
+   * elements, and may be that chunk of `output` itself.
+   */
+  allGather(input: Span, output: Span, options: OperationOptions = {}): void {
+    this.startAllGather(input, output, options).wait();
+  }
+
+  /** Announces a broadcast; see {@link broadcast}. */
+  startBroadcast(span: Span, rootIndex: number, options: OperationOptions = {}): Pending {
+    this.#checkIndex("broadcast from", rootIndex);
+    const operation = this.#open(BROADCAST, span.length, span, options);
+    operation.root = rootIndex;
+    return this.#pending(this.#announceInput(operation, span, rootIndex === this.index));
+  }
+
+  /** Replaces `span` on every rank by that of the member at `rootIndex`. */
+  broadcast(span: Span, rootIndex: number, options: OperationOptions = {}): void {
+    this.startBroadcast(span, rootIndex, options).wait();
+  }
+
+  /** Announces an all-to-all; see {@link allToAll}. */
+  startAllToAll(input: Span, output: Span, options: OperationOptions = {}): Pending {
+    this.#checkLength("allToAll", output, this.size * this.#chunkLength(input.length));
+    return this.#pending(
+      this.#announceInput(this.#open(ALL_TO_ALL, input.length, output, options), input, true),
+    );
+  }
+
+  /**
+   * Sends chunk j of `input` to member j, for all j. `output` gets this rank's chunk of every member, in the order
+   * of members; it must not overlap `input`.
+   */
+  allToAll(input: Span, output: Span, options: OperationOptions = {}): void {
+    this.startAllToAll(input, output, options).wait();
+  }
+
+  /** Announces a barrier. */
+  startBarrier(options: OperationOptions = {}): Pending {
+    return this.#pending(this.#announceBarrier(options));
+  }
+
+  /** Returns when every member has called it; what they wrote before is then visible. */
+  barrier(options: OperationOptions = {}): void {
+    this.#queue.waitFor(this.#announceBarrier(options));
+  }
+
+  /** Announces a message to a member; complete when it has been received and `span` may be written again. */
+  startSend(span: Span, toIndex: number, options: OperationOptions = {}): Pending {
+    const sender = this.#sender(toIndex);
+    return new Pending(sender, sender.post(this.#message(span, options)));
+  }
+
+  /** Sends a message to a member and waits until it has been received. */
+  send(span: Span, toIndex: number, options: OperationOptions = {}): void {
+    this.startSend(span, toIndex, options).wait();
+  }
+
+  /** Asks for the next message of a member; complete when it is in `span`. */
+  startRecv(span: Span, fromIndex: number, options: OperationOptions = {}): Pending {
+    const receiver = this.#receiver(fromIndex);
+    return new Pending(receiver, receiver.post(this.#message(span, options)));
+  }
+
+  /** Receives the next message of a member, which must have the size of `span`. */
+  recv(span: Span, fromIndex: number, options: OperationOptions = {}): void {
+    this.startRecv(span, fromIndex, options).wait();
+  }
+
+  /** Goes on with announced operations without waiting; true if some are left. Call it between kernels. */
+  progress(): boolean {
+    return this.progressExcept(undefined);
+  }
+
+  /** As {@link progress}, but leaves out what is being waited for; for the waits of the same rank. */
+  progressExcept(current: unknown): boolean {
+    let isPending = this.#queue !== current && this.#queue.isPending && this.#queue.progress();
+    for (const sender of this.#senders) {
+      if (sender !== undefined && sender !== current && sender.progress()) isPending = true;
+    }
+    for (const receiver of this.#receivers) {
+      if (receiver !== undefined && receiver !== current && receiver.progress()) isPending = true;
+    }
+    return isPending;
+  }
+
+  #announceAllReduce(span: Span, options: AllReduceOptions): number {
+    const reduction = reductionCode(options.reduction ?? "sum", span.dtype);
+    const bytes = span.length * DTYPE_BYTES[span.dtype];
+    const { algorithm = "auto" } = options;
+    const chosen = algorithm === "auto" ? chooseAlgorithm(bytes, this.size) : algorithm;
+    if (chosen === "eager" && bytes > EAGER_MAX_BYTES) {
+      throw new RangeError(
+        `Cannot all-reduce ${bytes} bytes eagerly: at most ${EAGER_MAX_BYTES} are allowed`,
+      );
+    }
+    const operation = this.#open(ALL_REDUCE, span.length, span, options);
+    operation.reduction = reduction;
+    operation.algorithm = ALGORITHMS.indexOf(chosen);
+    if (operation.algorithm !== EAGER) return this.#announceInput(operation, span, true);
+    if (this.size > 1) {
+      operation.published = this.#eagerSlots +
+        (operation.sequence & (this.#parts.control.layout.ringSlots - 1)) * EAGER_MAX_BYTES;
+      this.#parts.links[this.#parts.rank].copyFromPeer(operation.published, span.byteOffset, bytes);
+    }
+    operation.needsAllDone = false;
+    this.#queue.announce(operation);
+    return operation.sequence;
+  }
+
+  #announceBarrier(options: OperationOptions): number {
+    const operation = this.#open(operationCode("barrier"), 0, NOTHING, options);
+    return this.#announceInput(operation, NOTHING, false);
+  }
+
+  #open(kind: number, length: number, output: Span, options: OperationOptions): Operation {
+    const operation = this.#queue.open();
+    operation.kind = kind;
+    operation.algorithm = operation.reduction = operation.root = 0;
+    operation.length = length;
+    operation.elementBytes = DTYPE_BYTES[output.dtype];
+    operation.output = output.byteOffset;
+    operation.label = this.#status.label(options.label);
+    return operation;
+  }
+
+  #announceInput(operation: Operation, input: Span, needsAllDone: boolean): number {
+    operation.input = operation.published = input.byteOffset;
+    operation.needsAllDone = needsAllDone;
+    this.#queue.announce(operation);
+    return operation.sequence;
+  }
+
+  #work(queue: GroupQueue, operation: Operation): boolean {
+    switch (operation.kind) {
+      case ALL_REDUCE:
+        return workAllReduce(queue, operation, this.#reducer);
+      case REDUCE_SCATTER:
+        return workReduceScatter(queue, operation, this.#reducer);
+      case ALL_GATHER:
+        return workAllGather(queue, operation);
+      case BROADCAST:
+        return workBroadcast(queue, operation);
+      case ALL_TO_ALL:
+        return workAllToAll(queue, operation);
+      default:
+        return workBarrier();
+    }
+  }
+
+  #pending(sequence: number): Pending {
+    return new Pending(this.#queue, sequence);
+  }
+
+  #message(span: Span, options: OperationOptions): Message {
+    const { byteOffset } = span;
+    return { byteOffset, byteLength: spanByteLength(span), label: this.#status.label(options.label) };
+  }
+
+  #sender(toIndex: number): ChannelSender {
+    this.#checkIndex("send to", toIndex);
+    return this.#senders[toIndex] ??= new ChannelSender(this.#parts, { from: this.index, to: toIndex });
+  }
+
+  #receiver(fromIndex: number): ChannelReceiver {
+    this.#checkIndex("recv from", fromIndex);
+    return this.#receivers[fromIndex] ??= new ChannelReceiver(this.#parts, {
+      from: fromIndex,
+      to: this.index,
+    });
+  }
+
+  #chunkLength(length: number): number {
+    return chunkStart(length, this.size, this.index + 1) - chunkStart(length, this.size, this.index);
+  }
+
+  #checkLength(operation: OperationName, span: Span, length: number): void {
+    if (span.length === length) return;
+    throw new RangeError(
+      `Cannot ${operation} with a span of ${span.length} elements: member ${this.index} of ${this.size} needs ${length}`,
+    );
+  }
+
+  #checkIndex(what: string, index: number): void {
+    if (Number.isInteger(index) && index >= 0 && index < this.size) return;
+    throw new RangeError(
+      `Cannot ${what} member ${index} of group ${this.name}: it has members 0..${this.size - 1}`,
+    );
+  }
+}
