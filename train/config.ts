@@ -1,0 +1,223 @@
+/**
+ * A training run's configuration: what was given, completed by defaults, and checked.
+ *
+ * @module
+ */
+import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
+import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
+export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
+
+/** A complete and checked configuration. */
+export interface TrainConfig {
+  /** Path of the data; undefined for Moby Dick. */
+  readonly data: string | undefined;
+  /** Undefined: what the data or the model say. */
+  readonly vocab: number | undefined;
+  readonly init: string | undefined;
+  readonly resume: string | undefined;
+  readonly out: string | undefined;
+  readonly layers: number;
+  readonly heads: number;
+  readonly embed: number;
+  readonly context: number;
+  readonly layerNormEpsilon: number;
+  /** Sequences of a step, over all devices. */
+  readonly batch: number;
+  /** Sequences of one forward pass of one device. */
+  readonly microBatch: number;
+  readonly steps: number;
+  readonly lr: number;
+  readonly minLr: number;
+  readonly warmup: number;
+  readonly weightDecay: number;
+  /** Largest gradient norm; 0 does not clip. */
+  readonly gradClip: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly seed: number;
+  readonly order: "shuffle" | "sequential";
+  readonly dp: number;
+  readonly kernels: "wasm" | "reference";
+  readonly deviceMemoryBytes: number;
+  readonly evalEvery: number;
+  readonly saveEvery: number;
+  readonly log: string | undefined;
+  readonly json: boolean;
+}
+
+/** What a configuration depends on besides the options. */
+export interface ConfigContext {
+  /** Cores that are available. */
+  readonly numCores: number;
+  /** Sizes of the model of `--init` or `--resume`. */
+  readonly sizes?: ModelSizes;
+  /** Options of the run that is resumed (`trainer_state.json`). */
+  readonly saved?: Readonly<Record<string, string | number>>;
+}
+
+/** Part of a configuration that decides the learning rate. */
+export type LearningRateRecipe = Pick<TrainConfig, "lr" | "minLr" | "warmup" | "steps">;
+
+type Values = Record<string, string | number | boolean | undefined>;
+
+/**
+ * Completes and checks options. What is given goes before what the model or the resumed run say, and that goes
+ * before the defaults.
+ *
+ * @throws {UsageError} One line: what is wrong, what is allowed.
+ */
+export function resolveConfig(options: GivenOptions, context: ConfigContext): TrainConfig {
+  const given = byKey(options);
+  const values: Values = {};
+  for (const spec of TRAIN_OPTIONS as readonly OptionSpec[]) {
+    const preset = given[spec.key] ?? savedValue(spec, context) ?? spec.default;
+    values[spec.key] = preset === undefined ? undefined : parseOption(spec, preset);
+  }
+  checkSizes(given, values, context.sizes);
+  const batch = values.batch as number;
+  values.minLr ??= (values.lr as number) / 10;
+  values.dp ??= Math.max(1, Math.min(context.numCores, batch));
+  values.microBatch ??= Math.ceil(batch / (values.dp as number));
+  const { deviceMemory, ...rest } = values;
+  const config = {
+    ...rest,
+    layerNormEpsilon: context.sizes?.layerNormEpsilon ?? LAYER_NORM_EPSILON,
+    deviceMemoryBytes: deviceMemory,
+  } as unknown as TrainConfig;
+  checkTogether(config);
+  return config;
+}
+
+/** The options that a checkpoint keeps: those that the numbers of the run depend on. */
+export function recipeOf(config: TrainConfig): Record<string, string | number> {
+  const keys = (TRAIN_OPTIONS as readonly OptionSpec[]).filter((spec) => spec.isRecipe).map((spec) =>
+    spec.key
+  );
+  return Object.fromEntries(keys.map((key) => [key, config[key as keyof TrainConfig] as string | number]));
+}
+
+/** The learning rate of a step (from 0): linear warm-up, then a cosine down to `minLr`. */
+export function learningRate(step: number, recipe: LearningRateRecipe): number {
+  const { lr, minLr, warmup, steps } = recipe;
+  if (step < warmup) return lr * (step + 1) / (warmup + 1);
+  return minLr + 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / (steps - warmup))) * (lr - minLr);
+}
+
+/**
+ * A value of an option, from text or as it is.
+ *
+ * @throws {UsageError} If the option does not allow it.
+ */
+export function parseOption(spec: OptionSpec, value: string | number | boolean): string | number | boolean {
+  const fail = (allowed: string): never => {
+    const shown = /^[^\s"]+$/.test(String(value)) ? value : JSON.stringify(value);
+    throw new UsageError(`Cannot use ${flagOf(spec.key)} ${shown}: it must be ${allowed}`);
+  };
+  if (spec.kind === "flag") return typeof value === "boolean" ? value : fail("true or false");
+  if (spec.kind === "text") return typeof value === "string" && value !== "" ? value : fail("a path");
+  if (spec.kind === "choice") {
+    return spec.choices!.includes(value as string) ? value : fail(`one of ${spec.choices!.join(", ")}`);
+  }
+  if (spec.kind === "bytes") return inRange(spec, parseBytes(value)) ?? fail(describeRange(spec));
+  const text = typeof value === "string" && value.trim() === "" ? NaN : value;
+  const number = typeof value === "boolean" ? NaN : Number(text);
+  if (spec.kind === "integer" && !Number.isSafeInteger(number)) return fail(describeRange(spec));
+  return inRange(spec, number) ?? fail(describeRange(spec));
+}
+
+/** Bytes of `512MiB`, `1.5GiB`, `64KiB`, `1048576`; NaN if it is no size. */
+export function parseBytes(value: string | number | boolean): number {
+  if (typeof value === "number") return value;
+  const match = /^(\d+(?:\.\d+)?)\s*([KMG]i?B?|B)?$/i.exec(String(value).trim());
+  if (match === null) return NaN;
+  const power = "KMG".indexOf((match[2] ?? "B")[0].toUpperCase()) + 1;
+  return Math.floor(Number(match[1]) * 1024 ** power);
+}
+
+/** An error about an option that does not exist; it names the nearest one that does. */
+export function unknownOption(name: string, known: readonly string[]): UsageError {
+  const nearest = nearestName(name, known);
+  const hint = nearest === undefined ? "--help lists all options" : `did you mean ${nearest}?`;
+  return new UsageError(`Cannot use option ${name}: it does not exist; ${hint}`);
+}
+
+function checkNames(given: GivenOptions): void {
+  const known = TRAIN_OPTIONS.map((spec) => spec.key as string);
+  for (const key of Object.keys(given)) {
+    if (!known.includes(keyOf(key)) || keyOf(key) !== key) {
+      throw unknownOption(flagOf(key), known.map(flagOf));
+    }
+  }
+}
+
+function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
+  const size = sizes?.[spec.key as keyof ModelSizes];
+  return size ?? (spec.isRecipe ? saved?.[spec.key] : undefined);
+}
+
+function inRange(spec: OptionSpec, value: number): number | undefined {
+  const { min = -Infinity, max = Infinity, isMinOpen, isMaxOpen } = spec;
+  const isInside = Number.isFinite(value) && (isMinOpen ? value > min : value >= min) &&
+    (isMaxOpen ? value < max : value <= max);
+  return isInside ? value : undefined;
+}
+
+function describeRange(spec: OptionSpec): string {
+  if (spec.kind === "bytes") return "a size from 1MiB to 4095MiB such as 512MiB";
+  const what = spec.kind === "integer" ? "a whole number" : "a number";
+  const low = spec.min === undefined
+    ? ""
+    : spec.isMinOpen
+    ? ` above ${spec.min}`
+    : ` of at least ${spec.min}`;
+  const high = spec.max === undefined
+    ? ""
+    : spec.isMaxOpen
+    ? ` below ${spec.max}`
+    : ` of at most ${spec.max}`;
+  return `${what}${low}${low !== "" && high !== "" ? " and" : ""}${high}`;
+}
+
+/** Sizes that are given must be those of the model that is loaded. */
+function checkSizes(given: GivenOptions, values: Values, sizes: ModelSizes | undefined): void {
+  if (sizes === undefined) return;
+  for (const key of ["layers", "heads", "embed", "context", "vocab"] as const) {
+    if (given[key] === undefined || values[key] === sizes[key]) continue;
+    throw new UsageError(
+      `Cannot use ${flagOf(key)} ${given[key]}: the model to load has ${sizes[key]}; leave the option out`,
+    );
+  }
+}
+
+function checkTogether(config: TrainConfig): void {
+  const { embed, heads, batch, dp, microBatch, lr, minLr, init, resume } = config;
+  if (embed % heads !== 0) {
+    const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
+      embed % n === 0
+    );
+    throw new UsageError(
+      `Cannot use --heads ${heads}: it must divide --embed ${embed}, as ${
+        divisors.slice(0, 10).join(", ")
+      } do`,
+    );
+  }
+  if (dp > batch) {
+    throw new UsageError(
+      `Cannot use --batch ${batch} with --dp ${dp}: every device needs a sequence; ` +
+        `use --batch ${dp} or more, or --dp ${batch} or less`,
+    );
+  }
+  const local = Math.ceil(batch / dp);
+  if (microBatch > local) {
+    throw new UsageError(
+      `Cannot use --micro-batch ${microBatch}: a device has ${local} of the ${batch} sequences; use ${local} or less`,
+    );
+  }
+  if (minLr > lr) throw new UsageError(`Cannot use --min-lr ${minLr}: it must be at most --lr ${lr}`);
+  if (init !== undefined && resume !== undefined) {
+    throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
+  }
+}

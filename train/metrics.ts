@@ -1,0 +1,145 @@
+/**
+ * What a run reports: the records of `--log` and `--json`, the loss hash, and throughput.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { fileProblem, UsageError } from "./usage_error.ts";
+
+/** One device in one step. */
+export interface DeviceRecord {
+  readonly rank: number;
+  readonly computeMs: number;
+  readonly copyMs: number;
+  readonly waitMs: number;
+  readonly bytesMoved: number;
+  readonly peakBytes: number;
+}
+
+/** A step; `loss` is the mean over the global batch before the update. */
+export interface StepRecord {
+  readonly type: "step";
+  /** From 0. */
+  readonly step: number;
+  /** Nats a token. */
+  readonly loss: number;
+  /** Global L2 norm before clipping. */
+  readonly gradNorm: number;
+  readonly lr: number;
+  /** Tokens of the step. */
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+  readonly stepMs: number;
+  readonly devices: readonly DeviceRecord[];
+}
+
+/** An evaluation after `step` finished steps. */
+export interface EvalRecord {
+  readonly type: "eval";
+  readonly step: number;
+  /** Mean validation loss in nats a token. */
+  readonly loss: number;
+}
+
+/** The end of a run. */
+export interface DoneRecord {
+  readonly type: "done";
+  readonly steps: number;
+  /** Without the first 10 % of the steps. */
+  readonly tokensPerSecond: number;
+  readonly lossHash: string;
+}
+
+/** A line of the log. */
+export type MetricsRecord = StepRecord | EvalRecord | DoneRecord;
+
+/** SHA-256 over the little-endian float32 bits of losses, in order. */
+export class LossHash {
+  readonly #hash = createHash("sha256");
+  readonly #bytes = new Uint8Array(4);
+
+  /** Takes in losses that are already known, as from a checkpoint. */
+  constructor(losses: Iterable<number> = []) {
+    for (const loss of losses) this.add(loss);
+  }
+
+  /** Takes in the loss of the next step. */
+  add(loss: number): void {
+    new DataView(this.#bytes.buffer).setFloat32(0, loss, true);
+    this.#hash.update(this.#bytes);
+  }
+
+  /** Hash of what was taken in so far, in hex. */
+  digest(): string {
+    return this.#hash.copy().digest("hex");
+  }
+}
+
+/** Tokens a second over the steps of a run, without the first 10 % of them (at least one, if there are more). */
+export class Throughput {
+  readonly #tokens: number[] = [];
+  readonly #ms: number[] = [];
+
+  /** Takes in a step. */
+  add(tokens: number, ms: number): void {
+    this.#tokens.push(tokens);
+    this.#ms.push(ms);
+  }
+
+  /** Tokens a second; 0 before the first step. */
+  tokensPerSecond(): number {
+    const numSteps = this.#ms.length;
+    const skipped = Math.min(Math.ceil(numSteps / 10), numSteps - 1);
+    let tokens = 0, ms = 0;
+    for (let i = Math.max(0, skipped); i < numSteps; i++) {
+      tokens += this.#tokens[i];
+      ms += this.#ms[i];
+    }
+    return ms > 0 ? tokens / ms * 1000 : 0;
+  }
+}
+
+/** A record as one line of JSON, without the line's end. */
+export function encodeRecord(record: MetricsRecord): string {
+  return JSON.stringify(record);
+}
+
+/** Writes records to a file, one JSON line each, as they come. */
+export class MetricsLog {
+  readonly #file: Deno.FsFile;
+  readonly #encoder = new TextEncoder();
+
+  /**
+   * Opens the file.
+   *
+   * @param options.append Go on behind what is there, as a resumed run does.
+   * @throws {UsageError} If the file cannot be written.
+   */
+  constructor(path: string, options: { append?: boolean } = {}) {
+    try {
+      const append = options.append ?? false;
+      this.#file = Deno.openSync(path, { write: true, create: true, append, truncate: !append });
+    } catch (error) {
+      const isFolderMissing = error instanceof Deno.errors.NotFound;
+      throw new UsageError(
+        `Cannot write the log ${path}: ${isFolderMissing ? "its folder does not exist" : fileProblem(error)}`,
+      );
+    }
+  }
+
+  /** Writes a record. */
+  write(record: MetricsRecord): void {
+    const bytes = this.#encoder.encode(`${encodeRecord(record)}\n`);
+    for (let start = 0; start < bytes.length;) start += this.#file.writeSync(bytes.subarray(start));
+  }
+
+  /** Closes the file. */
+  close(): void {
+    this.#file.close();
+  }
+
+  /** Closes the file at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * The options of a training run: one table from which the command line, its help, the library's option names
+ * and the checks are made.
+ *
+ * @module
+ */
+
+/** What a value is. */
+export type OptionKind = "integer" | "number" | "text" | "bytes" | "choice" | "flag";
+
+/** One option. */
+export interface OptionSpec {
+  /** Name in the library; the command line has `--kebab-case`. */
+  readonly key: string;
+  readonly kind: OptionKind;
+  /** Placeholder of the value in the help. */
+  readonly value?: string;
+  readonly help: string;
+  /** Value when not given; undefined if it follows from others (the help says how). */
+  readonly default?: string | number | boolean;
+  readonly min?: number;
+  readonly max?: number;
+  /** The bound itself is not allowed. */
+  readonly isMinOpen?: boolean;
+  readonly isMaxOpen?: boolean;
+  readonly choices?: readonly string[];
+  /** The numbers of a run depend on it: kept in checkpoints and taken over on resume. */
+  readonly isRecipe?: boolean;
+}
+
+const COUNT = { kind: "integer", value: "N", min: 1 } as const;
+const FRACTION = { kind: "number", value: "X", min: 0, max: 1, isMaxOpen: true, isRecipe: true } as const;
+
+/** All options of `train`, in the order of its help. */
+export const TRAIN_OPTIONS = [
+  {
+    key: "data",
+    kind: "text",
+    value: "FILE",
+    help: "text (.txt) or tokens (.bin, uint16); without it Moby Dick",
+  },
+  {
+    ...COUNT,
+    key: "vocab",
+    max: 65536,
+    help: "vocabulary (256 for text, 50257 for .bin, or that of --init)",
+  },
+  {
+    key: "init",
+    kind: "text",
+    value: "DIR",
+    help: "start from a Hugging Face GPT-2 directory, with its sizes",
+  },
+  { key: "resume", kind: "text", value: "DIR", help: "go on from a checkpoint, to --steps in all" },
+  { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N" },
+  { ...COUNT, key: "layers", default: 4, isRecipe: true, help: "transformer blocks" },
+  { ...COUNT, key: "heads", default: 4, isRecipe: true, help: "attention heads; must divide --embed" },
+  { ...COUNT, key: "embed", default: 128, isRecipe: true, help: "width of the model" },
+  { ...COUNT, key: "context", default: 64, isRecipe: true, help: "tokens of a sequence" },
+  { ...COUNT, key: "batch", default: 12, isRecipe: true, help: "sequences of a step, over all devices" },
+  { ...COUNT, key: "microBatch", help: "sequences of a forward pass of one device (all of a device's)" },
+  { ...COUNT, key: "steps", default: 2000, isRecipe: true, help: "optimizer steps in all" },
+  {
+    key: "lr",
+    kind: "number",
+    value: "X",
+    min: 0,
+    isMinOpen: true,
+    default: 1e-3,
+    isRecipe: true,
+    help: "learning rate",
+  },
+  {
+    key: "minLr",
+    kind: "number",
+    value: "X",
+    min: 0,
+    isRecipe: true,
+    help: "learning rate at the end (--lr / 10)",
+  },
+  {
+    key: "warmup",
+    kind: "integer",
+    value: "N",
+    min: 0,
+    default: 100,
+    isRecipe: true,
+    help: "steps of linear warm-up",
+  },
+  {
+    key: "weightDecay",
+    kind: "number",
+    value: "X",
+    min: 0,
+    default: 0.1,
+    isRecipe: true,
+    help: "of matrices only",
+  },
+  {
+    key: "gradClip",
+    kind: "number",
+    value: "X",
+    min: 0,
+    default: 1,
+    isRecipe: true,
+    help: "gradient norm; 0 = off",
+  },
+  { ...FRACTION, key: "beta1", default: 0.9, help: "AdamW's first moment" },
+  { ...FRACTION, key: "beta2", default: 0.95, help: "AdamW's second moment" },
+  {
+    key: "seed",
+    kind: "integer",
+    value: "N",
+    min: 0,
+    max: 2 ** 32 - 1,
+    default: 1337,
+    isRecipe: true,
+    help: "of all random numbers",
+  },
+  {
+    key: "order",
+    kind: "choice",
+    choices: ["shuffle", "sequential"],
+    default: "shuffle",
+    isRecipe: true,
+    help: "order of the sequences",
+  },
+  { ...COUNT, key: "dp", max: 1024, help: "devices, each with a replica (all cores, at most --batch)" },
+  {
+    key: "kernels",
+    kind: "choice",
+    choices: ["wasm", "reference"],
+    default: "wasm",
+    help: "reference is slow and exact",
+  },
+  {
+    key: "deviceMemory",
+    kind: "bytes",
+    value: "SIZE",
+    min: 2 ** 20,
+    max: 2 ** 32 - 2 ** 16,
+    default: "512MiB",
+    help: "memory of one device",
+  },
+  {
+    key: "evalEvery",
+    kind: "integer",
+    value: "N",
+    min: 0,
+    default: 250,
+    help: "steps between evaluations; 0 = never",
+  },
+  {
+    key: "saveEvery",
+    kind: "integer",
+    value: "N",
+    min: 0,
+    default: 0,
+    help: "steps between checkpoints; 0 = at the end",
+  },
+  {
+    key: "log",
+    kind: "text",
+    value: "FILE",
+    help: "write a JSON line for every step, evaluation, and the end",
+  },
+  {
+    key: "json",
+    kind: "flag",
+    default: false,
+    help: "print these lines on standard output and nothing else",
+  },
+] as const satisfies readonly OptionSpec[];
+
+/** Name of an option of `train` in the library. */
+export type OptionKey = typeof TRAIN_OPTIONS[number]["key"];
+
+/** `minLr` -> `--min-lr`. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** `--min-lr`, `min-lr` or `minLr` -> `minLr`. */
+export function keyOf(name: string): string {
+  return name.replace(/^--?/, "").replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Help text: one line an option. */
+export function describeOptions(options: readonly OptionSpec[] = TRAIN_OPTIONS): string {
+  const rows = options.map((option) => {
+    const value = option.choices?.join("|") ?? option.value ?? "";
+    const preset = option.default === undefined || option.kind === "flag" ? "" : ` [${option.default}]`;
+    return [`  ${flagOf(option.key)} ${value}`.trimEnd(), `${option.help}${preset}`];
+  });
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return rows.map(([left, right]) => left.padEnd(width) + right).join("\n");
+}
+
+/** The known name that is nearest to `name`, if it is near enough to be meant. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((other) => ({ other, distance: editDistance(name, other) }));
+  ranked.sort((a, b) => a.distance - b.distance);
+  const best = ranked.at(0);
+  return best !== undefined && best.distance <= Math.max(2, name.length / 3) ? best.other : undefined;
+}
+
+/** Fewest insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
+function editDistance(a: string, b: string): number {
+  const rows = Array.from({ length: a.length + 1 }, (_, i) => [i, ...Array<number>(b.length).fill(0)]);
+  for (let j = 0; j <= b.length; j++) rows[0][j] = j;
+  for (let i = 1; i <= a.length; i++) {
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = rows[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, replaced);
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (isSwap) rows[i][j] = Math.min(rows[i][j], rows[i - 2][j - 2] + 1);
+    }
+  }
+  return rows[a.length][b.length];
+}
