@@ -144,13 +144,14 @@ export function unknownOption(name: string, known: readonly string[]): UsageErro
   return new UsageError(`Cannot use option ${name}: it does not exist; ${hint}`);
 }
 
-function checkNames(given: GivenOptions): void {
+function byKey(options: GivenOptions): GivenOptions {
   const known = TRAIN_OPTIONS.map((spec) => spec.key as string);
-  for (const key of Object.keys(given)) {
-    if (!known.includes(keyOf(key)) || keyOf(key) !== key) {
-      throw unknownOption(flagOf(key), known.map(flagOf));
-    }
-  }
+  const entries = Object.entries(options).map(([name, value]) => {
+    const key = keyOf(name);
+    if (!known.includes(key)) throw unknownOption(flagOf(key), known.map(flagOf));
+    return [key, value];
+  });
+  return Object.fromEntries(entries);
 }
 
 function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
