@@ -63,13 +63,11 @@ export class Scope {
       throw new TypeError(`Cannot make parameter ${fullName} as the model already has one of that name`);
     }
     const span = heap.allocate(fullName, length, "parameters");
-    const gradient = heap.allocate(`gradient of ${fullName}`, length, "gradients");
     if (heap.memory !== undefined) {
       const stream = new RandomStream(seed, fullName), values = heap.f32(span);
       for (let i = 0; i < length; i++) values[i] = initialize(stream, i);
-      heap.f32(gradient).fill(0);
     }
-    const parameter = new Parameter({ name: fullName, shape, span, gradient });
+    const parameter = new Parameter({ name: fullName, shape, span });
     parameters.push(parameter);
     return parameter;
   }

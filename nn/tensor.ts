@@ -1,4 +1,4 @@
-import type { DType, Span } from "../kernels/mod.ts";
+import { type DeviceHeap, type DType, type Span, subspan } from "../kernels/mod.ts";
 
 /** Sizes of a tensor's dims, outermost first. */
 export type Shape = readonly number[];
@@ -54,21 +54,30 @@ export class Tensor {
 }
 
 /** How a parameter is made. */
-export interface ParameterOptions {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly span: Span;
-  readonly gradient: Span;
-}
+export type ParameterOptions = Omit<TensorOptions, "requiresGradient">;
 
 /** A trained tensor. Its name is its key in checkpoints; its span may be a shard. */
 export class Parameter extends Tensor {
-  /** Where the backward pass adds this parameter's gradient. */
-  readonly gradient: Span;
+  #gradient: Span | undefined;
 
   constructor(options: ParameterOptions) {
     super({ ...options, requiresGradient: true });
-    this.gradient = options.gradient;
+  }
+
+  /**
+   * Where the backward pass adds this parameter's gradient.
+   *
+   * @throws {TypeError} If none was allocated: the model was built for inference.
+   */
+  get gradient(): Span {
+    if (this.#gradient === undefined) {
+      throw new TypeError(`Cannot train ${this.name}: no gradient was allocated (see allocateGradients)`);
+    }
+    return this.#gradient;
+  }
+
+  set gradient(span: Span) {
+    this.#gradient = span;
   }
 
   /** Weight decay applies to tensors of two or more dims, not to biases and gains. */
@@ -76,3 +85,24 @@ export class Parameter extends Tensor {
     return this.shape.length >= 2;
   }
 }
+
+/**
+ * Allocates the gradients of all parameters in one block, last parameter first: roughly the order in which a backward
+ * pass completes them, so that neighbours can be reduced together while it goes on.
+ *
+ * @returns The block, which the caller clears before each step.
+ */
+export function allocateGradients(heap: DeviceHeap, parameters: readonly Parameter[]): Span {
+  const starts: number[] = [];
+  let length = 0;
+  for (const parameter of parameters.toReversed()) {
+    starts.unshift(length);
+    length += Math.ceil(parameter.span.length / GRADIENT_ALIGN) * GRADIENT_ALIGN;
+  }
+  const block = heap.allocate("gradients", length, "gradients");
+  parameters.forEach((parameter, i) => parameter.gradient = subspan(block, starts[i], parameter.span.length));
+  return block;
+}
+
+/** Elements: gradients start on 64-byte lines. */
+const GRADIENT_ALIGN = 16;

@@ -1,0 +1,63 @@
+import { ControlBlock, type Topology, type WaitOptions } from "../collectives/mod.ts";
+import { createDeviceMemory } from "../kernels/mod.ts";
+import { connect } from "./mailbox.ts";
+import type { Fault, LauncherApi, WorkerApi } from "./messages.ts";
+import { Supervisor, type World } from "./supervisor.ts";
+
+/** How to start a world. */
+export interface LaunchOptions {
+  /** URL of a module whose default export is a `Program`. */
+  readonly program: string;
+  /** Handed to the program on every rank: plain data, shared buffers allowed. */
+  readonly config?: unknown;
+  readonly topology: Topology;
+  /** Cap of the memory of each device. */
+  readonly deviceMemoryBytes: number;
+  /** Gets what programs report. */
+  readonly onReport?: (rank: number, value: unknown) => void | Promise<void>;
+  readonly wait?: WaitOptions;
+  /** Makes a device fail, for tests. */
+  readonly fault?: Fault;
+}
+
+/** Looks before a rank parks when devices share cores: the core is better used by the one waited for. */
+const OVERSUBSCRIBED_SPINS = 32;
+
+/**
+ * Starts one worker per rank, each with a memory of its own, and runs the program on all of them.
+ *
+ * Cost: about 15 ms per worker; memory is reserved at once and committed when touched.
+ *
+ * @returns The running world; its `done` has the results by rank, or rejects with the first cause of failure.
+ */
+export function launch(options: LaunchOptions): World {
+  const { topology, deviceMemoryBytes } = options;
+  const control = ControlBlock.initialize(topology);
+  const memories = Array.from({ length: topology.worldSize }, () => createDeviceMemory(deviceMemoryBytes));
+  const supervisor = new Supervisor(ControlBlock.attach(control, topology));
+  const launcher: LauncherApi = {
+    report: (rank, value) => options.onReport?.(rank, value),
+    exiting: (rank) => supervisor.onDeath(rank, "the worker closed itself"),
+  };
+  for (let rank = 0; rank < topology.worldSize; rank++) {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), {
+      type: "module",
+      name: `device ${rank}`,
+    });
+    worker.onerror = (event) => {
+      event.preventDefault();
+      supervisor.onDeath(rank, event.message);
+    };
+    const order = {
+      ...{ rank, topology, control, memories, deviceMemoryBytes, program: options.program },
+      ...{ config: options.config, wait: waitOptions(options), fault: options.fault },
+    };
+    supervisor.watch(rank, worker, connect<WorkerApi>(worker, launcher).run(order));
+  }
+  return supervisor;
+}
+
+function waitOptions({ topology, wait }: LaunchOptions): WaitOptions {
+  const isOversubscribed = topology.worldSize > navigator.hardwareConcurrency;
+  return { ...(isOversubscribed ? { spinLimit: OVERSUBSCRIBED_SPINS } : {}), ...wait };
+}

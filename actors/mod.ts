@@ -1,0 +1,22 @@
+/**
+ * Workers and their life: a launcher that starts one worker per device, the device that a program sees, and a
+ * supervisor that stops everybody when one fails.
+ *
+ * @example Run a program on two devices
+ * ```ts ignore
+ * import { launch } from "./mod.ts";
+ *
+ * const world = launch({
+ *   program: import.meta.resolve("./my_program.ts"), // export default (device) => device.rank
+ *   topology: { worldSize: 2, groups: [{ name: "dp", ranks: [0, 1] }] },
+ *   deviceMemoryBytes: 64 << 20,
+ * });
+ * console.log(await world.done); // [0, 1]
+ * ```
+ *
+ * @module
+ */
+export * from "./device.ts";
+export * from "./launch.ts";
+export * from "./messages.ts";
+export * from "./supervisor.ts";

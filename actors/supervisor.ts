@@ -1,0 +1,110 @@
+import { AbortWord, type ControlBlock, readStatus, type StatusReport } from "../collectives/mod.ts";
+
+/** A device failed, and so its world; the message names the first cause. */
+export class DeviceError extends Error {
+  override name = "DeviceError";
+  /** The rank that failed first. */
+  readonly rank: number;
+  /** What it said. */
+  readonly reason: string;
+
+  constructor(status: StatusReport, reason: string, options?: ErrorOptions) {
+    const place = status.phase === "" ? "" : ` in step ${status.step} (${status.phase})`;
+    super(`Device ${status.rank} failed${place}: ${reason}`, options);
+    this.rank = status.rank;
+    this.reason = reason;
+  }
+}
+
+/** A running world, seen by who launched it. */
+export interface World {
+  /** Results of the program by rank; rejects with a {@link DeviceError}. No worker is left when it settles. */
+  readonly done: Promise<unknown[]>;
+  /** Asks the program to stop after its current step. */
+  requestStop(): void;
+  /** Ends one worker at once, as a crash would; the others stop with an error that names it. */
+  terminate(rank: number): void;
+  /** What every rank has published about itself. */
+  status(): StatusReport[];
+}
+
+/** After a failure, devices that have not stopped by themselves after this time are terminated. */
+const STOP_DEADLINE_MS = 900;
+
+/** Watches the workers of a world: collects results, and on the first failure stops everybody. */
+export class Supervisor implements World {
+  readonly done: Promise<unknown[]>;
+  readonly #control: ControlBlock;
+  readonly #abort: AbortWord;
+  readonly #workers: Worker[] = [];
+  readonly #running = new Set<number>();
+  readonly #results: unknown[] = [];
+  readonly #settle: { resolve: (results: unknown[]) => void; reject: (error: Error) => void };
+  /** What the failed ranks threw, by rank. */
+  readonly #errors = new Map<number, unknown>();
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #isSettled = false;
+
+  constructor(control: ControlBlock) {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
+    this.done = promise;
+    this.#settle = { resolve, reject };
+    this.#control = control;
+    this.#abort = new AbortWord(control);
+  }
+
+  /** Takes charge of the worker of a rank. */
+  watch(rank: number, worker: Worker, result: Promise<unknown>): void {
+    this.#workers[rank] = worker;
+    this.#running.add(rank);
+    result.then(
+      (value) => this.#end(rank, () => this.#results[rank] = value),
+      (error) => {
+        this.#errors.set(rank, error);
+        this.onDeath(rank, error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+      },
+    );
+  }
+
+  /** A rank has failed or is gone. The first one is the cause that all errors name. */
+  onDeath(rank: number, reason: string): void {
+    if (this.#isSettled) return;
+    this.#abort.raiseFor(rank, reason);
+    this.#deadline ??= setTimeout(() => this.#finish(), STOP_DEADLINE_MS);
+    this.#end(rank, () => {});
+  }
+
+  /** Asks the program to stop after its current step. */
+  requestStop(): void {
+    this.#control.requestStop();
+  }
+
+  /** Ends one worker at once, as a crash would. */
+  terminate(rank: number): void {
+    if (!this.#running.has(rank)) return;
+    this.#workers[rank].terminate();
+    this.onDeath(rank, "the worker was terminated");
+  }
+
+  /** What every rank has published about itself. */
+  status(): StatusReport[] {
+    return this.#workers.map((_, rank) => readStatus(this.#control, rank));
+  }
+
+  #end(rank: number, keep: () => void): void {
+    if (!this.#running.delete(rank)) return;
+    keep();
+    if (this.#running.size === 0) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    clearTimeout(this.#deadline);
+    for (const worker of this.#workers) worker.terminate();
+    const first = this.#abort.firstCause;
+    if (first === undefined) return this.#settle.resolve(this.#results);
+    const status = readStatus(this.#control, first.rank);
+    this.#settle.reject(new DeviceError(status, first.reason, { cause: this.#errors.get(first.rank) }));
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Entry of every worker: becomes a device, imports the program and runs it.
+ *
+ * @module
+ */
+import { Device, type Program } from "./device.ts";
+import { connect } from "./mailbox.ts";
+import type { LauncherApi, RunOrder, WorkerApi } from "./messages.ts";
+
+/** What this file uses of the worker's global scope. */
+interface WorkerScope {
+  close(): void;
+  Deno?: { exit: (code?: number) => never };
+}
+
+const scope = globalThis as unknown as WorkerScope;
+const close = scope.close.bind(scope);
+let current: { device: Device; rank: number } | undefined;
+
+const api: WorkerApi = {
+  async run(order: RunOrder): Promise<unknown> {
+    const report = (value: unknown) => launcher.report(order.rank, value) as Promise<void>;
+    const device = new Device(order, report, { close: scope.close });
+    current = { device, rank: order.rank };
+    try {
+      const module = await import(order.program) as { default: Program };
+      const result = await module.default(device, order.config);
+      await device.reported();
+      device.finish();
+      return result;
+    } catch (error) {
+      device.fail(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+      throw error;
+    } finally {
+      current = undefined;
+    }
+  },
+};
+
+const launcher = connect<LauncherApi>(scope as unknown as Parameters<typeof connect>[0], api);
+
+/** A worker that closes itself tells nobody: say so first, so that the others do not wait for it. */
+scope.close = () => {
+  if (current !== undefined) {
+    current.device.fail("the worker closed itself");
+    launcher.exiting(current.rank);
+  }
+  close();
+};
+if (scope.Deno !== undefined) {
+  scope.Deno.exit = () => {
+    scope.close();
+    throw new Error("the worker closed itself");
+  };
+}

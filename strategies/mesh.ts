@@ -1,0 +1,74 @@
+import type { Topology } from "../collectives/mod.ts";
+
+/** Axes of a mesh, outermost first: the innermost talk most and get neighbouring ranks. */
+export const AXES = ["dp", "pp", "ep", "cp", "tp"] as const;
+/** One of {@link AXES}: data, pipeline, expert, context, tensor. */
+export type Axis = typeof AXES[number];
+
+/** Number of devices along each axis. */
+export type Degrees = Readonly<Record<Axis, number>>;
+
+/** Place of a rank along each axis. */
+export type Coordinates = Readonly<Record<Axis, number>>;
+
+/** A grid of ranks with named axes. Rank = coordinates as digits, outermost axis first. */
+export class Mesh {
+  readonly degrees: Degrees;
+
+  /**
+   * @param degrees Axes that are left out have degree 1.
+   * @throws {RangeError} If a degree is not a positive integer.
+   */
+  constructor(degrees: Partial<Degrees>) {
+    for (const [axis, degree] of Object.entries(degrees)) {
+      if (!Number.isInteger(degree) || degree < 1) {
+        throw new RangeError(`Cannot make a mesh with ${axis} ${degree}: a degree is a whole number from 1`);
+      }
+    }
+    this.degrees = { dp: 1, pp: 1, ep: 1, cp: 1, tp: 1, ...degrees };
+  }
+
+  /** Number of devices. */
+  get size(): number {
+    return AXES.reduce((product, axis) => product * this.degrees[axis], 1);
+  }
+
+  /** Where a rank stands. */
+  coordinates(rank: number): Coordinates {
+    const place: Record<Axis, number> = { dp: 0, pp: 0, ep: 0, cp: 0, tp: 0 };
+    let rest = rank;
+    for (const axis of AXES.toReversed()) {
+      place[axis] = rest % this.degrees[axis];
+      rest = Math.floor(rest / this.degrees[axis]);
+    }
+    return place;
+  }
+
+  /** The rank that stands there. */
+  rank(coordinates: Coordinates): number {
+    return AXES.reduce((rank, axis) => rank * this.degrees[axis] + coordinates[axis], 0);
+  }
+
+  /** The ranks that differ from `rank` along one axis only, itself included, in order. */
+  line(rank: number, axis: Axis): number[] {
+    const place = this.coordinates(rank);
+    return Array.from({ length: this.degrees[axis] }, (_, i) => this.rank({ ...place, [axis]: i }));
+  }
+
+  /** One group named after each axis for every line along it, and `world` for all ranks. */
+  topology(): Topology {
+    const ranks = Array.from({ length: this.size }, (_, rank) => rank);
+    const groups = AXES.flatMap((axis) =>
+      ranks.filter((rank) => this.coordinates(rank)[axis] === 0).map((rank) => ({
+        name: axis as string,
+        ranks: this.line(rank, axis),
+      }))
+    );
+    return { worldSize: this.size, groups: [{ name: "world", ranks }, ...groups] };
+  }
+}
+
+/** The part `[start, end)` of `total` items that the member at `index` of `parts` gets: sizes differ by one at most. */
+export function shareOf(total: number, parts: number, index: number): { start: number; end: number } {
+  return { start: Math.floor(total * index / parts), end: Math.floor(total * (index + 1) / parts) };
+}

@@ -1,0 +1,15 @@
+/**
+ * How a model is spread over devices: the mesh, and data parallelism.
+ *
+ * @example Four devices along the data axis
+ * ```ts
+ * import { Mesh } from "./mod.ts";
+ *
+ * const mesh = new Mesh({ dp: 4 });
+ * console.log(mesh.size, mesh.line(0, "dp")); // 4 [ 0, 1, 2, 3 ]
+ * ```
+ *
+ * @module
+ */
+export * from "./data_parallel.ts";
+export * from "./mesh.ts";
