@@ -16,9 +16,12 @@ export const BLOCK_BYTES = 16 * 1024;
 /** Codes of {@link REDUCTIONS}, for the switch in the hot path. */
 const SUM_F32 = 1, MAX_F32 = 2, SUM_F64 = 3;
 
+/** Two ranks share the sum in one pass over both memories, which is as fast as a copy into a slot. */
+const EAGER_MAX_BYTES_OF_TWO = 512;
+
 /** The algorithm of a size and group, equal on all ranks. */
 export function chooseAlgorithm(byteLength: number, size: number): Algorithm {
-  if (byteLength <= EAGER_MAX_BYTES) return "eager";
+  if (byteLength <= (size === 2 ? EAGER_MAX_BYTES_OF_TWO : EAGER_MAX_BYTES)) return "eager";
   return byteLength >= RING_MIN_BYTES && size >= RING_MIN_SIZE ? "ring" : "ordered";
 }
 

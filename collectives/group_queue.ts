@@ -188,6 +188,7 @@ export class GroupQueue implements Waitable {
     this.#target = sequence;
     this.#isForAll = isForAll;
     this.#parts.waiter.until(this);
+    this.#parts.abort.check(); // a rank that never waits long still stops at its next operation
   }
 
   /** Number of ring steps done before the operation in work. */
