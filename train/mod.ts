@@ -1,0 +1,27 @@
+/**
+ * A job: its options, data, order of samples, checkpoints, metrics and what a person sees of it.
+ *
+ * @example The data order of a run depends on its seed and the step only
+ * ```ts
+ * import { corpusFromText, learningRate, resolveConfig, sampleStart } from "@tessera/tessera/train";
+ *
+ * const config = resolveConfig({ context: 16, batch: 2, steps: 10 }, { numCores: 2 });
+ * const corpus = corpusFromText("a text", "the whale ".repeat(100), config);
+ * const first = sampleStart(0, 0, { ...config, numTokens: corpus.train.end });
+ * console.log(first, learningRate(0, config), corpus.statement);
+ * ```
+ *
+ * @module
+ */
+export * from "./checkpoint_files.ts";
+export * from "./config.ts";
+export * from "./corpus.ts";
+export * from "./gpt2_files.ts";
+export * from "./metrics.ts";
+export * from "./options.ts";
+export * from "./order.ts";
+export * from "./safetensors.ts";
+export * from "./terminal.ts";
+export * from "./terminal_painter.ts";
+export * from "./trainer_state.ts";
+export * from "./usage_error.ts";
