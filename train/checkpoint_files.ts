@@ -25,7 +25,9 @@ export interface CheckpointToWrite {
 
 /** AdamW's moments of a parameter. */
 export interface Moments {
+  /** `exp_avg`: the running mean of the gradient. */
   readonly expAvg: Float32Array;
+  /** `exp_avg_sq`: the running mean of its square. */
   readonly expAvgSq: Float32Array;
 }
 

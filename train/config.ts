@@ -16,35 +16,59 @@ export interface TrainConfig {
   readonly data: string | undefined;
   /** Undefined: what the data or the model say. */
   readonly vocab: number | undefined;
+  /** Hugging Face GPT-2 directory to start from. */
   readonly init: string | undefined;
+  /** Checkpoint to go on from. */
   readonly resume: string | undefined;
+  /** Folder of the checkpoints; undefined writes none. */
   readonly out: string | undefined;
+  /** Transformer blocks. */
   readonly layers: number;
+  /** Attention heads; divides `embed`. */
   readonly heads: number;
+  /** Width of the model. */
   readonly embed: number;
+  /** Tokens of a sequence. */
   readonly context: number;
+  /** Added to the variance in layer norms. */
   readonly layerNormEpsilon: number;
   /** Sequences of a step, over all devices. */
   readonly batch: number;
   /** Sequences of one forward pass of one device. */
   readonly microBatch: number;
+  /** Optimizer steps in all. */
   readonly steps: number;
+  /** Highest learning rate. */
   readonly lr: number;
+  /** Learning rate at the end. */
   readonly minLr: number;
+  /** Steps of linear warm-up. */
   readonly warmup: number;
+  /** Decoupled weight decay of tensors of two or more dimensions. */
   readonly weightDecay: number;
   /** Largest gradient norm; 0 does not clip. */
   readonly gradClip: number;
+  /** AdamW's decay of the first moment. */
   readonly beta1: number;
+  /** AdamW's decay of the second moment. */
   readonly beta2: number;
+  /** Seed of all random numbers. */
   readonly seed: number;
+  /** Order of the sequences. */
   readonly order: "shuffle" | "sequential";
+  /** Devices, each with a replica. */
   readonly dp: number;
+  /** Backend of every device. */
   readonly kernels: "wasm" | "reference";
+  /** Cap of the memory of one device. */
   readonly deviceMemoryBytes: number;
+  /** Steps between evaluations; 0 = never. */
   readonly evalEvery: number;
+  /** Steps between checkpoints; 0 = at the end only. */
   readonly saveEvery: number;
+  /** File of the metrics. */
   readonly log: string | undefined;
+  /** Whether metrics go to standard output. */
   readonly json: boolean;
 }
 

@@ -8,7 +8,9 @@ import { fileProblem, UsageError } from "./usage_error.ts";
 
 /** Tokens `[start, end)` of a corpus. */
 export interface TokenRange {
+  /** First token. */
   readonly start: number;
+  /** Token behind the last. */
   readonly end: number;
 }
 

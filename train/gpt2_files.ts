@@ -8,13 +8,17 @@ import { UsageError } from "./usage_error.ts";
 
 /** Sizes of a GPT-2. */
 export interface ModelSizes {
+  /** Transformer blocks. */
   readonly layers: number;
+  /** Attention heads. */
   readonly heads: number;
   /** Width of the residual stream; a multiple of `heads`. */
   readonly embed: number;
   /** Longest sequence. */
   readonly context: number;
+  /** Vocabulary: rows of the embedding. */
   readonly vocab: number;
+  /** Added to the variance in layer norms. */
   readonly layerNormEpsilon: number;
 }
 

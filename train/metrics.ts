@@ -8,16 +8,23 @@ import { fileProblem, UsageError } from "./usage_error.ts";
 
 /** One device in one step. */
 export interface DeviceRecord {
+  /** Rank of the device. */
   readonly rank: number;
+  /** Time in kernels. */
   readonly computeMs: number;
+  /** Time moving payload from and to peers. */
   readonly copyMs: number;
+  /** Time waiting for peers. */
   readonly waitMs: number;
+  /** Payload moved. */
   readonly bytesMoved: number;
+  /** Most device memory that was ever in use. */
   readonly peakBytes: number;
 }
 
 /** A step; `loss` is the mean over the global batch before the update. */
 export interface StepRecord {
+  /** Tells records apart. */
   readonly type: "step";
   /** From 0. */
   readonly step: number;
@@ -25,17 +32,23 @@ export interface StepRecord {
   readonly loss: number;
   /** Global L2 norm before clipping. */
   readonly gradNorm: number;
+  /** Learning rate of the update. */
   readonly lr: number;
   /** Tokens of the step. */
   readonly tokens: number;
+  /** Tokens of the step by its time. */
   readonly tokensPerSecond: number;
+  /** Time of the step. */
   readonly stepMs: number;
+  /** One entry a device, by rank. */
   readonly devices: readonly DeviceRecord[];
 }
 
 /** An evaluation after `step` finished steps. */
 export interface EvalRecord {
+  /** Tells records apart. */
   readonly type: "eval";
+  /** Finished steps when it was evaluated. */
   readonly step: number;
   /** Mean validation loss in nats a token. */
   readonly loss: number;
@@ -43,10 +56,13 @@ export interface EvalRecord {
 
 /** The end of a run. */
 export interface DoneRecord {
+  /** Tells records apart. */
   readonly type: "done";
+  /** Finished steps. */
   readonly steps: number;
   /** Without the first 10 % of the steps. */
   readonly tokensPerSecond: number;
+  /** SHA-256 over the losses; see {@link LossHash}. */
   readonly lossHash: string;
 }
 

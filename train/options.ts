@@ -12,17 +12,23 @@ export type OptionKind = "integer" | "number" | "text" | "bytes" | "choice" | "f
 export interface OptionSpec {
   /** Name in the library; the command line has `--kebab-case`. */
   readonly key: string;
+  /** What a value is. */
   readonly kind: OptionKind;
   /** Placeholder of the value in the help. */
   readonly value?: string;
+  /** What it does, in the help. */
   readonly help: string;
   /** Value when not given; undefined if it follows from others (the help says how). */
   readonly default?: string | number | boolean;
+  /** Smallest value. */
   readonly min?: number;
+  /** Largest value. */
   readonly max?: number;
   /** The bound itself is not allowed. */
   readonly isMinOpen?: boolean;
+  /** Whether `max` itself is not allowed. */
   readonly isMaxOpen?: boolean;
+  /** Allowed values of a choice. */
   readonly choices?: readonly string[];
   /** The numbers of a run depend on it: kept in checkpoints and taken over on resume. */
   readonly isRecipe?: boolean;

@@ -12,6 +12,7 @@ export interface OrderOptions {
    * `shuffle`: every epoch is a permutation of the windows.
    */
   readonly order: "sequential" | "shuffle";
+  /** Seed of the permutations. */
   readonly seed: number;
   /** Samples of a step. */
   readonly batch: number;

@@ -13,14 +13,19 @@ export type SafetensorsDType = "F32" | "F16" | "BF16";
 export interface StoredTensor {
   /** The type in the file; `data` is always f32. */
   readonly dtype: SafetensorsDType;
+  /** Sizes of its dims, outermost first. */
   readonly shape: readonly number[];
+  /** Its elements, row by row. */
   readonly data: Float32Array;
 }
 
 /** A tensor to write; a function is called when its turn comes, so that only one tensor need be in memory. */
 export interface TensorToWrite {
+  /** Its name in the file. */
   readonly name: string;
+  /** Sizes of its dims, outermost first. */
   readonly shape: readonly number[];
+  /** Its elements, row by row. */
   readonly data: Float32Array | (() => Float32Array | Promise<Float32Array>);
 }
 

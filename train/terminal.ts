@@ -13,15 +13,21 @@ export interface View {
   readonly steps: number;
   /** Finished steps. */
   readonly step: number;
+  /** Curve of the losses. */
   readonly losses: LossCurve;
+  /** Loss of the latest evaluation. */
   readonly validationLoss: number | undefined;
+  /** Gradient norm of the latest step. */
   readonly gradNorm: number;
+  /** Learning rate of the latest step. */
   readonly lr: number;
+  /** Smoothed throughput. */
   readonly tokensPerSecond: number;
   /** Smoothed milliseconds of a step; undefined before the first. */
   readonly stepMs: number | undefined;
   /** Smoothed times and latest bytes. */
   readonly devices: readonly DeviceRecord[];
+  /** Cap of the memory of one device. */
   readonly deviceMemoryBytes: number;
   /** Last line: what the user can do now. */
   readonly hint: string;
@@ -29,10 +35,13 @@ export interface View {
 
 /** Losses of all steps in bounded space: means of `stepsPerMean` steps each, which doubles when there are many. */
 export interface LossCurve {
+  /** Means of consecutive steps. */
   readonly means: readonly number[];
+  /** Steps in each mean. */
   readonly stepsPerMean: number;
   /** Losses that make no mean yet. */
   readonly rest: readonly number[];
+  /** Loss of the latest step. */
   readonly last: number | undefined;
 }
 

@@ -42,6 +42,7 @@ export class Painter {
   #lastMs = -Infinity;
   #isOpen = false;
 
+  /** Makes a painter that has not touched its screen yet. */
   constructor(screen: Screen = standardScreen()) {
     this.#screen = screen;
   }

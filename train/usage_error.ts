@@ -1,5 +1,6 @@
 /** The user asked for something that cannot be done; the message is one line: what, why, what to do. */
 export class UsageError extends Error {
+  /** Tells it from other errors. */
   override name = "UsageError";
 }
 
