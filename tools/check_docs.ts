@@ -85,21 +85,30 @@ export function checkLinks(files: readonly SourceFile[], exists: (path: string) 
   return findings;
 }
 
-/** Files of a layer that no test in `tests/LAYER/` is named after or imports. */
+/** Folders of tests that serve every layer. */
+const SHARED_TESTS = /^tests\/(?:conformance|equivalence|interleavings)\//;
+
+/**
+ * Files of a layer that no test knows: none is named after it, imports it, or uses a name that it exports.
+ *
+ * Tests of a layer are those in `tests/LAYER/` and in the shared folders.
+ */
 export function checkTests(
   files: readonly SourceFile[],
   untested: Readonly<Record<string, string>>,
 ): Finding[] {
-  const tests = files.filter((file) => file.path.startsWith("tests/"));
   const findings: Finding[] = [];
-  for (const { path } of files) {
+  for (const { path, text } of files) {
     const [layer, ...rest] = path.split("/");
     const name = rest.at(-1);
     if (!(layer in LAYERS) || name === undefined || name === "mod.ts" || untested[path]) continue;
     const mirror = `tests/${layer}/${name.replace(/\.ts$/, "_test.ts")}`;
-    const isTested = tests.some((test) =>
+    const exported = text.split("\n").map((line) => EXPORT.exec(line)?.[1]).filter((x) => x !== undefined);
+    const use = new RegExp(`\\b(?:${exported.map((x) => x.replaceAll("$", "\\$")).join("|")})\\b`);
+    const isTested = files.some((test) =>
       test.path === mirror ||
-      (test.path.startsWith(`tests/${layer}/`) && test.text.includes(`/${layer}/${rest.join("/")}"`))
+      ((test.path.startsWith(`tests/${layer}/`) || SHARED_TESTS.test(test.path)) &&
+        (test.text.includes(`/${layer}/${rest.join("/")}"`) || (exported.length > 0 && use.test(test.text))))
     );
     if (isTested) continue;
     const why = "what is not tested is not known to work";

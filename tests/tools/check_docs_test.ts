@@ -40,8 +40,14 @@ Deno.test("checkTests() finds layer files that no test names", () => {
     file("nn/imported.ts"),
     file("nn/alone.ts"),
     file("nn/excused.ts"),
+    file("nn/used.ts", "export function useMe(): void {}"),
+    file("nn/unused.ts", "export function leaveMe(): void {}"),
+    file("tests/conformance/all_test.ts", "useMe(); leaveMeAlone();"),
     file("tests/nn/named_test.ts", 'import { x } from "../../nn/imported.ts";'),
     file("tests/train/other_test.ts", 'import { x } from "../../nn/alone.ts";'),
   ];
-  assertEquals(checkTests(files, { "nn/excused.ts": "types only" }).map((f) => f.file), ["nn/alone.ts"]);
+  assertEquals(checkTests(files, { "nn/excused.ts": "types only" }).map((f) => f.file), [
+    "nn/alone.ts",
+    "nn/unused.ts",
+  ]);
 });

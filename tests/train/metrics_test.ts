@@ -36,8 +36,9 @@ Deno.test("Throughput leaves out the first tenth of the steps", () => {
   assertEquals(throughput.tokensPerSecond(), 0);
   throughput.add(100, 1000);
   assertEquals(throughput.tokensPerSecond(), 100);
-  for (let i = 1; i < 20; i++) throughput.add(100, i < 2 ? 1000 : 50);
-  assertEquals(throughput.tokensPerSecond(), 2000);
+  for (let i = 1; i < 20; i++) throughput.add(100, i < 2 ? 1000 : i < 4 ? 500 : 50);
+  // Steps 2 to 19: two of 500 ms, sixteen of 50 ms.
+  assertEquals(throughput.tokensPerSecond(), 1000);
 });
 
 Deno.test("MetricsLog writes records as JSON lines and can go on behind them", async () => {

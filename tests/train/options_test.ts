@@ -57,5 +57,6 @@ Deno.test("nearestName() finds what was meant, or nothing", () => {
   assertEquals(nearestName("--learning-rate", known), undefined);
   assertEquals(nearestName("--micro-bacth", known), "--micro-batch");
   assertEquals(nearestName("--minlr", known), "--min-lr");
+  assertEquals(nearestName("--acb", ["--axy", "--abc"]), "--abc");
   assertEquals(nearestName("--x", []), undefined);
 });

@@ -32,9 +32,12 @@ Deno.test("writeSafetensors() writes what readSafetensors() reads, also from sha
     const bits = (x: Float32Array) => new Uint32Array(Float32Array.from(x).buffer);
     assertEquals(bits(tensors.get("a")!.data), bits(shared));
     assertEquals(tensors.get("scalar")!.data, new Float32Array([42]));
-    const bytes = await Deno.readFile(path);
-    assertEquals(bytes[8], "{".charCodeAt(0));
-    assertEquals((8 + Number(new DataView(bytes.buffer).getBigUint64(0, true))) % 8, 0);
+    for (const name of ["a", "ab", "abc"]) {
+      await writeSafetensors(path, [{ name, shape: [1], data: new Float32Array(1) }]);
+      const bytes = await Deno.readFile(path);
+      assertEquals(bytes[8], "{".charCodeAt(0));
+      assertEquals(Number(new DataView(bytes.buffer).getBigUint64(0, true)) % 8, 0, "data must be aligned");
+    }
   });
 });
 
