@@ -42,7 +42,6 @@ export const POWERS: readonly Power[] = [
     owners: [
       "kernels/heap.ts",
       "collectives/control_block.ts",
-      "train/data.ts",
       "train/corpus.ts",
       "tests/",
       "bench/",
