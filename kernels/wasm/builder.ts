@@ -77,7 +77,7 @@ export class ModuleBuilder {
       params: types,
       results: result ? [result.type] : [],
       locals: k.locals,
-      body: k.body,
+      body: [...k.prologue, ...k.body],
     });
     return { index: this.#functions.length - 1, result: result?.type };
   }
@@ -98,7 +98,10 @@ export class ModuleBuilder {
 export class Kernel {
   readonly locals: WasmType[] = [];
   body: number[] = [];
+  /** What runs before the body: constants are bound here. */
+  prologue: number[] = [];
   readonly #numParams: number;
+  readonly #constants = new Map<string, V128>();
 
   constructor(numParams: number) {
     this.#numParams = numParams;
@@ -164,6 +167,26 @@ export class Kernel {
   /** Binds a vector expression so that it is computed once. */
   let(value: V128): V128Local {
     return this.v128(value);
+  }
+
+  /** A float32 constant in four lanes, bound once before the body: V8 builds others again on each turn of a loop. */
+  constant(value: number): V128 {
+    return this.#bind(splat(value));
+  }
+  /** The same for an int32, or float32 bits. */
+  constantI32(value: number): V128 {
+    return this.#bind(ints(value, value, value, value));
+  }
+  #bind(value: V128): V128 {
+    const key = value.code.join(), known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const body = this.body;
+    this.body = [];
+    const local = this.let(value);
+    for (const byte of this.body) this.prologue.push(byte);
+    this.body = body;
+    this.#constants.set(key, local);
+    return local;
   }
 
   /** Stores a value; addresses are bytes. */
@@ -271,12 +294,20 @@ export class Kernel {
 
   #emitVectors(i: I32, width: number, lanes: number, body: (v: Vectors) => void): void {
     const stores: StoreRequest[] = [];
+    // One address node per array: stores of a pair are seen as adjacent only if they share it.
+    const addresses = new Map<string, I32Local>();
+    const at = (base: I32): I32 => {
+      const key = base.code.join();
+      const address = addresses.get(key) ?? this.i32(base.add(i));
+      addresses.set(key, address);
+      return address;
+    };
     for (let part = 0; part < width; part++) {
       const first = stores.length;
       body(
-        new Vectors(i, 16 * part, lanes, (base, value, memory) => {
+        new Vectors(part, lanes, at, (base, value, memory) => {
           stores.push({
-            base,
+            address: at(base),
             memory,
             value: width === 1 ? value : this.let(value),
             offset: 16 * part,
@@ -286,15 +317,15 @@ export class Kernel {
       );
     }
     stores.sort((a, b) => a.order - b.order);
-    for (const { base, value, memory, offset } of stores) {
-      if (lanes === 4) this.storeV128(base.add(i), value, { offset, memory });
-      else this.storeLanes(base.add(i), value, lanes, { offset, memory });
+    for (const { address, value, memory, offset } of stores) {
+      if (lanes === 4) this.storeV128(address, value, { offset, memory });
+      else this.storeLanes(address, value, lanes, { offset, memory });
     }
   }
 }
 
 interface StoreRequest {
-  base: I32;
+  address: I32;
   value: V128;
   memory: number;
   offset: number;
@@ -304,17 +335,17 @@ interface StoreRequest {
 /** One vector of a walk: loads and stores at the walk's place, aware of how many lanes count. */
 export class Vectors {
   constructor(
-    /** Bytes from the start of the walk. */
-    readonly index: I32,
-    private readonly offset: number,
+    /** 0 or 1: place in its pair; sums keep one accumulator for each, so that they do not wait for each other. */
+    readonly part: number,
     /** Lanes that hold elements: 4, or fewer at the end. */
     readonly lanes: number,
+    private readonly at: (base: I32) => I32,
     private readonly request: (base: I32, value: V128, memory: number) => void,
   ) {}
 
   /** The vector of the array at `base`; lanes behind the end are garbage. */
   load(base: I32, memory = 0): V128 {
-    return load.v128(base.add(this.index), { offset: this.offset, memory });
+    return load.v128(this.at(base), { offset: 16 * this.part, memory });
   }
 
   /** Stores the lanes that count; all stores of a turn happen after all its loads. */

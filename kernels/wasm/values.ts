@@ -156,6 +156,14 @@ export class V128 {
   max(other: V128): V128 {
     return vector2(this, other, 233);
   }
+  /** `other` where it is smaller, else this: one instruction, and NaN stays if this is NaN. */
+  pmin(other: V128): V128 {
+    return vector2(this, other, 234);
+  }
+  /** `other` where it is larger, else this. */
+  pmax(other: V128): V128 {
+    return vector2(this, other, 235);
+  }
   sqrt(): V128 {
     return vector(this, 227);
   }
