@@ -129,6 +129,12 @@ export class DeviceHeap {
     return this.#i32.subarray(start, start + span.length);
   }
 
+  /** The elements of an f64 span; valid until the next allocation. */
+  f64(span: Span): Float64Array {
+    if (this.memory === undefined) throw new TypeError("Cannot read a phantom heap: it has no memory");
+    return new Float64Array(this.memory.buffer, span.byteOffset, span.length);
+  }
+
   #refresh(): void {
     if (this.memory === undefined) throw new TypeError("Cannot read a phantom heap: it has no memory");
     const buffer = this.memory.buffer;

@@ -16,6 +16,8 @@ export interface GptConfig {
   /** Longest sequence. */
   readonly context: number;
   readonly vocab: number;
+  /** Of the layer norms; by default 1e-5. */
+  readonly layerNormEpsilon?: number;
 }
 
 /** The spec of a GPT-2 style model; `vocab` is that of byte-level text by default. */
@@ -33,9 +35,9 @@ class Block {
   constructor(scope: Scope, config: GptConfig) {
     const residualDeviation = 0.02 / Math.sqrt(2 * config.layers);
     const sizes = { embed: config.embed, heads: config.heads, residualDeviation };
-    this.#norm1 = new LayerNorm(scope.child("ln_1"), config.embed);
+    this.#norm1 = new LayerNorm(scope.child("ln_1"), config.embed, config.layerNormEpsilon);
     this.#attention = new CausalSelfAttention(scope.child("attn"), sizes);
-    this.#norm2 = new LayerNorm(scope.child("ln_2"), config.embed);
+    this.#norm2 = new LayerNorm(scope.child("ln_2"), config.embed, config.layerNormEpsilon);
     this.#feedForward = new FeedForward(scope.child("mlp"), sizes);
   }
 
@@ -80,7 +82,7 @@ export class Gpt implements Model {
     this.#tokens = new Embedding(scope.child("wte"), { rows: config.vocab, width: config.embed });
     this.#positions = new Embedding(scope.child("wpe"), { rows: config.context, width: config.embed });
     this.#blocks = Array.from({ length: config.layers }, (_, i) => new Block(scope.child(`h.${i}`), config));
-    this.#norm = new LayerNorm(scope.child("ln_f"), config.embed);
+    this.#norm = new LayerNorm(scope.child("ln_f"), config.embed, config.layerNormEpsilon);
   }
 
   /** Scores of the next token. Shapes: ids i32 [B, T], result [B, T, V]. */

@@ -31,6 +31,7 @@ export * from "./ops/loss.ts";
 export * from "./ops/rows.ts";
 export * from "./optim.ts";
 export * from "./random.ts";
+export * from "./sampler.ts";
 export * from "./scope.ts";
 export * from "./tape.ts";
 export * from "./tensor.ts";

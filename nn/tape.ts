@@ -1,5 +1,5 @@
 /**
- * The tape: a program of kernel calls on fixed memory, recorded once for a shape and replayed every step.
+ * The tape: a program of kernel calls on fixed memory, recorded once for a shape and run every step.
  *
  * An op allocates its output and builds its kernel arguments when it is recorded. What is left for a step is to
  * call closures in order: no allocation, no shape logic, no garbage. The price: control flow in a model may
@@ -49,7 +49,7 @@ export interface TapeOptions {
   readonly onGradReady?: (parameter: Parameter) => void;
 }
 
-/** Records ops in order, runs them, and runs their backward passes in reverse. */
+/** Records ops in order; runs them, and their backward passes in reverse. */
 export class Tape {
   readonly backend: Backend;
   readonly isTraining: boolean;
@@ -76,12 +76,9 @@ export class Tape {
     return this.#entries.map((entry) => entry.name);
   }
 
-  /** A tensor that the caller fills before each replay: a batch. */
+  /** A tensor that the caller fills before each run: a batch. */
   input(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
-    const tensor = this.#tensor(name, shape, dtype, false);
-    // Recording runs the ops once: whatever the memory held before must not be taken for token ids.
-    if (this.heap.memory !== undefined) this.backend.fill(0, tensor.span);
-    return tensor;
+    return this.#tensor(name, shape, dtype, false);
   }
 
   /** A tensor whose elements never change. */
@@ -107,15 +104,14 @@ export class Tape {
     return span;
   }
 
-  /** Appends an op and runs its forward pass (not on a phantom heap, which has no memory). */
+  /** Appends an op; runs nothing. */
   record(entry: Entry): Tensor {
     if (this.#steps !== undefined) throw new TypeError("Cannot record after the backward pass was planned");
     this.#entries.push(entry);
-    if (this.heap.memory !== undefined) entry.forward();
     return entry.output;
   }
 
-  /** Runs all ops again on what their inputs now hold. */
+  /** Runs all ops on what their inputs now hold. */
   forward(): void {
     for (const entry of this.#entries) entry.forward();
   }

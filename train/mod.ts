@@ -13,15 +13,20 @@
  *
  * @module
  */
+export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./config.ts";
 export * from "./corpus.ts";
+export * from "./generate.ts";
 export * from "./gpt2_files.ts";
+export * from "./job.ts";
 export * from "./metrics.ts";
 export * from "./options.ts";
 export * from "./order.ts";
 export * from "./safetensors.ts";
+export * from "./source.ts";
 export * from "./terminal.ts";
 export * from "./terminal_painter.ts";
+export * from "./train.ts";
 export * from "./trainer_state.ts";
 export * from "./usage_error.ts";

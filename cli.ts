@@ -1,0 +1,54 @@
+/**
+ * The command line: `train`, `generate`, `bench`, `doctor`.
+ *
+ * @module
+ */
+import { bench } from "./cli/bench.ts";
+import { doctor } from "./cli/doctor.ts";
+import { generateText } from "./cli/generate.ts";
+import { trainModel } from "./cli/train.ts";
+import { unknownOption, UsageError } from "./train/mod.ts";
+
+const HELP = `Tessera trains and runs transformer models on many worker actors.
+
+Usage: deno task COMMAND [ARGUMENTS]       (or: deno run -A cli.ts COMMAND [ARGUMENTS])
+
+Commands
+  train [DATA]      train a GPT on a text, on Moby Dick without one
+  generate DIR      go on writing a prompt with a trained model
+  bench WHAT        measure matmul, collectives or a training step
+  doctor            say what this machine offers and what will be used of it
+
+COMMAND --help lists the options of a command. --debug shows stack traces.`;
+
+const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
+  train: trainModel,
+  generate: generateText,
+  bench,
+  doctor,
+};
+
+/** Runs a command line; returns the exit code: 0, 1 for a failure during the run, 2 for bad input. */
+export async function main(args: readonly string[]): Promise<number> {
+  const isDebugging = args.includes("--debug"), [name, ...rest] = args.filter((arg) => arg !== "--debug");
+  try {
+    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+      console.log(HELP);
+      return name === undefined ? 2 : 0;
+    }
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) throw unknownCommand(name);
+    return await command(rest);
+  } catch (error) {
+    const isError = error instanceof Error;
+    console.error(isDebugging && isError ? error : `error: ${isError ? error.message : error}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+function unknownCommand(name: string): UsageError {
+  if (name.startsWith("-")) return unknownOption(name, ["--help"]);
+  return new UsageError(`Cannot run ${name}: commands are ${Object.keys(COMMANDS).join(", ")}; see --help`);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,52 @@
+import { ByteText, generate, UsageError } from "../train/mod.ts";
+import { parseArguments, parseNumber } from "./arguments.ts";
+
+const HELP = `Goes on writing a prompt with a trained model, token by token.
+
+Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, or a Hugging Face GPT-2 directory
+
+  --prompt TEXT      text to go on from
+  --tokens N         tokens to write [200]
+  --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
+  --top-k N          choose among the N likeliest tokens; 0 = all [0]
+  --seed N           of the choice [1337]
+  --json             print one JSON line: prompt, text and tokens`;
+
+/** The command `generate`. */
+export async function generateText(args: string[]): Promise<number> {
+  const { options, positionals, isHelp } = parseArguments(args, {
+    values: ["prompt", "tokens", "temperature", "top-k", "seed"],
+    flags: ["json"],
+    positionals: ["DIR"],
+  });
+  if (isHelp) {
+    console.log(HELP);
+    return 0;
+  }
+  const [folder] = positionals, prompt = options.prompt;
+  if (folder === undefined) throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
+  if (typeof prompt !== "string") throw new UsageError("Cannot generate without --prompt TEXT");
+  const tokens = generate(folder, {
+    prompt,
+    numTokens: parseNumber("tokens", options.tokens ?? "200", { min: 1, isInteger: true }),
+    temperature: parseNumber("temperature", options.temperature ?? "0.8", { min: 0 }),
+    topK: parseNumber("top-k", options["top-k"] ?? "0", { min: 0, isInteger: true }),
+    seed: parseNumber("seed", options.seed ?? "1337", { min: 0, max: 2 ** 32 - 1, isInteger: true }),
+  });
+  await write(tokens, prompt, options.json === true);
+  return 0;
+}
+
+async function write(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
+  const text = new ByteText(), written: number[] = [], encoder = new TextEncoder();
+  let complete = "", isFirst = true;
+  for await (const token of tokens) {
+    const part = text.next(token);
+    written.push(token);
+    complete += part;
+    if (!isJson) Deno.stdout.writeSync(encoder.encode(isFirst ? prompt + part : part));
+    isFirst = false;
+  }
+  complete += text.end();
+  console.log(isJson ? JSON.stringify({ prompt, text: complete, tokens: written }) : text.end());
+}

@@ -1,0 +1,160 @@
+import {
+  ByteText,
+  describeOptions,
+  encodeBytes,
+  encodeRecord,
+  flagOf,
+  type MetricsRecord,
+  MetricsLog,
+  type OptionSpec,
+  plainLine,
+  prepareTraining,
+  type PreparedTraining,
+  Painter,
+  renderFrame,
+  startTraining,
+  startView,
+  TRAIN_OPTIONS,
+  type TrainEvent,
+  type Training,
+  type TrainOptions,
+  type TrainResult,
+  updateView,
+  UsageError,
+  type View,
+} from "../train/mod.ts";
+import { now } from "../kernels/mod.ts";
+import { parseArguments } from "./arguments.ts";
+
+const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
+/** Folder of checkpoints unless --out says otherwise. */
+const DEFAULT_OUT = "out";
+const SAMPLE_PROMPT = "The ", SAMPLE_TOKENS = 400;
+
+const HELP = `Trains a GPT over all cores; without DATA on Moby Dick.
+
+Usage: train [DATA] [OPTIONS]              DATA: a text file, or tokens (.bin)
+
+${describeOptions()}
+
+Checkpoints go to DIR/step-N (Hugging Face GPT-2 directories). Ctrl-C saves one and stops.`;
+
+/** The command `train`. */
+export async function trainModel(args: string[]): Promise<number> {
+  const isFlag = (spec: OptionSpec) => spec.kind === "flag", nameOf = (spec: OptionSpec) => flagOf(spec.key).slice(2);
+  const { options, positionals, isHelp } = parseArguments(args, {
+    values: SPECS.filter((spec) => !isFlag(spec)).map(nameOf),
+    flags: SPECS.filter(isFlag).map(nameOf),
+    positionals: ["DATA"],
+  });
+  if (isHelp) {
+    console.log(HELP);
+    return 0;
+  }
+  if (positionals.length > 0 && options.data !== undefined) {
+    throw new UsageError(`Cannot use both DATA (${positionals[0]}) and --data (${options.data}): give one`);
+  }
+  const data = positionals[0] ?? options.data;
+  const given = { ...options, ...(data === undefined ? {} : { data }), out: options.out ?? DEFAULT_OUT };
+  const prepared = await prepareTraining(given as TrainOptions);
+  const { config } = prepared.job, isText = config.vocab === 256 && !config.json;
+  const sample = { prompt: encodeBytes(SAMPLE_PROMPT), numTokens: SAMPLE_TOKENS, temperature: 0.7, topK: 40 };
+  const job = isText ? { ...prepared.job, sample: { ...sample, seed: config.seed } } : prepared.job;
+  return await show({ ...prepared, job });
+}
+
+/** Runs a prepared training and shows it: JSON lines, a live view, or plain lines. */
+async function show(prepared: PreparedTraining): Promise<number> {
+  const { config, start } = prepared.job;
+  using log = config.log === undefined ? undefined : new MetricsLog(config.log, { append: start.step > 0 });
+  const training = await startTraining(prepared);
+  const releaseSignals = stopOnSignals(training);
+  using display = config.json ? undefined : new Display(prepared);
+  try {
+    display?.open();
+    for await (const event of training.events()) {
+      if (event.type !== "checkpoint") {
+        log?.write(event);
+        if (config.json) console.log(encodeRecord(event));
+      }
+      display?.show(event);
+    }
+    display?.close(await training.result);
+    return 0;
+  } finally {
+    releaseSignals();
+  }
+}
+
+/** The first Ctrl-C (or SIGTERM) stops after the step and saves; a second one ends at once. */
+function stopOnSignals(training: Training): () => void {
+  let count = 0;
+  const stop = () => {
+    if (++count > 1) Deno.exit(130);
+    console.error("\nstopping after this step; Ctrl-C again to end at once");
+    training.stop();
+  };
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  return () => {
+    for (const signal of signals) Deno.removeSignalListener(signal, stop);
+  };
+}
+
+/** What a person sees of a run: a live frame on a terminal, plain lines in a pipe. */
+class Display {
+  readonly #prepared: PreparedTraining;
+  readonly #painter = Deno.stdout.isTerminal() ? new Painter() : undefined;
+  #view: View;
+  #checkpoint: string | undefined;
+
+  constructor(prepared: PreparedTraining) {
+    const { config, start } = prepared.job;
+    this.#prepared = prepared;
+    const title = `GPT ${config.layers} x ${config.embed}, ${prepared.mesh.size} device(s)`;
+    const { steps, deviceMemoryBytes } = config;
+    this.#view = startView({ title, steps, deviceMemoryBytes, hint: "Ctrl-C saves and stops" }, start.losses);
+  }
+
+  open(): void {
+    const { job, statement } = this.#prepared, { config, start } = job;
+    const model = `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
+    console.log(`${model}; ${this.#prepared.mesh.size} device(s), ${config.kernels} kernels`);
+    console.log(statement);
+    if (start.step > 0) console.log(`going on after ${start.step} steps`);
+  }
+
+  show(event: TrainEvent): void {
+    if (event.type === "checkpoint") {
+      this.#checkpoint = event.path;
+      return;
+    }
+    this.#view = updateView(this.#view, event);
+    if (this.#painter === undefined) this.#printPlain(event);
+    else this.#painter.paint((columns) => renderFrame(this.#view, columns), event.type === "step" ? now() : Infinity);
+  }
+
+  close(result: TrainResult): void {
+    this.#painter?.close();
+    const checkpoint = this.#checkpoint;
+    if (result.isStopped) {
+      console.log(`stopped after ${result.step} steps, saved ${checkpoint}`);
+      console.log(`go on with: deno task train --resume ${checkpoint}`);
+      return;
+    }
+    if (checkpoint !== undefined) console.log(`saved ${checkpoint}`);
+    if (result.sample === undefined) return;
+    const text = new ByteText();
+    console.log(`\nA sample:\n${SAMPLE_PROMPT}${result.sample.map((token) => text.next(token)).join("")}${text.end()}`);
+    console.log(`\nmore with: deno task generate ${checkpoint} --prompt "Call me "`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#painter?.close();
+  }
+
+  #printPlain(record: MetricsRecord): void {
+    const line = plainLine(this.#view, record);
+    if (line !== undefined) console.log(line);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Checkpoints of a job: what is in the folder, and how it becomes the start of another run.
+ *
+ * @module
+ */
+import { gpt, type ModelSpec, type Parameter } from "../nn/mod.ts";
+import {
+  findCheckpoint,
+  readConfigJson,
+  readModel,
+  readMoments,
+  readTrainerState,
+  writeCheckpoint,
+} from "./checkpoint_files.ts";
+import { recipeOf, type TrainConfig } from "./config.ts";
+import {
+  checkTensors,
+  fromHuggingFaceConfig,
+  gpt2Shapes,
+  isGpt2Extra,
+  type ModelSizes,
+  stripPrefix,
+  toHuggingFaceConfig,
+} from "./gpt2_files.ts";
+import type { JobStart, SharedTensors, TrainJob } from "./job.ts";
+import type { Replica } from "./replica.ts";
+import type { StoredTensor } from "./safetensors.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** The model that a configuration describes. */
+export function gptOf(config: ModelSizes): ModelSpec {
+  const { layers, heads, embed, context, vocab, layerNormEpsilon } = config;
+  return gpt({ layers, heads, embed, context, vocab, layerNormEpsilon });
+}
+
+/** Whether a model is the GPT of this library, which has a Hugging Face form. */
+export function isGpt(model: ModelSpec): boolean {
+  return model.module === gpt({ layers: 1, heads: 1, embed: 1, context: 1 }).module;
+}
+
+/** What a run has reached. */
+export interface Progress {
+  readonly job: TrainJob;
+  readonly replica: Replica;
+  /** Finished steps. */
+  readonly step: number;
+  readonly losses: readonly number[];
+}
+
+/** Writes `out/step-N` in one move; returns its path. */
+export function saveCheckpoint(out: string, { job, replica, step, losses }: Progress): Promise<string> {
+  const { heap } = replica.backend, { model, config } = job;
+  const tensor = (name: string, parameter: Parameter, span = parameter.span) => {
+    // A view of shared memory cannot be written to a file: copy, one tensor at a time.
+    return { name, shape: parameter.shape, data: () => heap.f32(span).slice() };
+  };
+  const { moments } = replica.optimizer;
+  return writeCheckpoint(out, {
+    config: isGpt(model)
+      ? toHuggingFaceConfig(model.config as ModelSizes)
+      : { model_type: "tessera", module: model.module, config: model.config },
+    model: replica.parameters.map((parameter) => tensor(parameter.name, parameter)),
+    optimizer: replica.parameters.flatMap((parameter) => {
+      const { m, v } = moments.get(parameter)!;
+      return [
+        tensor(`exp_avg.${parameter.name}`, parameter, m),
+        tensor(`exp_avg_sq.${parameter.name}`, parameter, v),
+      ];
+    }),
+    state: { step, options: recipeOf(config), losses },
+  });
+}
+
+/** A GPT-2 directory: sizes, and weights in shared memory. */
+export interface LoadedGpt {
+  readonly sizes: ModelSizes;
+  readonly weights: SharedTensors;
+}
+
+/**
+ * Reads a Hugging Face GPT-2 directory.
+ *
+ * @throws {UsageError} If a file is missing, truncated, or of another shape or kind of model.
+ */
+export async function loadGpt(folder: string): Promise<LoadedGpt> {
+  const sizes = fromHuggingFaceConfig(await readConfigJson(folder), `${folder}/config.json`);
+  const tensors = stripPrefix(await readModel(folder, isGpt2Extra));
+  checkTensors(tensors, gpt2Shapes(sizes), `${folder}/model.safetensors`);
+  return { sizes, weights: share(tensors) };
+}
+
+/** What a run goes on from. */
+export interface LoadedRun {
+  readonly folder: string;
+  /** Undefined for a model of the user's own. */
+  readonly sizes: ModelSizes | undefined;
+  readonly options: Readonly<Record<string, string | number>>;
+  readonly start: JobStart;
+}
+
+/**
+ * Reads a checkpoint, or the newest one of an `--out` folder.
+ *
+ * @throws {UsageError} If there is none, or a file is missing or damaged.
+ */
+export async function loadRun(path: string): Promise<LoadedRun> {
+  const folder = await findCheckpoint(path), state = await readTrainerState(folder);
+  const json = await readConfigJson(folder) as { model_type?: unknown };
+  const isOwn = json.model_type === "tessera";
+  const loaded = isOwn
+    ? { sizes: undefined, weights: share(await readModel(folder)) }
+    : await loadGpt(folder);
+  const shapes = isOwn
+    ? new Map([...await readModel(folder)].map(([name, { shape }]) => [name, shape]))
+    : gpt2Shapes(loaded.sizes!);
+  const moments = await readMoments(folder, shapes), m = new Map<string, Float32Array>(), v = new Map(m);
+  for (const [name, { expAvg, expAvgSq }] of moments) {
+    m.set(name, toShared(expAvg));
+    v.set(name, toShared(expAvgSq));
+  }
+  const start = { step: state.step, losses: state.losses, weights: loaded.weights, moments: { m, v } };
+  return { folder, sizes: loaded.sizes, options: state.options, start };
+}
+
+/**
+ * Checks that a run can go on with a configuration.
+ *
+ * @throws {UsageError} If it is finished already.
+ */
+export function checkResume({ folder, start }: LoadedRun, config: TrainConfig): void {
+  if (start.step < config.steps) return;
+  throw new UsageError(
+    `Cannot resume from ${folder}: it has ${start.step} steps already; use --steps ${start.step + 1} or more`,
+  );
+}
+
+function share(tensors: ReadonlyMap<string, StoredTensor>): SharedTensors {
+  return new Map([...tensors].map(([name, { data }]) => [name, toShared(data)]));
+}
+
+/** A copy in shared memory, which every device reads without another copy. */
+export function toShared(values: Float32Array): Float32Array {
+  const shared = new Float32Array(new SharedArrayBuffer(values.byteLength));
+  shared.set(values);
+  return shared;
+}

@@ -1,0 +1,80 @@
+import type { Device } from "../actors/mod.ts";
+import { now, type Span } from "../kernels/mod.ts";
+import type { DeviceRecord } from "./metrics.ts";
+
+/** What all ranks know after a step. */
+export interface StepSummary {
+  /** Sum of the losses of all rows of the global batch. */
+  readonly lossSum: number;
+  /** Some rank was asked to stop. */
+  readonly isStopRequested: boolean;
+  readonly devices: readonly DeviceRecord[];
+}
+
+/** Values that every rank contributes, in this order. */
+const FIELDS = ["lossSum", "stop", "computeMs", "copyMs", "waitMs", "bytesMoved", "peakBytes"] as const;
+
+/** Tells every rank what each rank measured in a step, in one small all-gather. */
+export class StepExchange {
+  readonly #device: Device;
+  readonly #own: Span;
+  readonly #all: Span;
+  #start = now();
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.#own = device.heap.allocate("step values", FIELDS.length, "buffers", "f64");
+    this.#all = device.heap.allocate(
+      "step values of all",
+      FIELDS.length * device.worldSize,
+      "buffers",
+      "f64",
+    );
+  }
+
+  /** Begins the account of a step. */
+  start(): void {
+    this.#start = now();
+    this.#device.ledger.reset();
+  }
+
+  /** Ends it: all ranks call this with their sums and get the same summary. */
+  finish(lossSum: number): StepSummary {
+    const { heap, ledger, isStopRequested, worldSize } = this.#device;
+    const { copyMs, waitMs, bytesMoved } = ledger, wall = now() - this.#start;
+    const computeMs = Math.max(0, wall - copyMs - waitMs);
+    heap.f64(this.#own).set([
+      lossSum,
+      Number(isStopRequested),
+      computeMs,
+      copyMs,
+      waitMs,
+      bytesMoved,
+      heap.peakBytes,
+    ]);
+    this.#device.group("world").allGather(this.#own, this.#all, { label: "step values" });
+    const values = heap.f64(this.#all);
+    const field = (rank: number, name: typeof FIELDS[number]) =>
+      values[rank * FIELDS.length + FIELDS.indexOf(name)];
+    let sum = 0, stop = 0;
+    const devices: DeviceRecord[] = [];
+    for (let rank = 0; rank < worldSize; rank++) {
+      sum += field(rank, "lossSum");
+      stop += field(rank, "stop");
+      devices.push({
+        rank,
+        computeMs: round(field(rank, "computeMs")),
+        copyMs: round(field(rank, "copyMs")),
+        waitMs: round(field(rank, "waitMs")),
+        bytesMoved: field(rank, "bytesMoved"),
+        peakBytes: field(rank, "peakBytes"),
+      });
+    }
+    return { lossSum: sum, isStopRequested: stop > 0, devices };
+  }
+}
+
+/** Milliseconds to the microsecond. */
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

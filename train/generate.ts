@@ -1,0 +1,89 @@
+/**
+ * Text from a trained model.
+ *
+ * @module
+ */
+import { launch } from "../actors/mod.ts";
+import { Mesh } from "../strategies/mod.ts";
+import { loadGpt } from "./checkpoint.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { GenerateJob } from "./generate_program.ts";
+import type { SampleOptions } from "./job.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** How to generate from a directory. */
+export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> {
+  /** Text to go on from; its bytes are the tokens. */
+  readonly prompt: string;
+  readonly kernels?: "wasm" | "reference";
+  readonly deviceMemoryBytes?: number;
+}
+
+/** A model with a vocabulary below this one reads and writes bytes. */
+const BYTE_VOCAB = 256;
+
+/** Decodes bytes of UTF-8 as they come; tokens above 255 are shown as U+FFFD. */
+export class ByteText {
+  readonly #decoder = new TextDecoder();
+
+  /** Text that is complete with this token. */
+  next(token: number): string {
+    if (token >= BYTE_VOCAB) return this.#decoder.decode() + "�";
+    return this.#decoder.decode(Uint8Array.of(token), { stream: true });
+  }
+
+  /** What is left at the end. */
+  end(): string {
+    return this.#decoder.decode();
+  }
+}
+
+/** The bytes of a text, as tokens. */
+export function encodeBytes(text: string): number[] {
+  return [...new TextEncoder().encode(text)];
+}
+
+/**
+ * Goes on writing a prompt with the model of a Hugging Face GPT-2 directory, token by token.
+ *
+ * @throws {UsageError} If the directory, the prompt or an option cannot be used.
+ */
+export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
+  const { numTokens = 200, temperature = 0.8, topK = 0, seed = 1337, kernels = "wasm" } = options;
+  const { sizes, weights } = await loadGpt(folder), prompt = encodeBytes(options.prompt);
+  checkPrompt(prompt, sizes.vocab);
+  const job: GenerateJob = {
+    model: sizes,
+    weights,
+    kernels,
+    sample: { prompt, numTokens, temperature, topK, seed },
+  };
+  const tokens = new EventQueue<number>();
+  const world = launch({
+    program: new URL("./generate_program.ts", import.meta.url).href,
+    config: job,
+    topology: new Mesh({}).topology(),
+    deviceMemoryBytes: options.deviceMemoryBytes ?? 512 * 2 ** 20,
+    onReport: (_rank, token) => tokens.push(token as number),
+  });
+  world.done.then(() => tokens.end(), (error) => tokens.fail(error));
+  try {
+    yield* tokens;
+  } finally {
+    world.terminate(0);
+    await world.done.catch(() => {});
+  }
+}
+
+function checkPrompt(prompt: readonly number[], vocab: number): void {
+  if (prompt.length === 0) {
+    throw new UsageError("Cannot generate from an empty --prompt: give at least one character");
+  }
+  const position = prompt.findIndex((token) => token >= vocab);
+  if (position >= 0) {
+    throw new UsageError(
+      `Cannot use this --prompt: byte ${prompt[position]} at position ${position} is outside ` +
+        `the model's vocabulary of ${vocab}`,
+    );
+  }
+}

@@ -1,0 +1,60 @@
+import type { ModelSpec } from "../nn/mod.ts";
+import type { TrainConfig } from "./config.ts";
+import type { MetricsRecord } from "./metrics.ts";
+import type { DataSpec } from "./source.ts";
+
+/** Values of named tensors, in shared memory. */
+export type SharedTensors = ReadonlyMap<string, Float32Array>;
+
+/** Where a run starts. */
+export interface JobStart {
+  /** First step of this run. */
+  readonly step: number;
+  /** Losses of the steps before it. */
+  readonly losses: readonly number[];
+  /** Parameters by name; without them the model starts from its own initialisation. */
+  readonly weights?: SharedTensors;
+  /** First and second moments by parameter name. */
+  readonly moments?: { readonly m: SharedTensors; readonly v: SharedTensors };
+}
+
+/** All that a rank needs to train: plain data and shared buffers. */
+export interface TrainJob {
+  readonly config: TrainConfig;
+  readonly model: ModelSpec;
+  readonly data: DataSpec;
+  readonly start: JobStart;
+  /** A model with a decoder writes a sample at the end. */
+  readonly sample?: SampleOptions;
+}
+
+/** How to generate. */
+export interface SampleOptions {
+  readonly prompt: readonly number[];
+  readonly numTokens: number;
+  /** 0 always takes the likeliest token. */
+  readonly temperature: number;
+  /** Choose among this many; 0 = all. */
+  readonly topK: number;
+  readonly seed: number;
+}
+
+/** What rank 0 reports while it trains. */
+export type TrainEvent = MetricsRecord | CheckpointEvent;
+
+/** A checkpoint was written. */
+export interface CheckpointEvent {
+  readonly type: "checkpoint";
+  readonly step: number;
+  readonly path: string;
+}
+
+/** What a run ends with; the same on every rank, but for the sample, which rank 0 writes. */
+export interface TrainResult {
+  /** Finished steps. */
+  readonly step: number;
+  /** The user asked to stop before the last step. */
+  readonly isStopped: boolean;
+  readonly checkpoint?: string;
+  readonly sample?: readonly number[];
+}

@@ -1,0 +1,78 @@
+import type { Backend } from "../kernels/mod.ts";
+import { chooseToken, type Decoder, type Gpt, type Model, Tape } from "../nn/mod.ts";
+import type { SampleOptions } from "./job.ts";
+
+/** A model that can write. */
+export function canDecode(model: Model): model is Gpt {
+  return "decoder" in model;
+}
+
+/**
+ * Writes tokens one at a time with a KV cache.
+ *
+ * When the context is full, the last half of it is read again: positions are learned, so a cache cannot slide.
+ *
+ * Cost: one pass of one token each, attention to all cached ones.
+ */
+export class Writer {
+  readonly #backend: Backend;
+  readonly #decoder: Decoder;
+  readonly #tape: Tape;
+  readonly #context: number;
+  readonly #history: number[] = [];
+  #position = 0;
+
+  constructor(backend: Backend, model: Gpt) {
+    this.#backend = backend;
+    this.#tape = new Tape({ backend, training: false });
+    this.#decoder = model.decoder(this.#tape);
+    this.#context = model.config.context;
+  }
+
+  /** Reads one token; afterwards {@link logits} score the next one. */
+  read(token: number): void {
+    this.#history.push(token);
+    if (this.#position === this.#context) {
+      const kept = this.#history.slice(-Math.ceil(this.#context / 2));
+      this.#position = 0;
+      for (const old of kept) this.#step(old);
+    } else this.#step(token);
+  }
+
+  /** Scores of the next token; valid until the next {@link read}. */
+  get logits(): Float32Array {
+    return this.#backend.heap.f32(this.#decoder.logits.span);
+  }
+
+  /** Yields the tokens that follow the prompt. */
+  *write({ prompt, numTokens, ...options }: SampleOptions): Generator<number> {
+    for (const token of prompt) this.read(token);
+    for (let i = 0; i < numTokens; i++) {
+      const token = chooseToken(this.logits, i, options);
+      yield token;
+      if (i + 1 < numTokens) this.read(token);
+    }
+  }
+
+  /** Gives the memory of the pass and its cache back. */
+  close(): void {
+    this.#tape.release();
+  }
+
+  #step(token: number): void {
+    this.#backend.heap.i32(this.#decoder.id.span)[0] = token;
+    this.#decoder.setPosition(this.#position++);
+    this.#tape.forward();
+  }
+}
+
+/** The tokens that a model writes after a prompt; none if it cannot write. */
+export function sampleTokens(backend: Backend, model: Model, options: SampleOptions): number[] {
+  if (!canDecode(model)) return [];
+  const writer = new Writer(backend, model);
+  try {
+    return [...writer.write(options)];
+  } finally {
+    writer.close();
+  }
+}

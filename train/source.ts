@@ -1,0 +1,187 @@
+/**
+ * Where samples come from: windows of a token corpus, or arrays of features with targets. Data lives in shared memory;
+ * every device reads its own part of each batch.
+ *
+ * @module
+ */
+import type { DType } from "../kernels/mod.ts";
+import type { TokenRange } from "./corpus.ts";
+import { evaluationStarts, permute, sampleStart } from "./order.ts";
+
+/** A corpus of tokens; sample = `context` tokens and the `context` tokens one further on. */
+export interface TokenData {
+  readonly kind: "tokens";
+  readonly tokens: Uint16Array;
+  readonly context: number;
+  readonly train: TokenRange;
+  readonly validation: TokenRange | undefined;
+}
+
+/** Features and targets; the last samples validate. */
+export interface ArrayData {
+  readonly kind: "arrays";
+  /** [numSamples, ...inputShape]. */
+  readonly inputs: Float32Array;
+  readonly inputShape: readonly number[];
+  /** [numSamples, ...targetShape]; negative = masked. */
+  readonly targets: Int32Array;
+  readonly targetShape: readonly number[];
+  readonly numTrain: number;
+  readonly numSamples: number;
+}
+
+/** Data of a job, as it is posted to devices. */
+export type DataSpec = TokenData | ArrayData;
+
+/** How training samples are ordered. */
+export interface SourceOrder {
+  readonly order: "sequential" | "shuffle";
+  readonly seed: number;
+  readonly batch: number;
+}
+
+/** Views on the memory of a batch. */
+export interface BatchViews {
+  readonly inputs: Float32Array | Int32Array;
+  readonly targets: Int32Array;
+}
+
+/** A target that does not count. */
+export const MASKED = -1;
+
+/** Evaluation uses at most this many validation samples, evenly spread. */
+const MAX_EVALUATION_SAMPLES = 1024;
+
+/** Gives samples by (step, index); the same ones whatever the layout. */
+export interface Source {
+  readonly inputDType: Extract<DType, "i32" | "f32">;
+  /** Shape of the inputs of one sample. */
+  readonly inputShape: readonly number[];
+  readonly targetShape: readonly number[];
+  /** Samples of an evaluation; 0 if nothing is held out. */
+  readonly numEvaluation: number;
+  /** Targets that count in the global batch of a step. */
+  countTargets(step: number): number;
+  /** Targets that count in an evaluation. */
+  countEvaluationTargets(): number;
+  /** Writes sample `index` of the global batch of a step to place `slot` of a batch. */
+  readTraining(step: number, index: number, slot: number, to: BatchViews): void;
+  /** Writes sample `index` of the evaluation to place `slot` of a batch. */
+  readEvaluation(index: number, slot: number, to: BatchViews): void;
+}
+
+/** Opens the data of a job. */
+export function openSource(data: DataSpec, order: SourceOrder): Source {
+  return data.kind === "tokens" ? new TokenSource(data, order) : new ArraySource(data, order);
+}
+
+class TokenSource implements Source {
+  readonly inputDType = "i32";
+  readonly inputShape: readonly number[];
+  readonly targetShape: readonly number[];
+  readonly #data: TokenData;
+  readonly #order: SourceOrder;
+  readonly #evaluation: readonly number[];
+
+  constructor(data: TokenData, order: SourceOrder) {
+    const { validation, context } = data;
+    this.#data = data;
+    this.#order = order;
+    this.inputShape = this.targetShape = [context];
+    this.#evaluation = validation ? evaluationStarts(validation, context, MAX_EVALUATION_SAMPLES) : [];
+  }
+
+  get numEvaluation(): number {
+    return this.#evaluation.length;
+  }
+
+  countTargets(): number {
+    return this.#order.batch * this.#data.context;
+  }
+
+  countEvaluationTargets(): number {
+    return this.#evaluation.length * this.#data.context;
+  }
+
+  readTraining(step: number, index: number, slot: number, to: BatchViews): void {
+    const { context, train } = this.#data;
+    this.#read(sampleStart(step, index, { ...this.#order, context, numTokens: train.end }), slot, to);
+  }
+
+  readEvaluation(index: number, slot: number, to: BatchViews): void {
+    this.#read(this.#evaluation[index], slot, to);
+  }
+
+  #read(start: number, slot: number, { inputs, targets }: BatchViews): void {
+    const { context, tokens } = this.#data, base = slot * context;
+    for (let t = 0; t < context; t++) {
+      inputs[base + t] = tokens[start + t];
+      targets[base + t] = tokens[start + t + 1];
+    }
+  }
+}
+
+class ArraySource implements Source {
+  readonly inputDType = "f32";
+  readonly inputShape: readonly number[];
+  readonly targetShape: readonly number[];
+  readonly numEvaluation: number;
+  readonly #data: ArrayData;
+  readonly #order: SourceOrder;
+  readonly #inputLength: number;
+  readonly #targetLength: number;
+
+  constructor(data: ArrayData, order: SourceOrder) {
+    this.#data = data;
+    this.#order = order;
+    this.inputShape = data.inputShape;
+    this.targetShape = data.targetShape;
+    this.numEvaluation = Math.min(MAX_EVALUATION_SAMPLES, data.numSamples - data.numTrain);
+    this.#inputLength = data.inputs.length / data.numSamples;
+    this.#targetLength = data.targets.length / data.numSamples;
+  }
+
+  countTargets(step: number): number {
+    let count = 0;
+    for (let i = 0; i < this.#order.batch; i++) count += this.#countOf(this.#trainingSample(step, i));
+    return count;
+  }
+
+  countEvaluationTargets(): number {
+    let count = 0;
+    for (let i = 0; i < this.numEvaluation; i++) count += this.#countOf(this.#evaluationSample(i));
+    return count;
+  }
+
+  readTraining(step: number, index: number, slot: number, to: BatchViews): void {
+    this.#read(this.#trainingSample(step, index), slot, to);
+  }
+
+  readEvaluation(index: number, slot: number, to: BatchViews): void {
+    this.#read(this.#evaluationSample(index), slot, to);
+  }
+
+  #trainingSample(step: number, index: number): number {
+    const { batch, order, seed } = this.#order, { numTrain } = this.#data;
+    const sample = step * batch + index, place = sample % numTrain;
+    return order === "sequential" ? place : permute(place, numTrain, seed, Math.floor(sample / numTrain));
+  }
+
+  #evaluationSample(index: number): number {
+    const { numTrain, numSamples } = this.#data;
+    return numTrain + Math.floor(index * (numSamples - numTrain) / this.numEvaluation);
+  }
+
+  #countOf(sample: number): number {
+    const { targets } = this.#data, start = sample * this.#targetLength;
+    let count = 0;
+    for (let i = start; i < start + this.#targetLength; i++) if (targets[i] >= 0) count++;
+    return count;
+  }
+
+  #read(sample: number, slot: number, to: BatchViews): void {
+    const { inputs, targets } = this.#data, n = this.#inputLength, m = this.#targetLength;
+    to.inputs.set(inputs.subarray(sample * n, (sample + 1) * n), slot * n);
+    to.targets.set(targets.subarray(sample * m, (sample + 1) * m), slot * m);
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * A training run as a value: iterate it for its steps.
+ *
+ * @module
+ */
+import { type Fault, launch, type World } from "../actors/mod.ts";
+import type { ModelSpec } from "../nn/mod.ts";
+import { Mesh } from "../strategies/mod.ts";
+import { checkResume, gptOf, isGpt, loadGpt, loadRun, toShared } from "./checkpoint.ts";
+import { prepareOut } from "./checkpoint_files.ts";
+import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
+import { loadCorpus } from "./corpus.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { ModelSizes } from "./gpt2_files.ts";
+import type { JobStart, SampleOptions, TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import type { OptionKey } from "./options.ts";
+import type { DataSpec } from "./source.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Samples of a user's own: features and targets. The last tenth validates unless `numTrain` says otherwise. */
+export interface Samples {
+  /** [numSamples, ...inputShape]. */
+  readonly inputs: Float32Array;
+  /** Shape of one sample. */
+  readonly inputShape: readonly number[];
+  /** [numSamples] classes; negative = does not count. */
+  readonly targets: Int32Array;
+  readonly numTrain?: number;
+}
+
+/** What {@link train} takes: the options of the command line by their camelCase names, and these. */
+export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {
+  /** A GPT (`gpt({...})`), or the URL of a module whose default export builds a model. */
+  readonly model?: ModelSpec | string;
+  /** Handed to the model module. */
+  readonly modelConfig?: unknown;
+  /** A path (.txt, .bin), or samples; without it Moby Dick. */
+  readonly data?: string | Samples;
+  /** Degrees by axis, such as `{ dp: 2 }`. */
+  readonly mesh?: { readonly dp?: number };
+  /** Write a sample at the end. */
+  readonly sample?: SampleOptions;
+  /** Makes a device fail, for tests. */
+  readonly fault?: Fault;
+};
+
+/** A job that is checked and ready to start. */
+export interface PreparedTraining {
+  readonly job: TrainJob;
+  readonly mesh: Mesh;
+  /** One line on the data. */
+  readonly statement: string;
+  readonly fault: Fault | undefined;
+}
+
+/** Reads and checks everything that a run needs; starts and writes nothing. */
+export async function prepareTraining(options: TrainOptions = {}): Promise<PreparedTraining> {
+  const { model, modelConfig, data, mesh, sample, fault, ...rest } = options;
+  const resumed = typeof rest.resume === "string" ? await loadRun(rest.resume) : undefined;
+  const init = typeof rest.init === "string" ? await loadGpt(rest.init) : undefined;
+  const given: GivenOptions = {
+    ...sizesOf(model),
+    ...rest,
+    ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
+    ...(typeof data === "string" ? { data } : {}),
+  };
+  const sizes = resumed?.sizes ?? init?.sizes;
+  const numCores = navigator.hardwareConcurrency;
+  const config = resolveConfig(given, { numCores, sizes, saved: resumed?.options });
+  if (resumed !== undefined) checkResume(resumed, config);
+  const loaded = await loadData(data, config);
+  const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
+  const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab });
+  return {
+    job: { config: { ...config, vocab: loaded.vocab }, model: spec, data: loaded.spec, start, sample },
+    mesh: new Mesh({ dp: config.dp }),
+    statement: loaded.statement,
+    fault,
+  };
+}
+
+/** Sizes that a GPT spec fixes, as options. */
+function sizesOf(model: TrainOptions["model"]): GivenOptions {
+  if (model === undefined || typeof model === "string" || !isGpt(model)) return {};
+  const { layers, heads, embed, context, vocab } = model.config as ModelSizes;
+  return { layers, heads, embed, context, vocab };
+}
+
+function modelSpec(
+  model: TrainOptions["model"],
+  config: unknown,
+  sizes: TrainConfig & { vocab: number },
+): ModelSpec {
+  if (typeof model === "string") return { module: model, config };
+  return model !== undefined && !isGpt(model) ? model : gptOf(sizes);
+}
+
+interface LoadedData {
+  readonly spec: DataSpec;
+  readonly vocab: number;
+  readonly statement: string;
+}
+
+async function loadData(data: TrainOptions["data"], config: TrainConfig): Promise<LoadedData> {
+  if (data !== undefined && typeof data !== "string") return loadSamples(data, config);
+  const { vocab, context, batch, steps, order } = config;
+  const minTrainTokens = order === "sequential" ? steps * batch * context + 1 : 0;
+  const corpus = await loadCorpus(data, { vocab, context, batch, minTrainTokens });
+  const { tokens, train, validation, statement } = corpus;
+  return { spec: { kind: "tokens", tokens, context, train, validation }, vocab: corpus.vocab, statement };
+}
+
+function loadSamples(samples: Samples, { batch }: TrainConfig): LoadedData {
+  const { inputs, inputShape, targets } = samples, numSamples = targets.length;
+  const perSample = inputShape.reduce((product, size) => product * size, 1);
+  if (inputs.length !== numSamples * perSample) {
+    throw new UsageError(
+      `Cannot train on ${numSamples} targets and ${inputs.length} input values: ` +
+        `a sample has ${perSample} values, so ${numSamples * perSample} are needed`,
+    );
+  }
+  const numTrain = samples.numTrain ?? numSamples - Math.floor(numSamples / 10);
+  if (numTrain < batch || numTrain > numSamples) {
+    throw new UsageError(
+      `Cannot train on ${numTrain} of ${numSamples} samples: use at least ${batch} (the batch), at most all`,
+    );
+  }
+  const shared = new Int32Array(new SharedArrayBuffer(targets.byteLength));
+  shared.set(targets);
+  const counts = { numTrain, numSamples };
+  return {
+    spec: {
+      kind: "arrays",
+      inputs: toShared(inputs),
+      inputShape,
+      targets: shared,
+      targetShape: [],
+      ...counts,
+    },
+    vocab: 256,
+    statement: `${numTrain} samples to train, ${numSamples - numTrain} to validate`,
+  };
+}
+
+/**
+ * A run that has been started. Iterating it gives the record of each step; leaving the loop early stops the run.
+ */
+export class Training implements AsyncIterable<StepRecord> {
+  readonly prepared: PreparedTraining;
+  /** How the run ended; rejects if a device failed. */
+  readonly result: Promise<TrainResult>;
+  readonly #world: World;
+  readonly #events = new EventQueue<TrainEvent>();
+  readonly #hash: LossHash;
+  readonly #throughput = new Throughput();
+
+  constructor(prepared: PreparedTraining) {
+    const { job, mesh, fault } = prepared;
+    this.prepared = prepared;
+    this.#hash = new LossHash(job.start.losses);
+    this.#world = launch({
+      program: new URL("./train_program.ts", import.meta.url).href,
+      config: job,
+      topology: mesh.topology(),
+      deviceMemoryBytes: job.config.deviceMemoryBytes,
+      onReport: (_rank, event) => this.#events.push(this.#count(event as TrainEvent)),
+      fault,
+    });
+    this.result = this.#world.done.then(([first]) => this.#finish(first as TrainResult));
+    this.result.catch((error) => this.#events.fail(error));
+  }
+
+  /** Asks all devices to stop after the current step; a checkpoint is written if the run has an `out`. */
+  stop(): void {
+    this.#world.requestStop();
+  }
+
+  /** Everything that the run reports, in order; ends with the `done` record. */
+  events(): AsyncIterable<TrainEvent> {
+    return this.#events;
+  }
+
+  /** The steps of the run. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<StepRecord> {
+    let isComplete = false;
+    try {
+      for await (const event of this.#events) if (event.type === "step") yield event;
+      isComplete = true;
+    } finally {
+      if (!isComplete) {
+        this.stop();
+        this.#events.drain();
+        await this.result.catch(() => {});
+      }
+    }
+  }
+
+  #count(event: TrainEvent): TrainEvent {
+    if (event.type === "step") {
+      this.#hash.add(event.loss);
+      this.#throughput.add(event.tokens, event.stepMs);
+    }
+    return event;
+  }
+
+  #finish(result: TrainResult): TrainResult {
+    const tokensPerSecond = this.#throughput.tokensPerSecond(), lossHash = this.#hash.digest();
+    this.#events.push({ type: "done", steps: result.step, tokensPerSecond, lossHash });
+    this.#events.end();
+    return result;
+  }
+}
+
+/** Starts a prepared run; makes its output folder ready first. */
+export async function startTraining(prepared: PreparedTraining): Promise<Training> {
+  const { out } = prepared.job.config;
+  if (out !== undefined) await prepareOut(out);
+  return new Training(prepared);
+}
+
+/**
+ * Trains a model on worker actors.
+ *
+ * @example A GPT on a text file, on two devices
+ * ```ts ignore
+ * import { gpt, train } from "@tessera/tessera";
+ *
+ * for await (const step of train({
+ *   model: gpt({ layers: 4, heads: 4, embed: 128, context: 64 }),
+ *   data: "novel.txt",
+ *   mesh: { dp: 2 },
+ *   steps: 500,
+ * })) {
+ *   console.log(step.loss, step.tokensPerSecond);
+ * }
+ * ```
+ *
+ * @throws {UsageError} If an option, a file or the data cannot be used; nothing has been started or written then.
+ * @throws {DeviceError} If a device fails; the message names the first cause.
+ */
+export async function* train(options: TrainOptions = {}): AsyncGenerator<StepRecord> {
+  yield* await startTraining(await prepareTraining(options));
+}
