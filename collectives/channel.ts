@@ -144,34 +144,38 @@ export class ChannelSender extends ChannelEnd {
     super(parts, ends, "send");
   }
 
-  /** Announces posted messages while there are slots; true while some are not released. */
+  /**
+   * Announces posted messages while there are slots; true while some are not released.
+   *
+   * HEAD is read once, before anything is decided: a second, newer value could free a slot that is not used any more
+   * before the park on that value, which would then never end.
+   */
   override progress(): boolean {
+    if (hasReached(this.#released, this.lastPosted)) return false; // stale is safe: HEAD only grows
+    this.#released = this.words.load(this.head); // [reuse]
     while (this.posted.length > 0) {
       const next = (this.#published + 1) | 0;
-      if (!this.#hasReleased((next - this.capacity) | 0)) break;
-      const { byteOffset, byteLength, label } = this.posted.shift()!;
-      const cell = this.slot(next);
-      this.words.set(cell + MESSAGE.OFFSET, byteOffset | 0);
-      this.words.set(cell + MESSAGE.BYTES, byteLength | 0);
-      this.words.set(cell + MESSAGE.LABEL, label);
-      this.#published = next;
-      this.#lastLabel = label;
-      this.words.store(this.tail, next); // [publish]
-      if (this.words.load(this.head + 1) !== 0) this.words.notify(this.tail); // [wake]
+      if (!hasReached(this.#released, (next - this.capacity) | 0)) break;
+      this.#publish(this.posted.shift()!, next);
     }
-    return !this.#hasReleased(this.lastPosted);
+    if (hasReached(this.#released, this.lastPosted)) return false;
+    this.missing(this.#released, (this.#released + 1) | 0, this.#published, this.#lastLabel);
+    return true;
   }
 
   protected override isThrough(sequence: number): boolean {
-    return this.#hasReleased(sequence);
+    return hasReached(this.#released, sequence); // stale is safe: HEAD only grows
   }
 
-  #hasReleased(sequence: number): boolean {
-    if (hasReached(this.#released, sequence)) return true; // stale is safe: HEAD only grows
-    this.#released = this.words.load(this.head); // [reuse]
-    if (hasReached(this.#released, sequence)) return true;
-    this.missing(this.#released, sequence, sequence, this.#lastLabel);
-    return false;
+  #publish({ byteOffset, byteLength, label }: Message, sequence: number): void {
+    const cell = this.slot(sequence);
+    this.words.set(cell + MESSAGE.OFFSET, byteOffset | 0);
+    this.words.set(cell + MESSAGE.BYTES, byteLength | 0);
+    this.words.set(cell + MESSAGE.LABEL, label);
+    this.#published = sequence;
+    this.#lastLabel = label;
+    this.words.store(this.tail, sequence); // [publish]
+    if (this.words.load(this.head + 1) !== 0) this.words.notify(this.tail); // [wake]
   }
 }
 

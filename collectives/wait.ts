@@ -124,7 +124,7 @@ export class Waiter {
     let { word, target, peer, operation } = at;
     let since = start, nextLook = start + FIRST_LOOK_MS;
     try {
-      while (!what.poll()) {
+      do {
         this.#checkAbort(what);
         const time = this.#clock();
         if (at.word !== word || at.target !== target) {
@@ -140,7 +140,7 @@ export class Waiter {
           nextLook = time + LOOK_MS;
         }
         this.#park(at, isBusy ? BUSY_SLICE_MS : PARK_SLICE_MS);
-      }
+      } while (!what.poll());
     } finally {
       const copyMs = this.#ledger.copyMs - copyBefore;
       this.#ledger.addWait(peer, operation, this.#clock() - since - copyMs);
