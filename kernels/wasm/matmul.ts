@@ -138,11 +138,11 @@ export class Matmul {
       case "gelu": {
         const shift = epilogue.pre === undefined ? 0 : out - epilogue.pre.byteOffset;
         return (c, ldc, rows, cols, column) =>
-          kernels.biasGeluBlock(c, 4 * ldc, rows, cols, epilogue.bias.byteOffset + 4 * column, c + shift);
+          kernels.biasGeluBlock(c, c + shift, 4 * ldc, rows, cols, epilogue.bias.byteOffset + 4 * column);
       }
       case "geluGradient": {
         const shift = epilogue.pre.byteOffset - out;
-        return (c, ldc, rows, cols) => kernels.geluGradientBlock(c, 4 * ldc, rows, cols, c + shift);
+        return (c, ldc, rows, cols) => kernels.geluGradientBlock(c, c + shift, 4 * ldc, rows, cols);
       }
     }
   }
