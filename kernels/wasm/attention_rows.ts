@@ -1,9 +1,10 @@
 /**
  * Row kernels of attention: softmax of blocks of scores whose rows see more and more keys, and its gradient.
  */
-import type { Kernel, ModuleBuilder } from "./builder.ts";
+import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { Fold } from "./fold.ts";
 import { exp, log } from "./math.ts";
+import { softmaxRow } from "./softmax_row.ts";
 import { type I32, type I32Local, load } from "./values.ts";
 
 /**
@@ -26,26 +27,14 @@ export function addAttentionRows(module: ModuleBuilder): void {
 
 function addCausalSoftmax(module: ModuleBuilder): void {
   const params = {
-    x: "i32",
-    ld: "i32",
-    rows: "i32",
-    keys: "i32",
-    firstVisible: "i32",
-    scale: "f32",
-    lse: "i32",
-  } as const;
+    ...parameters("i32", "x", "ld", "rows", "keys", "firstVisible"),
+    ...parameters("f32", "scale"),
+    ...parameters("i32", "lse"),
+  };
   module.func("causalSoftmax", params, (k, { x, ld, rows, keys, firstVisible, scale, lse }) => {
     const factor = k.let(scale.splat());
     eachRow(k, { rows, keys, firstVisible }, (visible, masked) => {
-      const largest = new Fold(k, "max");
-      k.vectors(visible, (v) => largest.add(v, v.load(x).mul(factor)));
-      const max = largest.result(), sum = new Fold(k, "sum");
-      k.vectors(visible, (v) => {
-        const power = k.let(exp(k, v.load(x).mul(factor).sub(max)));
-        sum.add(v, power);
-        v.store(x, power);
-      });
-      const total = sum.result();
+      const { max, total } = softmaxRow(k, { x, cols: visible, factor, out: x });
       const inverse = k.let(k.constant(1).div(total));
       k.vectors(visible, (v) => v.store(x, v.load(x).mul(inverse)));
       zeroRest(k, x, visible, masked);
@@ -58,16 +47,10 @@ function addCausalSoftmax(module: ModuleBuilder): void {
 
 function addCausalSoftmaxGradient(module: ModuleBuilder): void {
   const params = {
-    p: "i32",
-    dp: "i32",
-    ld: "i32",
-    rows: "i32",
-    keys: "i32",
-    firstVisible: "i32",
-    scale: "f32",
-    lse: "i32",
-    delta: "i32",
-  } as const;
+    ...parameters("i32", "p", "dp", "ld", "rows", "keys", "firstVisible"),
+    ...parameters("f32", "scale"),
+    ...parameters("i32", "lse", "delta"),
+  };
   module.func("causalSoftmaxGradient", params, (k, args) => {
     const { p, dp, ld, rows, keys, firstVisible, scale, lse, delta } = args;
     const factor = k.let(scale.splat());

@@ -50,6 +50,11 @@ export interface FuncRef {
   readonly result: WasmType | undefined;
 }
 
+/** Parameters of one type, in order: `{ ...parameters("i32", "x", "n"), ...parameters("f32", "factor") }`. */
+export function parameters<T extends WasmType, N extends string>(type: T, ...names: N[]): Record<N, T> {
+  return Object.fromEntries(names.map((name) => [name, type])) as Record<N, T>;
+}
+
 /** A module under construction. */
 export class ModuleBuilder {
   readonly #functions: EncodedFunction[] = [];

@@ -88,6 +88,13 @@ export function tanh(k: Kernel, x: V128): V128 {
   return size.lt(k.constant(0.625)).select(near, far).or(sign);
 }
 
+/** Derivative of {@link tanh}, `1 - tanh(x)^2` without its cancellation; at most 6 ulp off. */
+export function tanhGradient(k: Kernel, x: V128): V128 {
+  const { power } = sigmoidParts(k, k.let(x.add(x)));
+  const inverse = k.let(k.constant(2).div(power.add(k.constant(1))));
+  return power.mul(inverse).mul(inverse);
+}
+
 /** `1 / (1 + e^-x)`; at most 3 ulp off, also where the result is denormal. */
 export function sigmoid(k: Kernel, x: V128): V128 {
   const value = k.let(x);

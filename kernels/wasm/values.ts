@@ -192,6 +192,9 @@ export class V128 {
   gt(other: V128): V128 {
     return vector2(this, other, 68);
   }
+  le(other: V128): V128 {
+    return vector2(this, other, 69);
+  }
   eq(other: V128): V128 {
     return vector2(this, other, 65);
   }

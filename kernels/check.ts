@@ -1,0 +1,91 @@
+/**
+ * Checks of kernel arguments, shared by the backends: a span that is too short would let a kernel write into its
+ * neighbour. They cost a few comparisons a call.
+ */
+import type {
+  AttentionArgs,
+  AttentionBackwardArgs,
+  CrossEntropyArgs,
+  LayerNormArgs,
+  LayerNormBackwardArgs,
+} from "./backend.ts";
+import type { Span } from "./span.ts";
+
+/** @throws {RangeError} If a span has fewer than `length` elements. */
+export function need(operation: string, name: string, span: Span, length: number): void {
+  if (span.length >= length) return;
+  throw new RangeError(
+    `Cannot run ${operation}: ${name} needs ${length} elements, its span has ${span.length}`,
+  );
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkLayerNorm(args: LayerNormArgs): void {
+  const { rows, cols } = args, size = rows * cols;
+  need("layerNorm", "x", args.x, size);
+  need("layerNorm", "gamma", args.gamma, cols);
+  need("layerNorm", "beta", args.beta, cols);
+  need("layerNorm", "out", args.out, size);
+  need("layerNorm", "mean", args.mean, rows);
+  need("layerNorm", "rstd", args.rstd, rows);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkLayerNormBackward(args: LayerNormBackwardArgs): void {
+  const { rows, cols } = args, size = rows * cols;
+  need("layerNormBackward", "x", args.x, size);
+  need("layerNormBackward", "gamma", args.gamma, cols);
+  need("layerNormBackward", "mean", args.mean, rows);
+  need("layerNormBackward", "rstd", args.rstd, rows);
+  need("layerNormBackward", "dOut", args.dOut, size);
+  need("layerNormBackward", "dX", args.dX, size);
+  need("layerNormBackward", "dGamma", args.dGamma, cols);
+  need("layerNormBackward", "dBeta", args.dBeta, cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkCrossEntropy(args: CrossEntropyArgs): void {
+  const { rows, cols } = args;
+  need("crossEntropy", "logits", args.logits, rows * cols);
+  need("crossEntropy", "targets", args.targets, rows);
+  need("crossEntropy", "losses", args.losses, rows);
+  if (args.dLogits !== undefined) need("crossEntropy", "dLogits", args.dLogits, rows * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkAttention(args: AttentionArgs): void {
+  const { queries, keys } = args;
+  needHeads(args, "q", args.q, queries, args.ldQ, args.strideQ);
+  needHeads(args, "k", args.k, keys, args.ldK, args.strideK);
+  needHeads(args, "v", args.v, keys, args.ldV, args.strideV);
+  needHeads(args, "out", args.out, queries, args.ldOut, args.strideOut);
+  need("attention", "logSumExp", args.logSumExp, args.batch * args.heads * queries);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkAttentionBackward(args: AttentionBackwardArgs): void {
+  const { queries, keys } = args;
+  checkAttention(args);
+  needHeads(args, "dOut", args.dOut, queries, args.ldOut, args.strideOut);
+  needHeads(args, "dQ", args.dQ, queries, args.ldQ, args.strideQ);
+  needHeads(args, "dK", args.dK, keys, args.ldK, args.strideK);
+  needHeads(args, "dV", args.dV, keys, args.ldV, args.strideV);
+}
+
+function needHeads(
+  args: AttentionArgs,
+  name: string,
+  span: Span,
+  rows: number,
+  ld: number,
+  stride: number,
+): void {
+  const width = args.heads * args.headDim;
+  if (args.batch === 0 || rows === 0 || width === 0) return;
+  need("attention", name, span, (args.batch - 1) * stride + (rows - 1) * ld + width);
+}
+
+/** The error for an id that a table does not have. */
+export function badId(operation: string, index: number, id: number, limit: number): RangeError {
+  return new RangeError(`Cannot run ${operation}: id ${id} at row ${index} is not below ${limit}`);
+}

@@ -1,0 +1,169 @@
+import type * as args from "./backend.ts";
+import { need } from "./check.ts";
+import type { DeviceHeap } from "./heap.ts";
+import { attention, attentionBackward } from "./reference_attention.ts";
+import { UNARY } from "./reference_math.ts";
+import { matmul } from "./reference_matmul.ts";
+import * as rows from "./reference_rows.ts";
+import type { Span } from "./span.ts";
+
+/**
+ * The oracle: naive loops over elements, float64 in between, one rounding to float32 at the end. For tests and
+ * debugging; hundreds of times slower than the wasm backend.
+ */
+export class ReferenceBackend implements args.Backend {
+  /** Name of the option that selects it. */
+  readonly name = "reference";
+  readonly heap: DeviceHeap;
+
+  constructor(heap: DeviceHeap) {
+    this.heap = heap;
+  }
+
+  /** A sum over k for each element. */
+  matmul(a: args.MatmulArgs): void {
+    matmul(this.heap, a);
+  }
+
+  /** Query by query. */
+  attention(a: args.AttentionArgs): void {
+    attention(this.heap, a);
+  }
+
+  /** Query by query. */
+  attentionBackward(a: args.AttentionBackwardArgs): void {
+    attentionBackward(this.heap, a);
+  }
+
+  /** Row by row. */
+  layerNorm(a: args.LayerNormArgs): void {
+    rows.layerNorm(this.heap, a);
+  }
+
+  /** Row by row. */
+  layerNormBackward(a: args.LayerNormBackwardArgs): void {
+    rows.layerNormBackward(this.heap, a);
+  }
+
+  /** Row by row. */
+  softmax(a: args.SoftmaxArgs): void {
+    rows.softmax(this.heap, a);
+  }
+
+  /** Row by row. */
+  softmaxBackward(a: args.SoftmaxBackwardArgs): void {
+    rows.softmaxBackward(this.heap, a);
+  }
+
+  /** Row by row. */
+  crossEntropy(a: args.CrossEntropyArgs): void {
+    rows.crossEntropy(this.heap, a);
+  }
+
+  /** Row by row. */
+  gather(a: args.GatherArgs): void {
+    rows.gather(this.heap, a);
+  }
+
+  /** Sums in float64, rounded once. */
+  scatterAdd(a: args.ScatterAddArgs): void {
+    rows.scatterAdd(this.heap, a);
+  }
+
+  /** Element by element. */
+  unary({ op, x, out }: args.UnaryArgs): void {
+    need(op, "out", out, x.length);
+    const to = this.heap.f32(out);
+    this.heap.f32(x).forEach((value, i) => to[i] = UNARY[op].value(value));
+  }
+
+  /** Element by element. */
+  unaryBackward({ op, x, dOut, dX, accumulate }: args.UnaryBackwardArgs): void {
+    need(op, "dOut", dOut, x.length);
+    need(op, "dX", dX, x.length);
+    const from = this.heap.f32(dOut), to = this.heap.f32(dX);
+    this.heap.f32(x).forEach((value, i) => {
+      // relu has a mask and not a product: a masked gradient counts for nothing, even if it is infinite.
+      const gradient = op === "relu" && value <= 0 ? 0 : from[i] * UNARY[op].derivative(value);
+      to[i] = accumulate ? to[i] + gradient : gradient;
+    });
+  }
+
+  /** Element by element. */
+  binary({ op, a, b, out }: args.BinaryArgs): void {
+    need(op, "a", a, out.length);
+    need(op, "b", b, out.length);
+    const left = this.heap.f32(a), right = this.heap.f32(b), to = this.heap.f32(out);
+    for (let i = 0; i < to.length; i++) {
+      to[i] = op === "add" ? left[i] + right[i] : op === "sub" ? left[i] - right[i] : left[i] * right[i];
+    }
+  }
+
+  /** Element by element. */
+  addBias(a: args.AddBiasArgs): void {
+    need("addBias", "x", a.x, a.rows * a.cols);
+    need("addBias", "bias", a.bias, a.cols);
+    need("addBias", "out", a.out, a.rows * a.cols);
+    const x = this.heap.f32(a.x), bias = this.heap.f32(a.bias), out = this.heap.f32(a.out);
+    for (let i = 0; i < a.rows * a.cols; i++) out[i] = x[i] + bias[i % a.cols];
+  }
+
+  /** Column by column. */
+  sumRows(a: args.SumRowsArgs): void {
+    need("sumRows", "x", a.x, a.rows * a.cols);
+    need("sumRows", "out", a.out, a.cols);
+    const x = this.heap.f32(a.x), out = this.heap.f32(a.out);
+    for (let c = 0; c < a.cols; c++) {
+      let sum = a.accumulate ? out[c] : 0;
+      for (let r = 0; r < a.rows; r++) sum += x[r * a.cols + c];
+      out[c] = sum;
+    }
+  }
+
+  /** Element by element; moments are rounded before they are used, as they are stored. */
+  adamw(a: args.AdamWArgs): void {
+    for (const name of ["gradient", "m", "v"] as const) need("adamw", name, a[name], a.parameter.length);
+    const parameter = this.heap.f32(a.parameter), gradient = this.heap.f32(a.gradient);
+    const m = this.heap.f32(a.m), v = this.heap.f32(a.v);
+    for (let i = 0; i < parameter.length; i++) {
+      const g = gradient[i] * a.gradientScale;
+      m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
+      v[i] = a.beta2 * v[i] + (1 - a.beta2) * g * g;
+      const update = m[i] / a.correction1 / (Math.sqrt(v[i] / a.correction2) + a.epsilon);
+      parameter[i] -= a.learningRate * (a.weightDecay * parameter[i] + update);
+    }
+  }
+
+  /** Element by element. */
+  axpy(alpha: number, x: Span, y: Span): void {
+    need("axpy", "y", y, x.length);
+    const to = this.heap.f32(y);
+    this.heap.f32(x).forEach((value, i) => to[i] += alpha * value);
+  }
+
+  /** Element by element. */
+  scale(alpha: number, x: Span): void {
+    this.heap.f32(x).forEach((value, i, all) => all[i] = value * alpha);
+  }
+
+  /** Element by element. */
+  fill(value: number, x: Span): void {
+    this.heap.f32(x).fill(value);
+  }
+
+  /** The spans may overlap. */
+  copy(from: Span, to: Span): void {
+    need("copy", "to", to, from.length);
+    this.heap.f32(to).set(this.heap.f32(from));
+  }
+
+  /** In order. */
+  sum(x: Span): number {
+    return this.heap.f32(x).reduce((sum, value) => sum + value, 0);
+  }
+
+  /** In order. */
+  sumSquares(x: Span): number {
+    return this.heap.f32(x).reduce((sum, value) => sum + value * value, 0);
+  }
+}

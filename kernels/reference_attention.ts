@@ -1,0 +1,105 @@
+import type { AttentionArgs, AttentionBackwardArgs } from "./backend.ts";
+import { checkAttention, checkAttentionBackward } from "./check.ts";
+import type { DeviceHeap } from "./heap.ts";
+
+/** Softmax of each query's scores over the keys it sees, times v. */
+export function attention(heap: DeviceHeap, args: AttentionArgs): void {
+  checkAttention(args);
+  const v = heap.f32(args.v), out = heap.f32(args.out), logSumExp = heap.f32(args.logSumExp);
+  eachQuery(args, ({ b, h, i, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, i, visible });
+    const max = scores.reduce((a, s) => Math.max(a, s), -Infinity);
+    const total = scores.reduce((sum, s) => sum + Math.exp(s - max), 0);
+    logSumExp[row] = max + Math.log(total);
+    for (let c = 0; c < args.headDim; c++) {
+      let sum = 0;
+      for (let j = 0; j < visible; j++) {
+        sum += Math.exp(scores[j] - max) / total * v[b * args.strideV + j * args.ldV + h * args.headDim + c];
+      }
+      out[b * args.strideOut + i * args.ldOut + h * args.headDim + c] = sum;
+    }
+  });
+}
+
+/**
+ * Gradients by the formulas: with P the probabilities, dP = dOut v^T and delta = sum(dOut * out), dS =
+ * P (dP - delta) scale; dQ = dS k, dK = dS^T q, dV = P^T dOut. Probabilities come from `logSumExp` and delta from
+ * `out`, as the interface says.
+ */
+export function attentionBackward(heap: DeviceHeap, args: AttentionBackwardArgs): void {
+  checkAttentionBackward(args);
+  const q = heap.f32(args.q), k = heap.f32(args.k), v = heap.f32(args.v), out = heap.f32(args.out);
+  const dOut = heap.f32(args.dOut), logSumExp = heap.f32(args.logSumExp);
+  const dQ = new Float64Array(args.dQ.length), dK = new Float64Array(args.dK.length);
+  const dV = new Float64Array(args.dV.length);
+  eachQuery(args, ({ b, h, i, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, i, visible });
+    const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
+    const atOut = b * args.strideOut + i * args.ldOut + h * args.headDim;
+    let delta = 0;
+    for (let c = 0; c < args.headDim; c++) delta += dOut[atOut + c] * out[atOut + c];
+    for (let j = 0; j < visible; j++) {
+      const atK = b * args.strideK + j * args.ldK + h * args.headDim;
+      const atV = b * args.strideV + j * args.ldV + h * args.headDim;
+      const p = Math.exp(scores[j] - logSumExp[row]);
+      let dP = 0;
+      for (let c = 0; c < args.headDim; c++) dP += dOut[atOut + c] * v[atV + c];
+      const dS = p * (dP - delta) * args.scale;
+      for (let c = 0; c < args.headDim; c++) {
+        dQ[atQ + c] += dS * k[atK + c];
+        dK[atK + c] += dS * q[atQ + c];
+        dV[atV + c] += p * dOut[atOut + c];
+      }
+    }
+  });
+  const { queries, keys } = args;
+  copyHeads(args, dQ, heap.f32(args.dQ), { rows: queries, ld: args.ldQ, stride: args.strideQ });
+  copyHeads(args, dK, heap.f32(args.dK), { rows: keys, ld: args.ldK, stride: args.strideK });
+  copyHeads(args, dV, heap.f32(args.dV), { rows: keys, ld: args.ldV, stride: args.strideV });
+}
+
+interface Query {
+  b: number;
+  h: number;
+  i: number;
+  /** Number of keys it sees. */
+  visible: number;
+}
+
+function eachQuery(args: AttentionArgs, visit: (query: Query & { row: number }) => void): void {
+  const { batch, heads, queries, keys } = args;
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < queries; i++) {
+        const visible = args.causal ? Math.min(keys, i + (args.queryOffset ?? 0) + 1) : keys;
+        visit({ b, h, i, visible, row: (b * heads + h) * queries + i });
+      }
+    }
+  }
+}
+
+function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, i, visible }: Query): Float64Array {
+  const q = heap.f32(args.q), k = heap.f32(args.k);
+  const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
+  return new Float64Array(visible).map((_, j) => {
+    const atK = b * args.strideK + j * args.ldK + h * args.headDim;
+    let dot = 0;
+    for (let c = 0; c < args.headDim; c++) dot += q[atQ + c] * k[atK + c];
+    return dot * args.scale;
+  });
+}
+
+/** Copies only what belongs to the heads: q, k and v may lie in one fused tensor. */
+function copyHeads(
+  { batch, heads, headDim }: AttentionArgs,
+  from: Float64Array,
+  to: Float32Array,
+  { rows, ld, stride }: { rows: number; ld: number; stride: number },
+): void {
+  for (let b = 0; b < batch; b++) {
+    for (let r = 0; r < rows; r++) {
+      const start = b * stride + r * ld, end = start + heads * headDim;
+      to.set(from.subarray(start, end), start);
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import type { Backend } from "./backend.ts";
+import type { DeviceHeap } from "./heap.ts";
+import { ReferenceBackend } from "./reference.ts";
+import { ModuleBuilder } from "./wasm/builder.ts";
+import { load, splat, type V128 } from "./wasm/values.ts";
+import { chooseTile } from "./wasm/self_test.ts";
+import { WasmBackend } from "./wasm_backend.ts";
+
+/** Names of the backends that can be selected. */
+export const BACKEND_NAMES = ["wasm", "reference"] as const;
+/** One of {@link BACKEND_NAMES}. */
+export type BackendName = typeof BACKEND_NAMES[number];
+
+/** One line of what the kernels find on this machine. */
+export interface KernelCapability {
+  readonly name: string;
+  readonly isAvailable: boolean;
+  /** What it means for the kernels. */
+  readonly reason: string;
+}
+
+/** @throws {RangeError} If there is no such backend. */
+export function createBackend(name: BackendName, heap: DeviceHeap): Backend {
+  switch (name) {
+    case "wasm":
+      return new WasmBackend(heap);
+    case "reference":
+      return new ReferenceBackend(heap);
+    default:
+      throw new RangeError(`Cannot use kernels "${name}": choose one of ${BACKEND_NAMES.join(", ")}`);
+  }
+}
+
+/** Probes what the wasm kernels need, and times them; at most some 30 ms. */
+export function kernelCapabilities(): KernelCapability[] {
+  const probes: [name: string, isAvailable: boolean, yes: string, no: string][] = [
+    ["shared memory", hasSharedMemory(), "a device's memory can be seen by its peers", "no devices"],
+    ["SIMD", compiles((x) => x.add(x)), "128-bit vectors", "use --kernels reference"],
+    [
+      "relaxed SIMD",
+      compiles((x) => x.madd(x, x)),
+      "fused multiply-add",
+      "use --kernels reference",
+    ],
+    ["multi-memory", compiles((x) => x, 2), "peers are read without a copy", "no collectives"],
+  ];
+  const lines = probes.map(([name, isAvailable, yes, no]) => ({
+    name,
+    isAvailable,
+    reason: isAvailable ? yes : `missing: ${no}`,
+  }));
+  if (lines.some((line) => !line.isAvailable)) return lines;
+  const { tile, reason } = chooseTile();
+  const isFast = tile.vectors > 2;
+  const advice = isFast ? reason : `${reason}; run deno with --v8-flags=${FAST_FLAGS}`;
+  return [...lines, { name: "fast flags", isAvailable: isFast, reason: advice }];
+}
+
+/** Flags of V8 that make it turn pairs of 128-bit operations into 256-bit ones. */
+export const FAST_FLAGS = "--experimental-wasm-revectorize,--no-wasm-bounds-checks";
+
+function hasSharedMemory(): boolean {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer instanceof
+      SharedArrayBuffer;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a module with this operation is valid here. */
+function compiles(operation: (x: V128) => V128, memories = 1): boolean {
+  const module = new ModuleBuilder(memories);
+  module.func("probe", { x: "i32" }, (k, { x }) => {
+    const value = operation(load.v128(x, { memory: memories - 1 })).add(splat(0));
+    k.storeV128(x, value, { memory: memories - 1 });
+  });
+  return WebAssembly.validate(module.encode());
+}

@@ -1,0 +1,36 @@
+import type { DeviceHeap } from "../heap.ts";
+import { addAttentionRows } from "./attention_rows.ts";
+import { type Kernels, ModuleBuilder } from "./builder.ts";
+import { addElementwise, addEpilogues } from "./elementwise.ts";
+import { addGemm, type Tile } from "./gemm.ts";
+import { addLoss } from "./loss.ts";
+import { addOptimizer } from "./optimizer.ts";
+import { addRows } from "./rows.ts";
+
+/** Compiled modules of this agent, by the width of their tile. */
+const compiled = new Map<number, WebAssembly.Module>();
+
+/** The module with every kernel of a device; emitted and compiled once per agent and tile. */
+export function kernelModule(tile: Tile): WebAssembly.Module {
+  let module = compiled.get(tile.vectors);
+  if (module === undefined) {
+    const builder = new ModuleBuilder();
+    addGemm(builder, tile);
+    addEpilogues(builder);
+    addAttentionRows(builder);
+    addElementwise(builder);
+    addRows(builder);
+    addLoss(builder);
+    addOptimizer(builder);
+    module = new WebAssembly.Module(builder.encode());
+    compiled.set(tile.vectors, module);
+  }
+  return module;
+}
+
+/** Kernels bound to the memory of a heap; none for a phantom heap, which has no memory to compute on. */
+export function instantiateKernels(heap: DeviceHeap, tile: Tile): Kernels {
+  if (heap.memory === undefined) return {};
+  const env = { memory0: heap.memory };
+  return new WebAssembly.Instance(kernelModule(tile), { env }).exports as Kernels;
+}

@@ -1,0 +1,236 @@
+import type * as args from "./backend.ts";
+import * as check from "./check.ts";
+import type { DeviceHeap } from "./heap.ts";
+import type { Span } from "./span.ts";
+import { Attention } from "./wasm/attention.ts";
+import type { Kernels } from "./wasm/builder.ts";
+import type { Tile } from "./wasm/gemm.ts";
+import { Matmul } from "./wasm/matmul.ts";
+import { instantiateKernels } from "./wasm/module.ts";
+import { chooseTile } from "./wasm/self_test.ts";
+
+/**
+ * The default backend: SIMD kernels with fused multiply-add, emitted by `kernels/wasm/`. A call makes no garbage.
+ *
+ * Errors of the elementary functions are stated in `kernels/wasm/math.ts`; sums are float32 in a fixed order.
+ */
+export class WasmBackend implements args.Backend {
+  /** Name of the option that selects it. */
+  readonly name = "wasm";
+  readonly heap: DeviceHeap;
+  readonly #kernels: Kernels;
+  readonly #matmul: Matmul;
+  readonly #attention: Attention;
+
+  /** @param tile Register tile of matmul; by default the faster one. It changes no bits. */
+  constructor(heap: DeviceHeap, tile: Tile = chooseTile().tile) {
+    this.heap = heap;
+    this.#kernels = instantiateKernels(heap, tile);
+    this.#matmul = new Matmul(heap, this.#kernels, tile);
+    this.#attention = new Attention(heap, this.#kernels, this.#matmul);
+  }
+
+  /** Blocked GEMM. */
+  matmul(a: args.MatmulArgs): void {
+    this.#matmul.run(a);
+  }
+
+  /** Fused, without a T x T tensor. */
+  attention(a: args.AttentionArgs): void {
+    check.checkAttention(a);
+    this.#attention.forward(a);
+  }
+
+  /** Computes the probabilities again from `logSumExp`. */
+  attentionBackward(a: args.AttentionBackwardArgs): void {
+    check.checkAttentionBackward(a);
+    this.#attention.backward(a);
+  }
+
+  /** Mean first, then the variance around it. */
+  layerNorm(a: args.LayerNormArgs): void {
+    check.checkLayerNorm(a);
+    this.#kernels.layerNorm(
+      a.x.byteOffset,
+      a.gamma.byteOffset,
+      a.beta.byteOffset,
+      a.out.byteOffset,
+      a.mean.byteOffset,
+      a.rstd.byteOffset,
+      a.rows,
+      a.cols,
+      a.epsilon,
+    );
+  }
+
+  /** Two passes over each row. */
+  layerNormBackward(a: args.LayerNormBackwardArgs): void {
+    check.checkLayerNormBackward(a);
+    const kernel = a.accumulate ? this.#kernels.layerNormBackwardAdd : this.#kernels.layerNormBackward;
+    kernel(
+      a.x.byteOffset,
+      a.gamma.byteOffset,
+      a.mean.byteOffset,
+      a.rstd.byteOffset,
+      a.dOut.byteOffset,
+      a.dX.byteOffset,
+      a.dGamma.byteOffset,
+      a.dBeta.byteOffset,
+      a.rows,
+      a.cols,
+    );
+  }
+
+  /** Three passes over each row, one exponential per element. */
+  softmax({ rows, cols, x, out }: args.SoftmaxArgs): void {
+    check.need("softmax", "x", x, rows * cols);
+    check.need("softmax", "out", out, rows * cols);
+    this.#kernels.softmax(x.byteOffset, out.byteOffset, rows, cols);
+  }
+
+  /** Two passes over each row. */
+  softmaxBackward({ rows, cols, out, dOut, dX }: args.SoftmaxBackwardArgs): void {
+    check.need("softmaxBackward", "out", out, rows * cols);
+    check.need("softmaxBackward", "dOut", dOut, rows * cols);
+    check.need("softmaxBackward", "dX", dX, rows * cols);
+    this.#kernels.softmaxBackward(out.byteOffset, dOut.byteOffset, dX.byteOffset, rows, cols);
+  }
+
+  /** One exponential per logit, gradient included. */
+  crossEntropy(a: args.CrossEntropyArgs): void {
+    check.checkCrossEntropy(a);
+    const { rows, cols } = a, kernels = this.#kernels;
+    this.#checkIds("crossEntropy", a.targets, rows, cols, true);
+    const logits = a.logits.byteOffset, targets = a.targets.byteOffset, losses = a.losses.byteOffset;
+    if (a.dLogits === undefined) kernels.crossEntropy(logits, targets, losses, rows, cols);
+    else kernels.crossEntropyGradient(logits, targets, losses, rows, cols, a.dLogits.byteOffset, a.scale);
+  }
+
+  /** Copies or adds rows. */
+  gather(a: args.GatherArgs): void {
+    check.need("gather", "ids", a.ids, a.rows);
+    check.need("gather", "out", a.out, a.rows * a.cols);
+    if (a.cols === 0) return;
+    this.#checkIds("gather", a.ids, a.rows, Math.floor(a.table.length / a.cols), false);
+    const kernel = a.accumulate ? this.#kernels.gatherAdd : this.#kernels.gather;
+    kernel(a.ids.byteOffset, a.table.byteOffset, a.out.byteOffset, a.rows, a.cols);
+  }
+
+  /** Rows in order. */
+  scatterAdd(a: args.ScatterAddArgs): void {
+    check.need("scatterAdd", "ids", a.ids, a.rows);
+    check.need("scatterAdd", "x", a.x, a.rows * a.cols);
+    if (a.cols === 0) return;
+    this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols), false);
+    this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
+  }
+
+  /** One pass. */
+  unary({ op, x, out }: args.UnaryArgs): void {
+    check.need(op, "out", out, x.length);
+    this.#kernels[op](x.byteOffset, out.byteOffset, x.length);
+  }
+
+  /** One pass; computes what it needs again from x. */
+  unaryBackward({ op, x, dOut, dX, accumulate }: args.UnaryBackwardArgs): void {
+    check.need(op, "dOut", dOut, x.length);
+    check.need(op, "dX", dX, x.length);
+    const kernels = this.#kernels, names = BACKWARD[op];
+    kernels[accumulate ? names.add : names.set](x.byteOffset, dOut.byteOffset, dX.byteOffset, x.length);
+  }
+
+  /** One pass. */
+  binary({ op, a, b, out }: args.BinaryArgs): void {
+    check.need(op, "a", a, out.length);
+    check.need(op, "b", b, out.length);
+    this.#kernels[op](a.byteOffset, b.byteOffset, out.byteOffset, out.length);
+  }
+
+  /** One pass. */
+  addBias({ rows, cols, x, bias, out }: args.AddBiasArgs): void {
+    check.need("addBias", "x", x, rows * cols);
+    check.need("addBias", "bias", bias, cols);
+    check.need("addBias", "out", out, rows * cols);
+    this.#kernels.addBias(x.byteOffset, bias.byteOffset, out.byteOffset, rows, cols);
+  }
+
+  /** Streams x once; a chain of additions per column. */
+  sumRows({ rows, cols, x, out, accumulate }: args.SumRowsArgs): void {
+    check.need("sumRows", "x", x, rows * cols);
+    check.need("sumRows", "out", out, cols);
+    if (!accumulate) this.#kernels.fill(0, out.byteOffset, cols);
+    this.#kernels.sumRows(x.byteOffset, out.byteOffset, rows, cols);
+  }
+
+  /** One pass over the four spans. */
+  adamw(a: args.AdamWArgs): void {
+    const { parameter, gradient, m, v, beta1, beta2 } = a, n = parameter.length;
+    check.need("adamw", "gradient", gradient, n);
+    check.need("adamw", "m", m, n);
+    check.need("adamw", "v", v, n);
+    this.#kernels.adamw(
+      parameter.byteOffset,
+      gradient.byteOffset,
+      m.byteOffset,
+      v.byteOffset,
+      n,
+      a.gradientScale,
+      beta1,
+      1 - beta1,
+      beta2,
+      1 - beta2,
+      1 / a.correction2,
+      a.learningRate / a.correction1,
+      a.epsilon,
+      a.learningRate * a.weightDecay,
+    );
+  }
+
+  /** One pass. */
+  axpy(alpha: number, x: Span, y: Span): void {
+    check.need("axpy", "y", y, x.length);
+    this.#kernels.axpy(alpha, x.byteOffset, y.byteOffset, x.length);
+  }
+
+  /** One pass. */
+  scale(alpha: number, x: Span): void {
+    this.#kernels.scale(alpha, x.byteOffset, x.length);
+  }
+
+  /** One pass. */
+  fill(value: number, x: Span): void {
+    this.#kernels.fill(value, x.byteOffset, x.length);
+  }
+
+  /** `memory.copy`; the spans may overlap. */
+  copy(from: Span, to: Span): void {
+    check.need("copy", "to", to, from.length);
+    this.#kernels.copy(from.byteOffset, to.byteOffset, from.length);
+  }
+
+  /** Eight chains of float64, then a tree. */
+  sum(x: Span): number {
+    return this.#kernels.sum(x.byteOffset, x.length);
+  }
+
+  /** Eight chains of float64, then a tree. */
+  sumSquares(x: Span): number {
+    return this.#kernels.sumSquares(x.byteOffset, x.length);
+  }
+
+  #checkIds(operation: string, ids: Span, rows: number, limit: number, isMaskable: boolean): void {
+    const lowest = isMaskable ? -0x80000000 : 0;
+    const index = this.#kernels.firstBadId(ids.byteOffset, rows, limit, lowest);
+    if (index < rows) throw check.badId(operation, index, this.heap.i32(ids)[index], limit);
+  }
+}
+
+/** Names of the backward kernels; joining strings for each call would make garbage. */
+const BACKWARD: Record<args.UnaryOp, { set: string; add: string }> = {
+  gelu: { set: "geluBackward", add: "geluBackwardAdd" },
+  relu: { set: "reluBackward", add: "reluBackwardAdd" },
+  tanh: { set: "tanhBackward", add: "tanhBackwardAdd" },
+  exp: { set: "expBackward", add: "expBackwardAdd" },
+  log: { set: "logBackward", add: "logBackwardAdd" },
+  square: { set: "squareBackward", add: "squareBackwardAdd" },
+};
