@@ -1,5 +1,4 @@
 import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
-import type { Entry } from "./tape.ts";
 import { numElements, Parameter, type Tensor } from "./tensor.ts";
 
 /** Memory for gradients of activations: blocks go back to the arena, not to the heap, as replays use them again. */
@@ -42,6 +41,12 @@ export interface GradientTarget {
   readonly accumulate: boolean;
 }
 
+/** What this file needs to know of a recorded op. */
+interface Consumer {
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+}
+
 /** A gradient block and how many tensors' gradients it holds at the moment (aliases). */
 interface Block {
   readonly span: Span;
@@ -58,7 +63,7 @@ export class Gradients {
   readonly #throughActivation = new Set<Tensor>();
   readonly #temporaries: Span[] = [];
 
-  constructor(arena: GradientArena, backend: Backend, entries: readonly Entry[]) {
+  constructor(arena: GradientArena, backend: Backend, entries: readonly Consumer[]) {
     this.#arena = arena;
     this.#backend = backend;
     for (const entry of entries) {
@@ -143,7 +148,7 @@ export class Gradients {
   }
 
   /** Ends the planning of an op: frees the gradient of its output; returns the parameters it adds to. */
-  finish(entry: Entry): Parameter[] {
+  finish(entry: Consumer): Parameter[] {
     this.#drop(entry.output);
     for (const temporary of this.#temporaries.splice(0)) this.#arena.give(temporary);
     return entry.inputs.filter((input): input is Parameter => input instanceof Parameter);

@@ -19,6 +19,7 @@
  *
  * @module
  */
+export * from "./entry.ts";
 export * from "./gpt.ts";
 export * from "./gradients.ts";
 export * from "./layers.ts";

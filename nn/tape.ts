@@ -6,30 +6,9 @@
  * depend on shapes, not on values. See docs/decisions/0001-foundation.md.
  */
 import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
+import type { BackwardPass, Entry } from "./entry.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import { numElements, type Parameter, type Shape, Tensor } from "./tensor.ts";
-
-/** What an op does in the backward pass, on spans that its `backward` function was given when it was planned. */
-export interface BackwardPass {
-  /** Delivers the gradients of the inputs. */
-  readonly input?: () => void;
-  /** Adds the gradients of the parameters; may run later than `input` (zero-bubble pipelines). */
-  readonly weight?: () => void;
-}
-
-/** One recorded op. */
-export interface Entry {
-  readonly name: string;
-  /** Tensors that the op reads and may deliver gradients to, parameters included. */
-  readonly inputs: readonly Tensor[];
-  readonly output: Tensor;
-  /** The backward pass starts here: a loss, or what another device sends a gradient for. */
-  readonly isRoot?: boolean;
-  /** Runs the kernels. */
-  readonly forward: () => void;
-  /** Plans the backward pass: asks for the spans of gradients and returns what to run. Called once. */
-  readonly backward?: (gradients: Gradients) => BackwardPass;
-}
 
 /** One step of the planned backward pass. */
 interface BackwardStep {

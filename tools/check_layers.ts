@@ -43,6 +43,7 @@ export const POWERS: readonly Power[] = [
       "kernels/heap.ts",
       "collectives/control_block.ts",
       "train/corpus.ts",
+      "train/shared.ts",
       "tests/",
       "bench/",
     ],
@@ -69,7 +70,7 @@ export const POWERS: readonly Power[] = [
   {
     name: "Deno.*",
     pattern: /\bDeno\s*\.\s*\w/g,
-    owners: ["train/", ...OUTSIDE],
+    owners: ["train/", "actors/worker.ts", ...OUTSIDE],
     why: "the layers below train/ run anywhere a module worker runs",
   },
   {

@@ -25,6 +25,7 @@ import {
 import type { JobStart, SharedTensors, TrainJob } from "./job.ts";
 import type { Replica } from "./replica.ts";
 import type { StoredTensor } from "./safetensors.ts";
+import { toShared } from "./shared.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** The model that a configuration describes. */
@@ -136,11 +137,4 @@ export function checkResume({ folder, start }: LoadedRun, config: TrainConfig): 
 
 function share(tensors: ReadonlyMap<string, StoredTensor>): SharedTensors {
   return new Map([...tensors].map(([name, { data }]) => [name, toShared(data)]));
-}
-
-/** A copy in shared memory, which every device reads without another copy. */
-export function toShared(values: Float32Array): Float32Array {
-  const shared = new Float32Array(new SharedArrayBuffer(values.byteLength));
-  shared.set(values);
-  return shared;
 }

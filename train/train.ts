@@ -6,7 +6,7 @@
 import { type Fault, launch, type World } from "../actors/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
-import { checkResume, gptOf, isGpt, loadGpt, loadRun, toShared } from "./checkpoint.ts";
+import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
 import { loadCorpus } from "./corpus.ts";
@@ -15,6 +15,7 @@ import type { ModelSizes } from "./gpt2_files.ts";
 import type { JobStart, SampleOptions, TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import type { OptionKey } from "./options.ts";
+import { toShared } from "./shared.ts";
 import type { DataSpec } from "./source.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -126,18 +127,9 @@ function loadSamples(samples: Samples, { batch }: TrainConfig): LoadedData {
       `Cannot train on ${numTrain} of ${numSamples} samples: use at least ${batch} (the batch), at most all`,
     );
   }
-  const shared = new Int32Array(new SharedArrayBuffer(targets.byteLength));
-  shared.set(targets);
-  const counts = { numTrain, numSamples };
+  const shared = { inputs: toShared(inputs), targets: toShared(targets) };
   return {
-    spec: {
-      kind: "arrays",
-      inputs: toShared(inputs),
-      inputShape,
-      targets: shared,
-      targetShape: [],
-      ...counts,
-    },
+    spec: { kind: "arrays", ...shared, inputShape, targetShape: [], numTrain, numSamples },
     vocab: 256,
     statement: `${numTrain} samples to train, ${numSamples - numTrain} to validate`,
   };

@@ -82,9 +82,8 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
       if (saved !== undefined) await report({ type: "checkpoint", step, path: saved });
     }
   }
-  const sample = isFirst && !isStopped && job.sample !== undefined
-    ? sampleText(replica, job.sample)
-    : undefined;
+  const isWriting = isFirst && !isStopped && job.sample !== undefined;
+  const sample = isWriting ? sampleTokens(replica.backend, replica.model, job.sample!) : undefined;
   return { step, isStopped, checkpoint: saved, sample };
 }
 

@@ -1,5 +1,6 @@
+import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
-import type { BackwardPass, Tape } from "../tape.ts";
+import type { Tape } from "../tape.ts";
 import { asMatrix, formatShape, type Parameter, type Tensor } from "../tensor.ts";
 
 /** What a linear layer adds to the product. */

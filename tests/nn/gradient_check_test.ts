@@ -1,0 +1,238 @@
+/**
+ * Every op's backward pass against central differences of its forward pass.
+ *
+ * The loss is a weighted sum of the outputs in float64. With a step h = 2^-6, outputs rounded to float32 put about
+ * eps |out| sqrt(n) / h = 1e-5 into a difference quotient, and the cubic term of the op h^2 / 6 f''' = 4e-5 times a third
+ * derivative of at most about 10 for what is tested here: 1e-3 of the largest gradient is the bound.
+ */
+import { assert } from "@std/assert";
+import type { Backend } from "../../kernels/mod.ts";
+import {
+  add,
+  allocateGradients,
+  causalSelfAttention,
+  crossEntropy,
+  embedding,
+  gelu,
+  layerNorm,
+  linear,
+  multiply,
+  normal,
+  Parameter,
+  project,
+  RandomStream,
+  relu,
+  reshape,
+  Scope,
+  type Shape,
+  softmax,
+  sumLoss,
+  tanh,
+  Tape,
+  type Tensor,
+  unary,
+} from "../../nn/mod.ts";
+import { makeBackend } from "../support/device.ts";
+
+const STEP = 2 ** -6, BOUND = 1e-3;
+
+/** Records an op on parameters of the given shapes. */
+type Build = (tape: Tape, parameters: Parameter[]) => Tensor;
+
+interface Case {
+  name: string;
+  shapes: Shape[];
+  build: Build;
+  /** Of the parameters; by default 0.7. */
+  deviation?: number;
+}
+
+const ids = (tape: Tape, shape: Shape, values: number[]) =>
+  tape.constant("ids", shape, "i32", (i) => values[i]);
+
+const CASES: Case[] = [
+  {
+    name: "linear()",
+    shapes: [[2, 3, 5], [5, 7], [7]],
+    build: (t, [x, w, b]) => linear(t, x, w, { bias: b }),
+  },
+  { name: "linear() without bias", shapes: [[4, 5], [5, 3]], build: (t, [x, w]) => linear(t, x, w) },
+  {
+    name: "linear() with GELU",
+    shapes: [[4, 5], [5, 9], [9]],
+    build: (t, [x, w, b]) => linear(t, x, w, { bias: b, activation: "gelu" }),
+  },
+  {
+    name: "linear() with residual",
+    shapes: [[4, 5], [5, 5], [5], [4, 5]],
+    build: (t, [x, w, b, r]) => linear(t, x, w, { bias: b, residual: r }),
+  },
+  {
+    name: "linear() with itself as residual",
+    shapes: [[4, 5], [5, 5], [5]],
+    build: (t, [x, w, b]) => linear(t, gelu(t, x), w, { bias: b, residual: gelu(t, x) }),
+  },
+  {
+    name: "linear() whose residual is its input",
+    shapes: [[4, 5], [5, 5], [5]],
+    build: (t, [p, w, b]) => {
+      const x = tanh(t, p);
+      return linear(t, x, w, { bias: b, residual: x });
+    },
+  },
+  {
+    name: "a feed-forward block (gradient through the activation)",
+    shapes: [[6, 4], [4, 11], [11], [11, 4], [4]],
+    build: (t, [p, w1, b1, w2, b2]) => {
+      const x = tanh(t, p), up = linear(t, x, w1, { bias: b1, activation: "gelu" });
+      return linear(t, up, w2, { bias: b2, residual: x });
+    },
+  },
+  {
+    name: "an activation with two consumers",
+    shapes: [[3, 4], [4, 5], [5], [5, 5]],
+    build: (t, [x, w, b, w2]) => {
+      const up = linear(t, x, w, { bias: b, activation: "gelu" });
+      return add(t, linear(t, up, w2), up);
+    },
+  },
+  { name: "project()", shapes: [[2, 3, 4], [7, 4]], build: (t, [x, w]) => project(t, x, w) },
+  { name: "add()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => add(t, tanh(t, a), tanh(t, b)) },
+  {
+    name: "add() of a tensor to itself",
+    shapes: [[3, 4]],
+    build: (t, [p]) => {
+      const x = tanh(t, p);
+      return add(t, x, x);
+    },
+  },
+  {
+    name: "a tensor with three consumers",
+    shapes: [[3, 4]],
+    build: (t, [p]) => {
+      const x = tanh(t, p);
+      return add(t, add(t, x, multiply(t, x, x)), gelu(t, x));
+    },
+  },
+  { name: "multiply()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => multiply(t, a, b) },
+  { name: "gelu()", shapes: [[5, 7]], build: (t, [x]) => gelu(t, x) },
+  // Far from its kink, which a difference must not straddle.
+  { name: "relu()", shapes: [[5, 7]], deviation: 30, build: (t, [x]) => relu(t, x) },
+  { name: "tanh()", shapes: [[5, 7]], build: (t, [x]) => tanh(t, x) },
+  { name: "unary() exp", shapes: [[5, 7]], build: (t, [x]) => unary(t, "exp", x) },
+  { name: "unary() square", shapes: [[5, 7]], build: (t, [x]) => unary(t, "square", x) },
+  { name: "unary() log", shapes: [[5, 7]], build: (t, [x]) => unary(t, "log", unary(t, "exp", x)) },
+  { name: "reshape()", shapes: [[3, 4]], build: (t, [x]) => reshape(t, tanh(t, x), [2, 6]) },
+  { name: "softmax()", shapes: [[3, 6]], build: (t, [x]) => softmax(t, x) },
+  {
+    name: "layerNorm()",
+    shapes: [[3, 11], [11], [11]],
+    build: (t, [x, gamma, beta]) => layerNorm(t, x, { gamma, beta, epsilon: 1e-5 }),
+  },
+  {
+    name: "embedding()",
+    shapes: [[5, 3]],
+    build: (t, [table]) => embedding(t, ids(t, [2, 3], [0, 4, 4, 1, 4, 0]), table),
+  },
+  {
+    name: "embedding() onto another",
+    shapes: [[5, 3], [2, 3]],
+    build: (t, [table, onto]) => embedding(t, ids(t, [2], [3, 3]), table, tanh(t, onto)),
+  },
+  {
+    name: "causalSelfAttention()",
+    shapes: [[2, 5, 3 * 6]],
+    build: (t, [qkv]) => causalSelfAttention(t, tanh(t, qkv), 2),
+  },
+  {
+    name: "causalSelfAttention() over several blocks of queries",
+    shapes: [[1, 101, 3 * 2]],
+    build: (t, [qkv]) => causalSelfAttention(t, qkv, 1),
+  },
+];
+
+/** Appends `sum of weight * out` as the root of the backward pass. */
+function rootOf(tape: Tape, out: Tensor, weights: Float32Array): Tensor {
+  const { heap } = tape.backend;
+  return tape.record({
+    name: "weighted sum",
+    inputs: [out],
+    output: tape.output("weighted sum", [1], [out]),
+    isRoot: true,
+    forward: () => {},
+    backward: (gradients) => {
+      const target = gradients.input(out)!;
+      return { input: () => heap.f32(target.span).set(weights) };
+    },
+  });
+}
+
+function check(backend: Backend, { shapes, build, deviation = 0.7 }: Case): void {
+  const { heap } = backend, scope = Scope.root(heap, 5);
+  const parameters = shapes.map((shape, i) => scope.parameter(`p${i}`, shape, normal(deviation)));
+  backend.fill(0, allocateGradients(heap, parameters));
+  const tape = new Tape({ backend, training: true }), out = build(tape, parameters);
+  const stream = new RandomStream(1, "weights");
+  const weights = Float32Array.from({ length: out.span.length }, (_, i) => stream.normal(i));
+  rootOf(tape, out, weights);
+  const loss = () => {
+    tape.forward();
+    return heap.f32(out.span).reduce((sum, value, i) => sum + value * weights[i], 0);
+  };
+  loss();
+  tape.backward();
+  for (const parameter of parameters) {
+    const gradient = heap.f32(parameter.gradient).slice(), numeric = gradient.slice();
+    for (let i = 0; i < gradient.length; i++) {
+      const values = heap.f32(parameter.span), before = values[i];
+      values[i] = before + STEP;
+      const above = loss();
+      values[i] = before - STEP;
+      numeric[i] = (above - loss()) / (2 * STEP);
+      values[i] = before;
+    }
+    const largest = numeric.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+    gradient.forEach((value, i) => {
+      const error = Math.abs(value - numeric[i]) / largest;
+      assert(error < BOUND, `${parameter.name}[${i}]: backward gives ${value}, differences ${numeric[i]}`);
+    });
+  }
+}
+
+for (const name of ["reference", "wasm"] as const) {
+  for (const test of CASES) {
+    Deno.test(`${test.name} has the gradient of its differences on ${name}`, () =>
+      check(makeBackend(name), test));
+  }
+}
+
+Deno.test("crossEntropy() has the gradient of its differences, masked rows have none", () => {
+  const backend = makeBackend(), { heap } = backend, scope = Scope.root(heap, 5);
+  const x = scope.parameter("x", [4, 3], normal(1)), w = scope.parameter("w", [3, 6], normal(1));
+  backend.fill(0, allocateGradients(heap, [x, w]));
+  const tape = new Tape({ backend, training: true });
+  const loss = crossEntropy(tape, linear(tape, x, w), ids(tape, [4], [2, 5, -1, 0]));
+  loss.scale = 0.5;
+  const value = () => {
+    tape.forward();
+    return 0.5 * sumLoss(backend, loss);
+  };
+  value();
+  tape.backward();
+  for (const parameter of [x, w]) {
+    const gradient = heap.f32(parameter.gradient).slice();
+    for (let i = 0; i < gradient.length; i++) {
+      const values = heap.f32(parameter.span), before = values[i];
+      values[i] = before + STEP;
+      const above = value();
+      values[i] = before - STEP;
+      const numeric = (above - value()) / (2 * STEP);
+      values[i] = before;
+      assert(
+        Math.abs(gradient[i] - numeric) < BOUND,
+        `${parameter.name}[${i}]: ${gradient[i]}, differences ${numeric}`,
+      );
+    }
+  }
+  assert(heap.f32(x.gradient).subarray(6, 9).every((value) => value === 0), "the masked row has a gradient");
+});
