@@ -1,4 +1,5 @@
 import type { Device } from "../actors/mod.ts";
+import { chooseAlgorithm } from "../collectives/mod.ts";
 import { now, type Span, subspan } from "../kernels/mod.ts";
 import type { CollectiveRecord, CollectivesConfig } from "./collectives.ts";
 import { median } from "./statistics.ts";
@@ -23,8 +24,10 @@ export default function collectivesProgram(device: Device, { sizes }: Collective
   const records: CollectiveRecord[] = [];
   for (const bytes of sizes) {
     const length = bytes / 4;
-    for (const { bench, algorithm, run } of cases(device, subspan(input, 0, length), subspan(output, 0, length))) {
-      const isChosen = group.chooseAllReduce(bytes) === algorithm;
+    for (
+      const { bench, algorithm, run } of cases(device, subspan(input, 0, length), subspan(output, 0, length))
+    ) {
+      const isChosen = chooseAlgorithm(bytes, group.size) === algorithm;
       const ms = measure(device, run, agreed);
       const auto = bench !== "allReduce" || isChosen ? { auto: true as const } : {};
       records.push({ bench, algorithm, devices: group.size, bytes, ms, ...auto });
@@ -37,7 +40,9 @@ function cases(device: Device, input: Span, output: Span): Case[] {
   const group = device.group("dp"), { size, index } = group, chunk = input.length / size;
   const own = subspan(output, Math.floor(chunk * index), Math.floor(chunk));
   const isEven = input.length % size === 0;
-  const reduce = ALL_REDUCE_ALGORITHMS.filter((algorithm) => algorithm !== "eager" || 4 * input.length <= 8192).map(
+  const reduce = ALL_REDUCE_ALGORITHMS.filter((algorithm) =>
+    algorithm !== "eager" || 4 * input.length <= 8192
+  ).map(
     (algorithm) => ({ bench: "allReduce", algorithm, run: () => group.allReduce(input, { algorithm }) }),
   );
   if (!isEven) return reduce;

@@ -15,7 +15,10 @@ export interface MatmulPeer {
 interface OnnxRuntime {
   env: { wasm: { numThreads: number }; logLevel: string };
   InferenceSession: {
-    create(model: Uint8Array, options: object): Promise<{ run(feeds: Record<string, unknown>): Promise<unknown> }>;
+    create(
+      model: Uint8Array,
+      options: object,
+    ): Promise<{ run(feeds: Record<string, unknown>): Promise<unknown> }>;
   };
   Tensor: new (type: string, values: Float32Array, dims: number[]) => unknown;
 }
@@ -45,9 +48,18 @@ export async function openOnnxMatmul(): Promise<MatmulPeer> {
 /** `C = MatMul(A, B)` with free sizes: ONNX IR 8, opset 17, in protobuf's wire format. */
 function encodeMatmulModel(): Uint8Array {
   const node = [...text(1, "A"), ...text(1, "B"), ...text(2, "C"), ...text(4, "MatMul")];
-  const graph = [...message(1, node), ...text(2, "g"), ...message(11, value("A")), ...message(11, value("B"))];
+  const graph = [
+    ...message(1, node),
+    ...text(2, "g"),
+    ...message(11, value("A")),
+    ...message(11, value("B")),
+  ];
   const operators = message(8, integer(2, 17));
-  return new Uint8Array([...integer(1, 8), ...message(7, [...graph, ...message(12, value("C"))]), ...operators]);
+  return new Uint8Array([
+    ...integer(1, 8),
+    ...message(7, [...graph, ...message(12, value("C"))]),
+    ...operators,
+  ]);
 }
 
 /** A float32 matrix with free sizes. */

@@ -47,7 +47,9 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
   const positionals = parsed._.map(String);
   if (positionals.length > spec.positionals.length) {
     const extra = positionals[spec.positionals.length], names = spec.positionals.join(" ");
-    throw new UsageError(`Cannot use argument ${extra}: ${names === "" ? "none is" : `only ${names} is`} allowed here`);
+    throw new UsageError(
+      `Cannot use argument ${extra}: ${names === "" ? "none is" : `only ${names} is`} allowed here`,
+    );
   }
   return { options, positionals, isHelp: Boolean(parsed.help) };
 }

@@ -55,7 +55,9 @@ function describe(record: BenchRecord): string {
   if ("bytes" in record) {
     const { bench, algorithm, bytes, devices, auto } = record;
     const speed = `${(bytes / record.ms / 1e6).toFixed(2)} GB/s`;
-    return `${bench} ${algorithm}${auto ? " (auto)" : ""} ${formatBytes(bytes)} on ${devices}: ${ms}, ${speed}`;
+    return `${bench} ${algorithm}${auto ? " (auto)" : ""} ${
+      formatBytes(bytes)
+    } on ${devices}: ${ms}, ${speed}`;
   }
   const { layers, embed, context, batch, devices, tokensPerSecond } = record;
   const size = `GPT ${layers} x ${embed}, context ${context}, batch ${batch}, ${devices} device(s)`;

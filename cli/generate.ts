@@ -24,7 +24,9 @@ export async function generateText(args: string[]): Promise<number> {
     return 0;
   }
   const [folder] = positionals, prompt = options.prompt;
-  if (folder === undefined) throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
+  if (folder === undefined) {
+    throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
+  }
   if (typeof prompt !== "string") throw new UsageError("Cannot generate without --prompt TEXT");
   const tokens = generate(folder, {
     prompt,

@@ -4,13 +4,13 @@ import {
   encodeBytes,
   encodeRecord,
   flagOf,
-  type MetricsRecord,
   MetricsLog,
+  type MetricsRecord,
   type OptionSpec,
-  plainLine,
-  prepareTraining,
-  type PreparedTraining,
   Painter,
+  plainLine,
+  type PreparedTraining,
+  prepareTraining,
   renderFrame,
   startTraining,
   startView,
@@ -41,7 +41,8 @@ Checkpoints go to DIR/step-N (Hugging Face GPT-2 directories). Ctrl-C saves one 
 
 /** The command `train`. */
 export async function trainModel(args: string[]): Promise<number> {
-  const isFlag = (spec: OptionSpec) => spec.kind === "flag", nameOf = (spec: OptionSpec) => flagOf(spec.key).slice(2);
+  const isFlag = (spec: OptionSpec) => spec.kind === "flag",
+    nameOf = (spec: OptionSpec) => flagOf(spec.key).slice(2);
   const { options, positionals, isHelp } = parseArguments(args, {
     values: SPECS.filter((spec) => !isFlag(spec)).map(nameOf),
     flags: SPECS.filter(isFlag).map(nameOf),
@@ -118,7 +119,8 @@ class Display {
 
   open(): void {
     const { job, statement } = this.#prepared, { config, start } = job;
-    const model = `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
+    const model =
+      `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
     console.log(`${model}; ${this.#prepared.mesh.size} device(s), ${config.kernels} kernels`);
     console.log(statement);
     if (start.step > 0) console.log(`going on after ${start.step} steps`);
@@ -131,7 +133,8 @@ class Display {
     }
     this.#view = updateView(this.#view, event);
     if (this.#painter === undefined) this.#printPlain(event);
-    else this.#painter.paint((columns) => renderFrame(this.#view, columns), event.type === "step" ? now() : Infinity);
+    else {this.#painter.paint((columns) =>
+        renderFrame(this.#view, columns), event.type === "step" ? now() : Infinity);}
   }
 
   close(result: TrainResult): void {
@@ -145,7 +148,9 @@ class Display {
     if (checkpoint !== undefined) console.log(`saved ${checkpoint}`);
     if (result.sample === undefined) return;
     const text = new ByteText();
-    console.log(`\nA sample:\n${SAMPLE_PROMPT}${result.sample.map((token) => text.next(token)).join("")}${text.end()}`);
+    console.log(
+      `\nA sample:\n${SAMPLE_PROMPT}${result.sample.map((token) => text.next(token)).join("")}${text.end()}`,
+    );
     console.log(`\nmore with: deno task generate ${checkpoint} --prompt "Call me "`);
   }
 

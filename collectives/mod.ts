@@ -19,7 +19,7 @@
  * @module
  */
 export { AbortError, AbortWord, type FirstCause, MismatchError, StallError } from "./abort.ts";
-export { EAGER_MAX_BYTES } from "./all_reduce.ts";
+export { chooseAlgorithm, EAGER_MAX_BYTES } from "./all_reduce.ts";
 export { type Chunk, chunkOf } from "./chunks.ts";
 export {
   ControlBlock,
@@ -33,13 +33,8 @@ export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts"
 export { Ledger, type LedgerEntry } from "./ledger.ts";
 export type { Reduction } from "./operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
-export {
-  type AllReduceOptions,
-  type BufferHeap,
-  type OperationOptions,
-  ProcessGroup,
-  type ReduceOptions,
-} from "./process_group.ts";
+export type { AllReduceOptions, BufferHeap, OperationOptions, ReduceOptions } from "./options.ts";
+export { ProcessGroup } from "./process_group.ts";
 export {
   describeStatus,
   describeWorld,

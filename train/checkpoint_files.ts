@@ -24,7 +24,7 @@ export interface CheckpointToWrite {
 }
 
 /** AdamW's moments of a parameter. */
-export interface Moments {
+export interface StoredMoments {
   /** `exp_avg`: the running mean of the gradient. */
   readonly expAvg: Float32Array;
   /** `exp_avg_sq`: the running mean of its square. */
@@ -144,7 +144,7 @@ export function readModel(
 export async function readMoments(
   folder: string,
   shapes: ReadonlyMap<string, readonly number[]>,
-): Promise<Map<string, Moments>> {
+): Promise<Map<string, StoredMoments>> {
   const path = `${folder}/${FILES.optimizer}`;
   const tensors = await readSafetensors(path);
   const expected = new Map([...shapes].flatMap(([name, shape]) => [

@@ -1,0 +1,25 @@
+/**
+ * Tessera trains and runs transformer models on many worker actors.
+ *
+ * @example Train a GPT on two devices
+ * ```ts
+ * import { gpt, train } from "@tessera/tessera";
+ *
+ * for await (const step of train({
+ *   model: gpt({ layers: 1, heads: 2, embed: 32, context: 16 }),
+ *   mesh: { dp: 2 },
+ *   steps: 3,
+ * })) {
+ *   console.log(step.loss, step.tokensPerSecond);
+ * }
+ * ```
+ *
+ * Everything else is exported by layer: `@tessera/tessera/nn` for models of your own, `/train`, `/strategies`,
+ * `/actors`, `/collectives` and `/kernels`.
+ *
+ * @module
+ */
+export * from "./actors/mod.ts";
+export * from "./nn/mod.ts";
+export * from "./strategies/mod.ts";
+export * from "./train/mod.ts";
