@@ -1,4 +1,4 @@
-import type { PeerLink } from "../kernels/peer_link.ts";
+import type { PeerLink } from "../kernels/mod.ts";
 import { lineChunkStart } from "./chunks.ts";
 import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
 import type { GroupQueue } from "./group_queue.ts";

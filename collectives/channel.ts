@@ -1,5 +1,4 @@
-import { now } from "../kernels/clock.ts";
-import type { PeerLink } from "../kernels/peer_link.ts";
+import { now, type PeerLink } from "../kernels/mod.ts";
 import { MismatchError } from "./abort.ts";
 import type { GroupParts } from "./group_queue.ts";
 import { TIMED_BYTES } from "./ledger.ts";

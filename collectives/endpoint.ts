@@ -1,8 +1,9 @@
-import { type PeerLink, WasmPeerLink } from "../kernels/peer_link.ts";
+import { type PeerLink, WasmPeerLink } from "../kernels/mod.ts";
 import { AbortWord } from "./abort.ts";
 import { ControlBlock, type Topology } from "./control_block.ts";
 import { Ledger } from "./ledger.ts";
-import { type BufferHeap, ProcessGroup } from "./process_group.ts";
+import type { BufferHeap } from "./options.ts";
+import { ProcessGroup } from "./process_group.ts";
 import { RankStatus } from "./status.ts";
 import { Waiter, type WaitOptions } from "./wait.ts";
 

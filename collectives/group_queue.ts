@@ -1,5 +1,4 @@
-import { now } from "../kernels/clock.ts";
-import type { PeerLink } from "../kernels/peer_link.ts";
+import { now, type PeerLink } from "../kernels/mod.ts";
 import { type AbortWord, MismatchError } from "./abort.ts";
 import type { ControlBlock } from "./control_block.ts";
 import { describeOperation, DESCRIPTOR, packShape } from "./descriptor.ts";

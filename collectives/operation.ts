@@ -1,4 +1,4 @@
-import type { DType } from "../kernels/span.ts";
+import type { DType } from "../kernels/mod.ts";
 import { type ReductionName, REDUCTIONS } from "./descriptor.ts";
 
 /** How elements are combined. */

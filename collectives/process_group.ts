@@ -1,4 +1,4 @@
-import { type DType, DTYPE_BYTES, type Span, spanByteLength } from "../kernels/span.ts";
+import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
 import { workAllGather } from "./all_gather.ts";
 import { chooseAlgorithm, EAGER_MAX_BYTES, Reducer, workAllReduce } from "./all_reduce.ts";
 import { workAllToAll } from "./all_to_all.ts";
@@ -6,39 +6,13 @@ import { workBarrier } from "./barrier.ts";
 import { workBroadcast } from "./broadcast.ts";
 import { ChannelReceiver, ChannelSender, type Message } from "./channel.ts";
 import { chunkStart } from "./chunks.ts";
-import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
+import { ALGORITHMS } from "./descriptor.ts";
 import { type GroupParts, GroupQueue } from "./group_queue.ts";
-import { type Operation, type Reduction, reductionCode } from "./operation.ts";
+import { type Operation, reductionCode } from "./operation.ts";
+import type { AllReduceOptions, BufferHeap, OperationOptions, ReduceOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
 import { workReduceScatter } from "./reduce_scatter.ts";
 import { operationCode, type OperationName, type RankStatus } from "./status.ts";
-
-/** What every operation may say about itself. */
-export interface OperationOptions {
-  /** Name of the tensor, for error messages and timelines. */
-  label?: string;
-}
-
-/** How to reduce. */
-export interface ReduceOptions extends OperationOptions {
-  /** By default "sum". */
-  reduction?: Reduction;
-}
-
-/** How to run an all-reduce. */
-export interface AllReduceOptions extends ReduceOptions {
-  /**
-   * By default "auto": `eager` for payloads up to {@link EAGER_MAX_BYTES}, `ordered` above. Both give the same bits;
-   * `ring` adds in another order.
-   */
-  algorithm?: Exclude<Algorithm, "none"> | "auto";
-}
-
-/** Part of a heap that a group allocates its slots and scratch from. */
-export interface BufferHeap {
-  /** Allocates elements; a `DeviceHeap` does. */
-  allocate(name: string, length: number, category: "buffers", dtype: DType): Span;
-}
 
 const ALL_REDUCE = operationCode("allReduce"), REDUCE_SCATTER = operationCode("reduceScatter");
 const ALL_GATHER = operationCode("allGather"), BROADCAST = operationCode("broadcast");

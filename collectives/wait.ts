@@ -1,4 +1,4 @@
-import { now } from "../kernels/clock.ts";
+import { now } from "../kernels/mod.ts";
 import { AbortError, type AbortWord, StallError } from "./abort.ts";
 import type { ControlBlock } from "./control_block.ts";
 import type { Ledger } from "./ledger.ts";

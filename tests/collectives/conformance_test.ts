@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { DType } from "../../kernels/span.ts";
+import type { DType } from "../../kernels/mod.ts";
 import type { Case } from "./support/programs.ts";
 import { TestWorld, valuesOf } from "./support/world.ts";
 

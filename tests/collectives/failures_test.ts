@@ -18,8 +18,14 @@ function errorOf(outcome: Outcome<unknown>): { name: string; message: string } {
 Deno.test("collectives report mismatches, stalls and failures instead of hanging", async (t) => {
   using world = new TestWorld(3);
   await world.run("calls", { config: [null, null, null] });
+  await mismatches(t, world);
+  await stalls(t, world);
+  await timeouts(t, world);
+  await failures(t, world);
+});
 
-  const mismatches: [string, Call[], string[]][] = [
+async function mismatches(t: Deno.TestContext, world: TestWorld): Promise<void> {
+  const cases: [string, Call[], string[]][] = [
     ["another operation", [["allReduce", 8], ["barrier", 0]], [
       "operation #1 of group all",
       "rank 0 called allReduce by eager of 8 elements of 4 bytes (sum f32) for tensor 0",
@@ -34,7 +40,7 @@ Deno.test("collectives report mismatches, stalls and failures instead of hanging
       "of 7 elements",
     ]],
   ];
-  for (const [name, config, texts] of mismatches) {
+  for (const [name, config, texts] of cases) {
     await t.step(`mismatch: ${name}`, async () => {
       const { outcomes, ms } = await timed(world, "calls", { worldSize: config.length, config });
       for (const outcome of outcomes) {
@@ -54,7 +60,9 @@ Deno.test("collectives report mismatches, stalls and failures instead of hanging
     );
     assertEquals(errorOf(outcomes[0]).name, "AbortError");
   });
+}
 
+async function stalls(t: Deno.TestContext, world: TestWorld): Promise<void> {
   await t.step("stall: a peer has finished", async () => {
     const { outcomes, ms } = await timed(world, "calls", { worldSize: 2, config: [["allReduce", 8], null] });
     assertEquals(outcomes[1].error, undefined);
@@ -97,7 +105,9 @@ Deno.test("collectives report mismatches, stalls and failures instead of hanging
     }
     assert(ms < 1000, `took ${ms} ms`);
   });
+}
 
+async function timeouts(t: Deno.TestContext, world: TestWorld): Promise<void> {
   await t.step("a slow peer is waited for", async () => {
     const { outcomes } = await timed(world, "calls", {
       worldSize: 2,
@@ -129,7 +139,9 @@ Deno.test("collectives report mismatches, stalls and failures instead of hanging
     });
     assertStringIncludes(errorOf(outcomes[0]).message, "rank 1 is starting");
   });
+}
 
+async function failures(t: Deno.TestContext, world: TestWorld): Promise<void> {
   for (const algorithm of ["eager", "ordered", "ring"]) {
     for (const failing of [0, 1, 2]) {
       await t.step(`rank ${failing} throws while others run ${algorithm} all-reduces`, async () => {
@@ -173,4 +185,4 @@ Deno.test("collectives report mismatches, stalls and failures instead of hanging
     assert(late.waitMs < 20, JSON.stringify(late));
     assertEquals(early.bytesMoved + late.bytesMoved, 2 * 4 * 100_000);
   });
-});
+}

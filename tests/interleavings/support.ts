@@ -1,7 +1,6 @@
 /** The shipped collectives on the explorer's words and payload. */
 import { ControlBlock, ControlLayout, Endpoint, type Topology, type Words } from "../../collectives/mod.ts";
-import type { PeerLink } from "../../kernels/peer_link.ts";
-import type { DType, Span } from "../../kernels/span.ts";
+import type { DType, PeerLink, Span } from "../../kernels/mod.ts";
 import type { AgentWords, PendingOperation } from "./agent.ts";
 import type { Scenario } from "./explorer.ts";
 

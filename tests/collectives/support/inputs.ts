@@ -1,5 +1,5 @@
 import type { Elements } from "../../../collectives/serial.ts";
-import type { DType } from "../../../kernels/span.ts";
+import type { DType } from "../../../kernels/mod.ts";
 
 /** Values that go wrong first: signs of zero, infinities, NaN, big beside small, denormals. */
 const SPECIAL = [0, -0, 1, -1, 1e30, -1e30, 1e-30, 1e-42, Infinity, NaN, 3.1415927, 16777217];

@@ -9,8 +9,7 @@ import {
   serialReduceScatter,
   serialRingAllReduce,
 } from "../../../collectives/serial.ts";
-import type { DeviceHeap } from "../../../kernels/heap.ts";
-import type { DType, Span } from "../../../kernels/span.ts";
+import type { DeviceHeap, DType, Span } from "../../../kernels/mod.ts";
 import { firstDifference, inputOf } from "./inputs.ts";
 
 /** What a program sees. */

@@ -1,7 +1,7 @@
 /// <reference lib="deno.worker" />
 /** One rank of a test world: attaches to a fresh control block for every run and calls one program. */
 import { Endpoint, type Topology, type WaitOptions } from "../../../collectives/mod.ts";
-import { DeviceHeap } from "../../../kernels/heap.ts";
+import { DeviceHeap } from "../../../kernels/mod.ts";
 import { type Program, PROGRAMS } from "./programs.ts";
 
 /** What the test sends for a run. */

@@ -5,7 +5,7 @@ import {
   type Topology,
   type WaitOptions,
 } from "../../../collectives/mod.ts";
-import { createDeviceMemory } from "../../../kernels/heap.ts";
+import { createDeviceMemory } from "../../../kernels/mod.ts";
 import type { RunReply, RunRequest } from "./worker.ts";
 
 const CAP_BYTES = 64 * 1024 * 1024;
