@@ -29,13 +29,19 @@ const api: WorkerApi = {
       device.finish();
       return result;
     } catch (error) {
-      device.fail(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+      device.fail(describeError(error));
       throw error;
     } finally {
       current = undefined;
     }
   },
 };
+
+/** `Error` says nothing that the message does not. */
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
+}
 
 const launcher = connect<LauncherApi>(scope as unknown as Parameters<typeof connect>[0], api);
 

@@ -26,7 +26,7 @@ export interface Arguments {
  */
 export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arguments {
   const known = [...spec.values, ...spec.flags, "help"].map((name) => `--${name}`);
-  const parsed = parseArgs([...args], {
+  const parsed = parseArgs(joinNegative(args), {
     string: [...spec.values],
     boolean: [...spec.flags, "help"],
     alias: { help: "h" },
@@ -52,6 +52,18 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
     );
   }
   return { options, positionals, isHelp: Boolean(parsed.help) };
+}
+
+/** `--lr -1` as `--lr=-1`: the parser takes a negative value for an option, and the error would be about another thing. */
+function joinNegative(args: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const last = joined.at(-1);
+    if (/^-[\d.]/.test(arg) && last?.startsWith("--") && !last.includes("=")) {
+      joined[joined.length - 1] = `${last}=${arg}`;
+    } else joined.push(arg);
+  }
+  return joined;
 }
 
 function isOption(value: unknown, known: readonly string[]): boolean {

@@ -29,7 +29,7 @@ import { parseArguments } from "./arguments.ts";
 const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
 /** Folder of checkpoints unless --out says otherwise. */
 const DEFAULT_OUT = "out";
-const SAMPLE_PROMPT = "The ", SAMPLE_TOKENS = 400;
+const SAMPLE_PROMPT = "It was ", SAMPLE_TOKENS = 400;
 
 const HELP = `Trains a GPT over all cores; without DATA on Moby Dick.
 

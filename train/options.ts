@@ -65,7 +65,7 @@ export const TRAIN_OPTIONS = [
   { ...COUNT, key: "context", default: 64, isRecipe: true, help: "tokens of a sequence" },
   { ...COUNT, key: "batch", default: 12, isRecipe: true, help: "sequences of a step, over all devices" },
   { ...COUNT, key: "microBatch", help: "sequences of a forward pass of one device (all of a device's)" },
-  { ...COUNT, key: "steps", default: 2000, isRecipe: true, help: "optimizer steps in all" },
+  { ...COUNT, key: "steps", default: 3000, isRecipe: true, help: "optimizer steps in all" },
   {
     key: "lr",
     kind: "number",

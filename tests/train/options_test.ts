@@ -15,7 +15,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--context 64",
     "--batch 12",
     "--micro-batch -",
-    "--steps 2000",
+    "--steps 3000",
     "--lr 0.001",
     "--min-lr -",
     "--warmup 100",
