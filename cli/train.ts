@@ -16,7 +16,6 @@ import {
   startView,
   TRAIN_OPTIONS,
   type TrainEvent,
-  type Training,
   type TrainOptions,
   type TrainResult,
   updateView,
@@ -69,8 +68,11 @@ async function show(prepared: PreparedTraining): Promise<number> {
   const { config, start } = prepared.job;
   using log = config.log === undefined ? undefined : new MetricsLog(config.log, { append: start.step > 0 });
   const training = await startTraining(prepared);
-  const releaseSignals = stopOnSignals(training);
   using display = config.json ? undefined : new Display(prepared);
+  const releaseSignals = stopOnSignals(() => {
+    display?.notice("stopping after this step; Ctrl-C again to end at once");
+    training.stop();
+  });
   try {
     display?.open();
     for await (const event of training.events()) {
@@ -88,12 +90,11 @@ async function show(prepared: PreparedTraining): Promise<number> {
 }
 
 /** The first Ctrl-C (or SIGTERM) stops after the step and saves; a second one ends at once. */
-function stopOnSignals(training: Training): () => void {
+function stopOnSignals(onFirst: () => void): () => void {
   let count = 0;
   const stop = () => {
     if (++count > 1) Deno.exit(130);
-    console.error("\nstopping after this step; Ctrl-C again to end at once");
-    training.stop();
+    onFirst();
   };
   const signals = ["SIGINT", "SIGTERM"] as const;
   for (const signal of signals) Deno.addSignalListener(signal, stop);
@@ -135,6 +136,12 @@ class Display {
     if (this.#painter === undefined) this.#printPlain(event);
     else {this.#painter.paint((columns) =>
         renderFrame(this.#view, columns), event.type === "step" ? now() : Infinity);}
+  }
+
+  /** Prints a line that stays above the live frame. */
+  notice(line: string): void {
+    if (this.#painter === undefined) console.log(line);
+    else this.#painter.print(line);
   }
 
   close(result: TrainResult): void {

@@ -65,6 +65,15 @@ export async function prepareOut(out: string): Promise<void> {
   }
 }
 
+/** Removes a folder that holds nothing. */
+export async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    await Deno.remove(folder);
+  } catch {
+    // It holds checkpoints, or is gone.
+  }
+}
+
 /** Writes a checkpoint and returns its folder; a crash at any moment leaves the former state or the new one. */
 export async function writeCheckpoint(out: string, checkpoint: CheckpointToWrite): Promise<string> {
   const name = `step-${checkpoint.state.step}`;

@@ -7,7 +7,7 @@ import { type Fault, launch, type World } from "../actors/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
-import { prepareOut } from "./checkpoint_files.ts";
+import { prepareOut, removeIfEmpty } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
 import { loadCorpus } from "./corpus.ts";
 import { EventQueue } from "./event_queue.ts";
@@ -204,11 +204,13 @@ export class Training implements AsyncIterable<StepRecord> {
   }
 }
 
-/** Starts a prepared run; makes its output folder ready first. */
+/** Starts a prepared run; makes its output folder ready first, and takes it away again if the run leaves it empty. */
 export async function startTraining(prepared: PreparedTraining): Promise<Training> {
   const { out } = prepared.job.config;
   if (out !== undefined) await prepareOut(out);
-  return new Training(prepared);
+  const training = new Training(prepared);
+  if (out !== undefined) training.result.catch(() => removeIfEmpty(out));
+  return training;
 }
 
 /**
