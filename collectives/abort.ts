@@ -2,12 +2,14 @@ import { type ControlBlock, MAX_ERROR_BYTES } from "./control_block.ts";
 
 /** Another rank failed first; the message says which, and why. */
 export class AbortError extends Error {
+  /** The class, in printed errors. */
   override name = "AbortError";
   /** The rank that failed first. */
   readonly rank: number;
   /** Its error text. */
   readonly reason: string;
 
+  /** Names the rank that failed first and its error text. */
   constructor(rank: number, reason: string) {
     super(`Rank ${rank} failed first: ${reason}`);
     this.rank = rank;
@@ -17,17 +19,21 @@ export class AbortError extends Error {
 
 /** A wait that cannot end, or has lasted too long; the message names both sides. */
 export class StallError extends Error {
+  /** The class, in printed errors. */
   override name = "StallError";
 }
 
 /** Ranks of a group called different operations at the same place of their sequence. */
 export class MismatchError extends Error {
+  /** The class, in printed errors. */
   override name = "MismatchError";
 }
 
 /** Who failed first, and why. */
 export interface FirstCause {
+  /** The rank that failed first. */
   rank: number;
+  /** Its error text. */
   reason: string;
 }
 
@@ -54,6 +60,7 @@ const BY_SUPERVISOR = 1 << 24;
 export class AbortWord {
   readonly #control: ControlBlock;
 
+  /** Attaches to the word of a world. */
   constructor(control: ControlBlock) {
     this.#control = control;
   }
@@ -84,7 +91,11 @@ export class AbortWord {
     return { rank, reason: this.#reasonOf(isSupervisor ? layout.topology.worldSize : rank) };
   }
 
-  /** @throws {AbortError} If some rank has failed. */
+  /**
+   * Throws if some rank has failed.
+   *
+   * @throws {AbortError} If so.
+   */
   check(): void {
     if (!this.isRaised) return;
     const { rank, reason } = this.firstCause!;

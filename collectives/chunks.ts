@@ -3,7 +3,9 @@ const LINE_ELEMENTS = 32;
 
 /** A run of elements of a buffer. */
 export interface Chunk {
+  /** First element. */
   start: number;
+  /** Number of elements. */
   length: number;
 }
 

@@ -2,13 +2,17 @@ import { AtomicsWords, type Words } from "./words.ts";
 
 /** A named, ordered set of ranks that talk; several groups may share a name if no rank is in two of them. */
 export interface GroupTopology {
+  /** Name, such as "dp". */
   name: string;
+  /** Members, in order; the place of a rank here is its index in the group. */
   ranks: number[];
 }
 
 /** The ranks of a world and its groups: plain data. */
 export interface Topology {
+  /** Number of ranks. */
   worldSize: number;
+  /** Groups of ranks; every rank attaches with the same list. */
   groups: GroupTopology[];
 }
 
@@ -59,18 +63,23 @@ export interface LayoutOptions {
  * The tables of docs/memory_model.md say who writes and who reads each of them.
  */
 export class ControlLayout {
+  /** The ranks and groups it is made for. */
   readonly topology: Topology;
+  /** Operations that a group may announce ahead. */
   readonly ringSlots: number;
+  /** Messages that a channel may announce ahead. */
   readonly channelSlots: number;
+  /** Words of the whole block. */
   readonly numWords: number;
   /** 0 while the world runs; else who failed first, see `abort.ts`. */
   readonly abort = 0;
   /** 1 when the user asked to stop at the next step. */
-  readonly stop = LINE;
+  readonly stop: number = LINE;
   readonly #ranks: number;
   readonly #rankWords = LINE + LINE + ERROR_TEXT_WORDS + MAX_LABELS * LABEL_WORDS;
   readonly #groups: number[] = [];
 
+  /** Lays out the words of a topology; the same everywhere. */
   constructor(topology: Topology, options: LayoutOptions = {}) {
     checkTopology(topology);
     this.topology = topology;
@@ -158,9 +167,12 @@ export class ControlLayout {
 
 /** The words of a world, with the layout that names them: what every agent attaches to. */
 export class ControlBlock {
+  /** Operations on the words. */
   readonly words: Words;
+  /** Where they lie. */
   readonly layout: ControlLayout;
 
+  /** Joins words and a layout; the launcher and the ranks use `initialize` and `attach`. */
   constructor(words: Words, layout: ControlLayout) {
     this.words = words;
     this.layout = layout;

@@ -9,12 +9,15 @@ import { Waiter, type WaitOptions } from "./wait.ts";
 
 /** What an endpoint is made of; `Endpoint.attach` makes it from shared memories. */
 export interface EndpointParts {
+  /** The words of the world. */
   control: ControlBlock;
+  /** This rank. */
   rank: number;
   /** Links by rank; the own rank links its memory to itself. */
   links: readonly PeerLink[];
   /** Where groups allocate their buffers. */
   heap: BufferHeap;
+  /** How this rank waits. */
   wait?: WaitOptions;
 }
 
@@ -22,18 +25,23 @@ export interface EndpointParts {
 export interface AttachOptions {
   /** Made by `ControlBlock.initialize`. */
   buffer: SharedArrayBuffer;
+  /** As the launcher gave it to `ControlBlock.initialize`. */
   topology: Topology;
+  /** This rank. */
   rank: number;
   /** Shared memories of all devices, by rank. */
   memories: readonly WebAssembly.Memory[];
   /** Heap of this rank's memory. */
   heap: BufferHeap;
+  /** How this rank waits. */
   wait?: WaitOptions;
 }
 
 /** One rank's end of the world: its groups, its status, its part of the control block. */
 export class Endpoint {
+  /** This rank. */
   readonly rank: number;
+  /** The words of the world. */
   readonly control: ControlBlock;
   /** What this rank publishes about itself. */
   readonly status: RankStatus;
@@ -45,6 +53,7 @@ export class Endpoint {
   readonly #waiter: Waiter;
   readonly #groups: ProcessGroup[] = [];
 
+  /** Makes an endpoint of parts; workers use `attach`. */
   constructor(parts: EndpointParts) {
     const { control, rank } = parts;
     this.rank = rank;

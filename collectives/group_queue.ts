@@ -10,14 +10,19 @@ import { hasReached, type Words } from "./words.ts";
 
 /** What a group of one rank needs from its rank. */
 export interface GroupParts {
+  /** The words of the world. */
   control: ControlBlock;
+  /** This rank. */
   rank: number;
   /** Place of the group in the topology. */
   group: number;
   /** Links by rank of the world. */
   links: readonly PeerLink[];
+  /** What every wait reads. */
   abort: AbortWord;
+  /** Where time and traffic are booked. */
   ledger: Ledger;
+  /** Waits for this rank. */
   waiter: Waiter;
 }
 

@@ -19,12 +19,16 @@ export const TIMED_BYTES = 16 * 1024;
 
 /** Accounts the communication of one rank; plain fields, so that the fast path pays an addition. */
 export class Ledger {
+  /** See {@link LedgerEntry}. */
   bytesMoved = 0;
+  /** See {@link LedgerEntry}. */
   copyMs = 0;
+  /** See {@link LedgerEntry}. */
   waitMs = 0;
   readonly #byPeer: Float64Array;
   readonly #byOperation = new Float64Array(OPERATIONS.length);
 
+  /** Makes an empty ledger of a rank of such a world. */
   constructor(worldSize: number) {
     this.#byPeer = new Float64Array(worldSize);
   }

@@ -28,8 +28,9 @@ export {
   type LayoutOptions,
   type Topology,
 } from "./control_block.ts";
-export type { Algorithm } from "./descriptor.ts";
+export { type Algorithm, ALGORITHMS } from "./descriptor.ts";
 export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts";
+export type { GroupParts } from "./group_queue.ts";
 export { Ledger, type LedgerEntry } from "./ledger.ts";
 export type { Reduction } from "./operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
@@ -39,12 +40,15 @@ export {
   describeStatus,
   describeWorld,
   type OperationName,
+  OPERATIONS,
   RankStatus,
   readLabel,
   readStatus,
   type State,
+  STATES,
   type StatusReport,
+  type WaitPoint,
   type WaitReport,
 } from "./status.ts";
-export type { WaitOptions } from "./wait.ts";
+export { type Waitable, Waiter, type WaitOptions } from "./wait.ts";
 export type { Words } from "./words.ts";

@@ -11,6 +11,7 @@ export class Pending {
   readonly #owner: PendingOwner;
   readonly #sequence: number;
 
+  /** Made by the `start...` operations of a group. */
   constructor(owner: PendingOwner, sequence: number) {
     this.#owner = owner;
     this.#sequence = sequence;

@@ -16,7 +16,7 @@ import { operationCode, type OperationName, type RankStatus } from "./status.ts"
 
 const ALL_REDUCE = operationCode("allReduce"), REDUCE_SCATTER = operationCode("reduceScatter");
 const ALL_GATHER = operationCode("allGather"), BROADCAST = operationCode("broadcast");
-const ALL_TO_ALL = operationCode("allToAll");
+const ALL_TO_ALL = operationCode("allToAll"), BARRIER = operationCode("barrier");
 const EAGER = ALGORITHMS.indexOf("eager");
 const NOTHING: Span = { byteOffset: 0, length: 0, dtype: "i32" };
 
@@ -46,6 +46,7 @@ export class ProcessGroup {
   /** Byte offset of the slots of eager payloads. */
   readonly #eagerSlots: number;
 
+  /** Made by `Endpoint.group`. */
   constructor(parts: GroupParts, status: RankStatus, heap: BufferHeap) {
     const { layout } = parts.control;
     const { name, ranks } = layout.topology.groups[parts.group];
@@ -145,7 +146,7 @@ export class ProcessGroup {
     this.startAllToAll(input, output, options).wait();
   }
 
-  /** Announces a barrier. */
+  /** Announces a barrier; see {@link barrier}. */
   startBarrier(options: OperationOptions = {}): Pending {
     return this.#pending(this.#announceBarrier(options));
   }
@@ -219,8 +220,7 @@ export class ProcessGroup {
   }
 
   #announceBarrier(options: OperationOptions): number {
-    const operation = this.#open(operationCode("barrier"), 0, NOTHING, options);
-    return this.#announceInput(operation, NOTHING, false);
+    return this.#announceInput(this.#open(BARRIER, 0, NOTHING, options), NOTHING, false);
   }
 
   #open(kind: number, length: number, output: Span, options: OperationOptions): Operation {

@@ -31,15 +31,23 @@ export function operationCode(name: OperationName): number {
  * Whoever polls fills it in when the poll fails; it becomes public only if the wait lasts.
  */
 export interface WaitPoint {
+  /** The awaited word. */
   word: number;
+  /** What was there when it was last read. */
   seen: number;
+  /** What it must reach. */
   target: number;
   /** Counts who is parked on `word`. */
   parkedWord: number;
+  /** The rank that writes it. */
   peer: number;
+  /** What is waited in, by its place in {@link OPERATIONS}. */
   operation: number;
+  /** Place of the group in the topology. */
   group: number;
+  /** Number of the operation or message. */
   sequence: number;
+  /** Number of the label in the table of the rank that waits. */
   label: number;
 }
 
@@ -51,9 +59,13 @@ export function emptyWaitPoint(): WaitPoint {
 
 /** What a rank has published about itself, read by another agent. */
 export interface StatusReport {
+  /** The rank that published it. */
   rank: number;
+  /** What it does. */
   state: State;
+  /** Its training step. */
   step: number;
+  /** Part of the step; empty if it said nothing. */
   phase: string;
   /** What it waits for, if `state` is "waiting". */
   wait?: WaitReport;
@@ -61,16 +73,23 @@ export interface StatusReport {
 
 /** A published wait in words. */
 export interface WaitReport {
+  /** What it is in. */
   operation: OperationName;
+  /** Name of the group. */
   group: string;
+  /** Number of the operation in its group, or of the message in its channel. */
   sequence: number;
+  /** The rank that it waits for. */
   peer: number;
+  /** The tensor; empty if there is no name. */
   label: string;
   /** Changes with every published wait. */
   version: number;
   /** Changes with every look at the word. */
   heartbeat: number;
+  /** The word that it waits on. */
   word: number;
+  /** What the word must reach. */
   target: number;
 }
 
@@ -90,6 +109,7 @@ export class RankStatus {
   #heartbeat = 0;
   #state: State = "starting";
 
+  /** Writes the status line of a rank; one object per rank. */
   constructor(control: ControlBlock, rank: number) {
     this.#control = control;
     this.#rank = rank;
