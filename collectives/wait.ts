@@ -74,6 +74,7 @@ export class Waiter {
   /** Progresses the other operations of this rank; true if some are pending. The endpoint sets it. */
   progressOthers: (current: Waitable) => boolean = () => false;
 
+  /** Waits for one rank; the endpoint makes it. */
   constructor(
     parts: { control: ControlBlock; rank: number; status: RankStatus; abort: AbortWord; ledger: Ledger },
     options: WaitOptions = {},

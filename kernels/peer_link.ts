@@ -76,6 +76,7 @@ let compiled: WebAssembly.Module | undefined;
 export class WasmPeerLink implements PeerLink {
   readonly #kernels: Kernels;
 
+  /** Binds the kernels to two memories, which may be the same; the bytes are compiled once per worker. */
   constructor(own: WebAssembly.Memory, peer: WebAssembly.Memory) {
     compiled ??= new WebAssembly.Module(encodePeerLink());
     const env = { [`memory${OWN}`]: own, [`memory${PEER}`]: peer };
