@@ -4,9 +4,9 @@
  *
  *     deno run --allow-read examples/02_all_reduce.ts
  *
- * prints (4 ranks, ring: each moves 2 (n - 1) / n = 1.5 times its 4000 bytes):
+ * prints (4 ranks, ring: each moves 2 (n - 1) / n = 1.5 times its 4096 bytes):
  *
- *     rank 0: sum 10, moved 6000 bytes
+ *     rank 0: sum 10, moved 6144 bytes
  *     ...
  */
 import { assertEquals } from "@std/assert";
@@ -17,12 +17,12 @@ interface Result {
   bytesMoved: number;
 }
 
-/** The program: 1000 numbers, all equal to rank + 1, are summed over the group. */
+/** The program: 1024 numbers, all equal to rank + 1, are summed over the group. */
 export default function sumOfRanks(device: Device): Result {
-  const span = device.heap.allocate("numbers", 1000, "buffers");
+  const span = device.heap.allocate("numbers", 1024, "buffers");
   device.heap.f32(span).fill(device.rank + 1);
   device.group("dp").allReduce(span, { algorithm: "ring", label: "numbers" });
-  return { sum: device.heap.f32(span)[999], bytesMoved: device.ledger.read().bytesMoved };
+  return { sum: device.heap.f32(span)[1023], bytesMoved: device.ledger.read().bytesMoved };
 }
 
 if (import.meta.main) {
