@@ -1,9 +1,9 @@
 import type { Backend } from "./backend.ts";
-import type { DeviceHeap } from "./heap.ts";
+import { createDeviceMemory, type DeviceHeap } from "./heap.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { ModuleBuilder } from "./wasm/builder.ts";
 import { load, splat, type V128 } from "./wasm/values.ts";
-import { chooseTile } from "./wasm/self_test.ts";
+import { chooseTile } from "./wasm/choose_tile.ts";
 import { WasmBackend } from "./wasm_backend.ts";
 
 /** Names of the backends that can be selected. */
@@ -61,8 +61,7 @@ export const FAST_FLAGS = "--experimental-wasm-revectorize,--no-wasm-bounds-chec
 
 function hasSharedMemory(): boolean {
   try {
-    return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer instanceof
-      SharedArrayBuffer;
+    return createDeviceMemory(1).buffer instanceof SharedArrayBuffer;
   } catch {
     return false;
   }

@@ -7,7 +7,7 @@ import type { Kernels } from "./wasm/builder.ts";
 import type { Tile } from "./wasm/gemm.ts";
 import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
-import { chooseTile } from "./wasm/self_test.ts";
+import { chooseTile } from "./wasm/choose_tile.ts";
 
 /**
  * The default backend: SIMD kernels with fused multiply-add, emitted by `kernels/wasm/`. A call makes no garbage.

@@ -22,7 +22,7 @@ const UNARY: Record<UnaryOp, Unary> = {
   tanh: { forward: tanh, backward: (k, x, dOut) => tanhGradient(k, x).mul(dOut) },
   exp: { forward: exp, backward: (k, x, dOut) => exp(k, x).mul(dOut) },
   log: { forward: log, backward: (_, x, dOut) => dOut.div(x) },
-  square: { forward: (k, x) => square(k, x), backward: (_, x, dOut) => x.add(x).mul(dOut) },
+  square: { forward: square, backward: (k, x, dOut) => twice(k, x.mul(dOut)) },
 };
 
 /**
@@ -81,6 +81,11 @@ export function eachRow(k: Kernel, rows: I32, pointers: [I32Local, I32 | number]
 function square(k: Kernel, x: V128): V128 {
   const value = k.let(x);
   return value.mul(value);
+}
+
+function twice(k: Kernel, x: V128): V128 {
+  const value = k.let(x);
+  return value.add(value);
 }
 
 function addUnary(module: ModuleBuilder, name: string, op: Unary): void {

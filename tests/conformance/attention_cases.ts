@@ -1,0 +1,107 @@
+import type { AttentionBackwardArgs } from "../../kernels/mod.ts";
+import { type BackendPair, type Bound, EPS, noise } from "./backend_pair.ts";
+
+interface Shape {
+  batch: number;
+  heads: number;
+  queries: number;
+  keys: number;
+  headDim: number;
+  causal: boolean;
+  queryOffset?: number;
+}
+
+const SHAPES: Shape[] = [
+  { batch: 1, heads: 1, queries: 1, keys: 1, headDim: 1, causal: true },
+  { batch: 2, heads: 3, queries: 7, keys: 7, headDim: 5, causal: true },
+  { batch: 1, heads: 2, queries: 53, keys: 53, headDim: 16, causal: true }, // more than a block of queries
+  { batch: 1, heads: 2, queries: 9, keys: 13, headDim: 8, causal: false },
+  { batch: 2, heads: 1, queries: 4, keys: 11, headDim: 8, causal: true, queryOffset: 7 },
+  { batch: 0, heads: 2, queries: 3, keys: 3, headDim: 4, causal: true },
+  { batch: 1, heads: 2, queries: 0, keys: 3, headDim: 4, causal: false },
+];
+
+/** Arguments for heads in a fused [B, T, 3C] projection, or in tensors of their own. */
+function argsOf(pair: BackendPair, shape: Shape, isFused: boolean): AttentionBackwardArgs {
+  const { batch, heads, queries, keys, headDim } = shape, width = heads * headDim;
+  const rows = Math.max(queries, keys), scale = 1 / Math.sqrt(headDim);
+  const tensor = (length: number, seed: number) => pair.tensor(noise(length, seed));
+  const ld = isFused ? 3 * width : width, stride = rows * ld;
+  const part = (seed: number) => {
+    if (!isFused) return [0, 1, 2].map((i) => tensor(batch * stride, seed + i));
+    const all = tensor(batch * stride, seed);
+    return [0, 1, 2].map((i) => ({
+      byteOffset: all.byteOffset + 4 * Math.min(all.length, i * width),
+      length: Math.max(0, all.length - i * width),
+      dtype: "f32" as const,
+    }));
+  };
+  const [q, k, v] = part(1), [dQ, dK, dV] = part(11);
+  const strideOut = queries * width;
+  const lds = { ldQ: ld, ldK: ld, ldV: ld, ldOut: width };
+  const strides = { strideQ: stride, strideK: stride, strideV: stride, strideOut };
+  const out = tensor(batch * strideOut, 20), dOut = tensor(batch * strideOut, 21);
+  const logSumExp = tensor(batch * heads * queries, 22);
+  return { ...shape, ...lds, ...strides, q, k, v, dQ, dK, dV, out, dOut, logSumExp, scale };
+}
+
+/**
+ * Scores are sums of d products of values in -1..1, times scale: at most S = sqrt(d), off by eps (d + 2) S. That is the
+ * relative error of a probability, twice (its own and that of the sum), with the rounding of the differences to
+ * the maximum (2 S), the exponentials and the sums over keys.
+ */
+function probabilityError({ headDim, keys }: Shape): number {
+  const size = Math.sqrt(headDim);
+  return EPS * (2 * (headDim + 2) * size + 4 * size + 2 * keys + 2 * Math.log(keys + 1) + 10);
+}
+
+/** Attention on any backend. */
+export const ATTENTION_CASES: Record<string, (pair: BackendPair) => void> = {
+  "attention() of all shapes, fused or not, causal or not"(pair) {
+    for (const shape of SHAPES) {
+      for (const isFused of [false, true]) {
+        const args = argsOf(pair, shape, isFused), error = probabilityError(shape);
+        // Outputs are means of values in -1..1; the log-sum-exp is absolute where a probability is relative.
+        pair.compare(
+          JSON.stringify(shape),
+          [[args.out, error], [args.logSumExp, error]],
+          (b) => b.attention(args),
+        );
+      }
+    }
+  },
+
+  "attentionBackward() of all shapes, fused or not, causal or not"(pair) {
+    for (const shape of SHAPES) {
+      for (const isFused of [false, true]) backwardCase(pair, shape, isFused);
+    }
+  },
+
+  "attention() over more keys than queries sees what a cache holds"(pair) {
+    const shape: Shape = {
+      batch: 1,
+      heads: 2,
+      queries: 1,
+      keys: 70,
+      headDim: 8,
+      causal: true,
+      queryOffset: 69,
+    };
+    const args = argsOf(pair, shape, false);
+    pair.compare("1 of 70", [[args.out, probabilityError(shape)]], (b) => b.attention(args));
+  },
+};
+
+function backwardCase(pair: BackendPair, shape: Shape, isFused: boolean): void {
+  const args = argsOf(pair, shape, isFused), { headDim, queries, keys, scale } = { ...args, ...shape };
+  pair.candidate.attention(args);
+  // |dP - delta| <= 2 d, so |dS| <= 2 d scale p; sums of p are 1 over keys, at most `queries` over queries.
+  const error = probabilityError(shape) + EPS * (headDim + queries + keys + 10);
+  const boundQ: Bound = 2 * error * 2 * headDim * scale;
+  const boundK: Bound = boundQ * queries, boundV: Bound = 2 * error * queries;
+  pair.compare(
+    JSON.stringify(shape),
+    [[args.dQ, boundQ], [args.dK, boundK], [args.dV, boundV]],
+    (b) => b.attentionBackward(args),
+  );
+}
