@@ -1,5 +1,6 @@
-import type { Kernel, Vectors } from "./builder.ts";
+import type { Kernel } from "./builder.ts";
 import type { V128, V128Local } from "./values.ts";
+import type { Vectors } from "./walk.ts";
 
 /**
  * A running sum or maximum over a walk (`k.vectors`): eight partial results, one per lane of a pair of vectors,

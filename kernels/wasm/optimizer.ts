@@ -1,8 +1,9 @@
 /**
  * Kernels of whole tensors: the AdamW update, and sums in float64.
  */
-import { type Kernel, type ModuleBuilder, parameters, type Vectors } from "./builder.ts";
+import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { type F64, type V128, type V128Local } from "./values.ts";
+import type { Vectors } from "./walk.ts";
 
 /**
  * Adds to a module: `adamw(parameter, gradient, m, v, n, gradientScale, beta1, rest1, beta2, rest2, inverse2, rate,

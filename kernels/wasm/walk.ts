@@ -1,0 +1,100 @@
+import {
+  type I32,
+  type I32Local,
+  ints,
+  load,
+  type Place,
+  splat,
+  type V128,
+  type V128Local,
+} from "./values.ts";
+
+/** What a walk needs of a kernel under construction. */
+export interface Emitter {
+  /** A new local. */
+  i32(init: I32): I32Local;
+  /** Binds an expression. */
+  let(value: V128): V128Local;
+  /** Stores four lanes. */
+  storeV128(address: I32, value: V128, place: Place): void;
+  /** Stores the first lanes. */
+  storeLanes(address: I32, value: V128, count: number, place: Place): void;
+}
+
+/** One turn of a walk: one vector or a pair of them, at byte i. */
+export interface Turn {
+  readonly i: I32;
+  readonly width: number;
+  readonly lanes: number;
+}
+
+/** Emits `body` for each vector of a turn, then its stores in the order of their requests. */
+export function emitTurn(k: Emitter, { i, width, lanes }: Turn, body: (v: Vectors) => void): void {
+  const stores: StoreRequest[] = [];
+  // One address node per array: stores of a pair are seen as adjacent only if they share it.
+  const addresses = new Map<string, I32Local>();
+  const at = (base: I32): I32 => {
+    const key = base.code.join();
+    const address = addresses.get(key) ?? k.i32(base.add(i));
+    addresses.set(key, address);
+    return address;
+  };
+  for (let part = 0; part < width; part++) {
+    const first = stores.length;
+    body(
+      new Vectors(part, lanes, at, (base, value, memory) => {
+        stores.push({
+          address: at(base),
+          memory,
+          value: k.let(value),
+          offset: 16 * part,
+          order: stores.length - first,
+        });
+      }),
+    );
+  }
+  stores.sort((a, b) => a.order - b.order);
+  for (const { address, value, memory, offset } of stores) {
+    if (lanes === 4) k.storeV128(address, value, { offset, memory });
+    else k.storeLanes(address, value, lanes, { offset, memory });
+  }
+}
+
+interface StoreRequest {
+  address: I32;
+  value: V128;
+  memory: number;
+  offset: number;
+  order: number;
+}
+
+/** One vector of a walk: loads and stores at the walk's place, aware of how many lanes count. */
+export class Vectors {
+  constructor(
+    /** 0 or 1: place in its pair; sums keep one accumulator for each, so that they do not wait for each other. */
+    readonly part: number,
+    /** Lanes that hold elements: 4, or fewer at the end. */
+    readonly lanes: number,
+    private readonly at: (base: I32) => I32,
+    private readonly request: (base: I32, value: V128, memory: number) => void,
+  ) {}
+
+  /** The vector of the array at `base`; lanes behind the end are garbage. */
+  load(base: I32, memory = 0): V128 {
+    return load.v128(this.at(base), { offset: 16 * this.part, memory });
+  }
+
+  /** Stores the lanes that count; all stores of a turn happen after all its loads. */
+  store(base: I32, value: V128, memory = 0): void {
+    this.request(base, value, memory);
+  }
+
+  /** `value` where lanes count, the constant `neutral` elsewhere: for sums and maxima. */
+  valid(value: V128, neutral = 0): V128 {
+    if (this.lanes === 4) return value;
+    const mask = ints(
+      ...[0, 1, 2, 3].map((lane) => (lane < this.lanes ? -1 : 0)) as [number, number, number, number],
+    );
+    return mask.select(value, splat(neutral));
+  }
+}
