@@ -13,3 +13,12 @@
  */
 export * from "./data_parallel.ts";
 export * from "./mesh.ts";
+export * from "./layout.ts";
+export * from "./mesh_picture.ts";
+export * from "./partition.ts";
+export * from "./schedule.ts";
+export * from "./schedule_channels.ts";
+export * from "./schedule_check.ts";
+export * from "./schedule_picture.ts";
+export * from "./schedule_text.ts";
+export * from "./schedule_timeline.ts";
