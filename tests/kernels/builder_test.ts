@@ -4,6 +4,7 @@ import { type Kernel, type Kernels, ModuleBuilder, parameters } from "../../kern
 import { encodeModule, signed, unsigned } from "../../kernels/wasm/encode.ts";
 import { Fold } from "../../kernels/wasm/fold.ts";
 import { type I32, load, splat, type V128 } from "../../kernels/wasm/values.ts";
+import { Vectors } from "../../kernels/wasm/walk.ts";
 
 const memory = createDeviceMemory(1 << 17);
 const floats = new Float32Array(memory.buffer), integers = new Int32Array(memory.buffer);
@@ -80,6 +81,19 @@ Deno.test("Kernel vectors() loads all that a turn needs before it stores anythin
     reverseOrder(X, Y, n);
     assertEquals([...floats.subarray(Y / 4, Y / 4 + n)], Array(n).fill(4));
   }
+});
+
+Deno.test("Vectors says which vector of a pair it is, and how many lanes count", () => {
+  const seen: string[] = [];
+  build((module) => {
+    module.func("walk", { n: "i32" }, (k, { n }) => {
+      k.vectors(n, (v) => {
+        assert(v instanceof Vectors);
+        seen.push(`${v.part}:${v.lanes}`);
+      });
+    });
+  });
+  assertEquals(seen, ["0:4", "1:4", "0:4", "0:1", "0:2", "0:3"]);
 });
 
 Deno.test("Fold leaves out the lanes behind the end, for any length", () => {
