@@ -48,6 +48,8 @@ Deno.test("partitionLayers() type: balances layers of a type, in any case", () =
   const { counts, loads } = partitionLayers(GPT, { numStages: 3, method: "type:block" });
   assertEquals(loads, [2, 2, 2]);
   assertEquals(counts, [3, 2, 3]);
+  const between = ["Block", "Norm", "Norm", "Block"].map((type) => ({ name: type, type, parameters: 0 }));
+  assertEquals(partitionLayers(between, { numStages: 2, method: "type:block" }).counts, [2, 2]);
   assertEquals(partitionLayers(GPT, { numStages: 2, method: "type:^(embed|lin)" }).loads, [1, 1]);
 });
 

@@ -124,6 +124,10 @@ Deno.test("checkSchedule() finds a swapped order at both ends of a channel", () 
   ]);
 });
 
+Deno.test("checkSchedule() asks for no order between stages of one device: nothing is sent", () => {
+  assertEquals(complaints("schedule x v=2\n0: 0F0 0F1 1F1 1F0 1B0 1B1 0B1 0B0"), []);
+});
+
 Deno.test("checkSchedule() finds a missing backward, and the receive that waits for it", () => {
   assertEquals(complaints("0: 0F0 0F1 0B0 0B1\n1: 1F0 1F1 1B0"), [
     "pairing 0.3 0B1 receives gradients of micro-batch 1 for stage 0, which device 1 never sends",
@@ -153,6 +157,7 @@ Deno.test("checkSchedule() finds passes out of place, out of order, or run twice
     "twice 0.2 0W0 runs beside 0B0: B is I and W in one",
     "twice 0.3 0I0 runs beside 0B0: B is I and W in one",
   ]);
+  assertEquals(complaints("0: 0F0 0I0 0W0 0B0"), ["twice 0.3 0B0 runs beside 0I0: B is I and W in one"]);
   assertEquals(complaints("0: 0F0 0I0"), ["missing 0.2 0W0 is missing"]);
   assertEquals(complaints("schedule x v=1\n0: 0F0 0B0 1F0"), [
     "range 0.2 1F0 is of stage 1, stages are 0 to 0",
