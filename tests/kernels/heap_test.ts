@@ -90,6 +90,7 @@ Deno.test("DeviceHeap without memory counts the same bytes and refuses to be rea
   const phantom = new DeviceHeap({ capBytes: CAP }), heap = makeHeap();
   for (const h of [phantom, heap]) h.allocate("a", 1234, "parameters");
   assertEquals(phantom.usedBytes(), heap.usedBytes());
+  assertThrows(() => phantom.allocate("c", CAP / 4, "parameters"), OutOfDeviceMemoryError);
   assertThrows(() => phantom.f32(phantom.allocate("b", 1, "buffers")), TypeError, "phantom");
 });
 

@@ -39,6 +39,8 @@ Deno.test("kernelCapabilities() has a reason on every line, and advice for what 
   ]);
   for (const { name, isAvailable, reason } of lines) {
     assert(reason.length > 10, name);
-    if (name === "fast flags" && !isAvailable) assert(reason.includes("--v8-flags="), reason);
+    if (name !== "fast flags") continue;
+    assertEquals(isAvailable, reason.startsWith("256-bit"), reason);
+    assertEquals(isAvailable, !reason.includes("--v8-flags="), reason);
   }
 });
