@@ -1,8 +1,8 @@
 import { KeyValueCache } from "./ops/cached_attention.ts";
-import { CausalSelfAttention, Embedding, FeedForward, LayerNorm } from "./layers.ts";
-import type { Model, ModelSpec } from "./model.ts";
-import { project } from "./ops/linear.ts";
-import { crossEntropy, type Loss } from "./ops/loss.ts";
+import { CausalSelfAttention, Embedding, FeedForward, Head, LayerNorm } from "./layers.ts";
+import type { Layer, LayerFactory, Model, ModelSpec } from "./model.ts";
+import type { Loss } from "./loss.ts";
+import { crossEntropy } from "./ops/loss.ts";
 import type { Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -25,8 +25,32 @@ export function gpt(config: Omit<GptConfig, "vocab"> & { readonly vocab?: number
   return { module: import.meta.url, config: { vocab: 256, ...config } };
 }
 
+/** Token and position embeddings, added. */
+class GptEmbedding implements Layer {
+  readonly #tokens: Embedding;
+  readonly #positions: Embedding;
+
+  constructor(scope: Scope, { vocab, context, embed }: GptConfig) {
+    this.#tokens = new Embedding(scope.child("wte"), { rows: vocab, width: embed });
+    this.#positions = new Embedding(scope.child("wpe"), { rows: context, width: embed });
+  }
+
+  forward(tape: Tape, ids: Tensor): Tensor {
+    const steps = ids.shape[1];
+    return this.embed(
+      tape,
+      ids,
+      tape.constant("positions", ids.shape, "i32", (i) => tape.positionOf(i % steps)),
+    );
+  }
+
+  embed(tape: Tape, ids: Tensor, positions: Tensor): Tensor {
+    return this.#tokens.forward(tape, ids, this.#positions.forward(tape, positions));
+  }
+}
+
 /** Attention and feed-forward, each behind a layer norm and added to the residual stream. */
-class Block {
+class Block implements Layer {
   readonly #norm1: LayerNorm;
   readonly #attention: CausalSelfAttention;
   readonly #norm2: LayerNorm;
@@ -47,15 +71,28 @@ class Block {
   }
 }
 
-/** What one-token generation works on: fill `id` and `position`, replay the tape, read `logits`. */
+/** The last norm and the output head, which is the table of the token embedding. */
+class GptHead implements Layer {
+  readonly #norm: LayerNorm;
+  readonly #head: Head;
+
+  constructor(scope: Scope, { vocab, embed, layerNormEpsilon }: GptConfig) {
+    this.#norm = new LayerNorm(scope.child("ln_f"), embed, layerNormEpsilon);
+    this.#head = new Head(scope.child("lm_head"), { name: "wte.weight", rows: vocab, width: embed });
+  }
+
+  forward(tape: Tape, x: Tensor): Tensor {
+    return this.#head.forward(tape, this.#norm.forward(tape, x));
+  }
+}
+
+/** What one-token generation works on: fill `id`, call `setPosition`, run the tape, read `logits`. */
 export interface Decoder {
   /** i32 [1, 1]. */
   readonly id: Tensor;
-  /** i32 [1, 1]; how many tokens came before. */
-  readonly position: Tensor;
   /** [1, 1, V]. */
   readonly logits: Tensor;
-  /** Must equal `position` before each replay. */
+  /** Says how many tokens came before the next one. */
   setPosition(position: number): void;
 }
 
@@ -65,34 +102,30 @@ export interface Decoder {
  * Source: Radford et al., Language Models are Unsupervised Multitask Learners, 2019, section 2.3.
  */
 export class Gpt implements Model {
+  /** Sizes of the model. */
   readonly config: GptConfig;
-  readonly #tokens: Embedding;
-  readonly #positions: Embedding;
+  readonly #embedding: GptEmbedding;
   readonly #blocks: readonly Block[];
-  readonly #norm: LayerNorm;
+  readonly #head: GptHead;
 
   /** @throws {RangeError} If the heads do not divide the width. */
   constructor(scope: Scope, config: GptConfig) {
-    if (config.embed % config.heads !== 0) {
-      throw new RangeError(
-        `Cannot split embed ${config.embed} into ${config.heads} heads: embed must be a multiple of heads`,
-      );
-    }
+    checkSizes(config);
     this.config = config;
-    this.#tokens = new Embedding(scope.child("wte"), { rows: config.vocab, width: config.embed });
-    this.#positions = new Embedding(scope.child("wpe"), { rows: config.context, width: config.embed });
+    this.#embedding = new GptEmbedding(scope, config);
     this.#blocks = Array.from({ length: config.layers }, (_, i) => new Block(scope.child(`h.${i}`), config));
-    this.#norm = new LayerNorm(scope.child("ln_f"), config.embed, config.layerNormEpsilon);
+    this.#head = new GptHead(scope, config);
   }
 
   /** Scores of the next token. Shapes: ids i32 [B, T], result [B, T, V]. */
   logits(tape: Tape, ids: Tensor): Tensor {
     const [batch, steps] = ids.shape;
-    const positions = tape.constant("positions", ids.shape, "i32", (i) => i % steps);
     if (steps > this.config.context) {
       throw new RangeError(`Cannot read ${steps} tokens (batch ${batch}): context is ${this.config.context}`);
     }
-    return this.#run(tape, ids, positions);
+    let x = this.#embedding.forward(tape, ids);
+    for (const block of this.#blocks) x = block.forward(tape, x);
+    return this.#head.forward(tape, x);
   }
 
   /** Shapes: inputs i32 [B, T], targets i32 [B, T]. */
@@ -104,26 +137,40 @@ export class Gpt implements Model {
   decoder(tape: Tape): Decoder {
     const id = tape.input("id", [1, 1], "i32"), position = tape.input("position", [1, 1], "i32");
     const caches = this.#blocks.map(() => new KeyValueCache(tape, this.config.context, this.config.embed));
-    const logits = this.#run(tape, id, position, caches);
+    let x = this.#embedding.embed(tape, id, position);
+    for (const [i, block] of this.#blocks.entries()) x = block.forward(tape, x, caches[i]);
     return {
       id,
-      position,
-      logits,
+      logits: this.#head.forward(tape, x),
       setPosition: (value) => {
         tape.heap.i32(position.span)[0] = value;
         for (const cache of caches) cache.length = value;
       },
     };
   }
-
-  #run(tape: Tape, ids: Tensor, positions: Tensor, caches?: readonly KeyValueCache[]): Tensor {
-    let x = this.#tokens.forward(tape, ids, this.#positions.forward(tape, positions));
-    for (const [i, block] of this.#blocks.entries()) x = block.forward(tape, x, caches?.[i]);
-    return project(tape, this.#norm.forward(tape, x), this.#tokens.weight);
-  }
 }
 
 /** Builds a GPT from its configuration: what a device calls. */
 export default function build(scope: Scope, config: GptConfig): Gpt {
   return new Gpt(scope, config);
+}
+
+/** The layers of a GPT: embedding, blocks, head. */
+export function layers(config: GptConfig): LayerFactory[] {
+  checkSizes(config);
+  const blocks = Array.from({ length: config.layers }, (_, i) => ({
+    name: `h.${i}`,
+    type: "block",
+    build: (scope: Scope) => new Block(scope.child(`h.${i}`), config),
+  }));
+  return [
+    { name: "embedding", type: "embedding", build: (scope) => new GptEmbedding(scope, config) },
+    ...blocks,
+    { name: "head", type: "head", build: (scope) => new GptHead(scope, config) },
+  ];
+}
+
+function checkSizes({ embed, heads }: GptConfig): void {
+  if (embed % heads === 0) return;
+  throw new RangeError(`Cannot split embed ${embed} into ${heads} heads: embed must be a multiple of heads`);
 }

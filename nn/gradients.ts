@@ -1,5 +1,6 @@
 import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
-import { numElements, Parameter, type Tensor } from "./tensor.ts";
+import { numElements } from "./shape.ts";
+import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Memory for gradients of activations: blocks go back to the arena, not to the heap, as replays use them again. */
 export class GradientArena {

@@ -1,7 +1,8 @@
 import { causalSelfAttention } from "./ops/attention.ts";
-import { linear, type LinearOptions } from "./ops/linear.ts";
+import { add } from "./ops/elementwise.ts";
+import { addBias, linear, type LinearOptions, project } from "./ops/linear.ts";
 import { embedding, layerNorm } from "./ops/rows.ts";
-import { constant, type Initializer, normal, type Scope } from "./scope.ts";
+import { constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Parameter, Tensor } from "./tensor.ts";
 
@@ -19,30 +20,61 @@ export interface LinearConfig {
 export class Linear {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
+  readonly #hooks: LayerHooks | undefined;
 
+  /** Makes the parameters `weight` and `bias` in the scope. */
   constructor(scope: Scope, config: LinearConfig) {
     const { inputs, outputs, bias = true, initialize = normal(0.02) } = config;
+    this.#hooks = scope.hooks;
     this.weight = scope.parameter("weight", [inputs, outputs], initialize);
     this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
   }
 
-  /** Shapes: x [..., inputs], result [..., outputs]. */
+  /** Shapes: x [..., inputs], result [..., outputs]; of a sharded layer, this device's part of them. */
   forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias"> = {}): Tensor {
-    return linear(tape, x, this.weight, { ...options, bias: this.bias });
+    const input = this.#hooks?.input?.(tape, x) ?? x, { output } = this.#hooks ?? {};
+    if (output === undefined) return linear(tape, input, this.weight, { ...options, bias: this.bias });
+    const sum = output(tape, linear(tape, input, this.weight));
+    return addBias(tape, sum, { ...options, bias: this.bias });
   }
 }
 
 /** A table of `rows` vectors. */
 export class Embedding {
   readonly weight: Parameter;
+  readonly #hooks: LayerHooks | undefined;
 
+  /** Makes the parameter `weight` in the scope. */
   constructor(scope: Scope, config: { rows: number; width: number; initialize?: Initializer }) {
+    this.#hooks = scope.hooks;
     this.weight = scope.parameter("weight", [config.rows, config.width], config.initialize ?? normal(0.02));
   }
 
   /** Shapes: ids i32 [...], result [..., width]; `onto` is added. */
   forward(tape: Tape, ids: Tensor, onto?: Tensor): Tensor {
-    return embedding(tape, ids, this.weight, onto);
+    const { input, output } = this.#hooks ?? {};
+    if (output === undefined) return embedding(tape, ids, this.weight, onto);
+    const rows = output(tape, embedding(tape, input?.(tape, ids) ?? ids, this.weight));
+    return onto === undefined ? rows : add(tape, onto, rows);
+  }
+}
+
+/** The output head: scores of all rows of a table, which may be the token embedding. */
+export class Head {
+  readonly table: Parameter;
+  readonly #hooks: LayerHooks | undefined;
+
+  /** @param table Full name, rows and width of the table; made if this device does not have it. */
+  constructor(scope: Scope, table: { name: string; rows: number; width: number; initialize?: Initializer }) {
+    this.#hooks = scope.hooks;
+    this.table = scope.shared(table.name, [table.rows, table.width], table.initialize ?? normal(0.02));
+  }
+
+  /** Shapes: x [..., width], result [..., rows]. */
+  forward(tape: Tape, x: Tensor): Tensor {
+    const { input, output } = this.#hooks ?? {};
+    const logits = project(tape, input?.(tape, x) ?? x, this.table);
+    return output?.(tape, logits) ?? logits;
   }
 }
 
@@ -74,12 +106,12 @@ export interface BlockConfig {
 
 /** Multi-head causal self-attention with fused q, k and v. */
 export class CausalSelfAttention {
-  readonly #heads: number;
+  readonly #headDim: number;
   readonly #qkv: Linear;
   readonly #project: Linear;
 
   constructor(scope: Scope, { embed, heads, residualDeviation }: BlockConfig) {
-    this.#heads = heads;
+    this.#headDim = embed / heads;
     this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs: 3 * embed });
     const initialize = normal(residualDeviation);
     this.#project = new Linear(scope.child("c_proj"), { inputs: embed, outputs: embed, initialize });
@@ -87,7 +119,7 @@ export class CausalSelfAttention {
 
   /** Shapes: x and residual [B, T, C]; result `residual + attention(x)`. */
   forward(tape: Tape, x: Tensor, residual: Tensor, attend = causalSelfAttention): Tensor {
-    const mixed = attend(tape, this.#qkv.forward(tape, x), this.#heads);
+    const mixed = attend(tape, this.#qkv.forward(tape, x), this.#headDim);
     return this.#project.forward(tape, mixed, { residual });
   }
 }

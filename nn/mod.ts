@@ -20,9 +20,10 @@
  * @module
  */
 export * from "./entry.ts";
-export * from "./gpt.ts";
+export { type Decoder, Gpt, gpt, type GptConfig, layers as gptLayers } from "./gpt.ts";
 export * from "./gradients.ts";
 export * from "./layers.ts";
+export * from "./loss.ts";
 export * from "./model.ts";
 export * from "./ops/attention.ts";
 export * from "./ops/cached_attention.ts";
@@ -34,5 +35,7 @@ export * from "./optim.ts";
 export * from "./random.ts";
 export * from "./sampler.ts";
 export * from "./scope.ts";
+export * from "./shape.ts";
+export * from "./shard.ts";
 export * from "./tape.ts";
 export * from "./tensor.ts";

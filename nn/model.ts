@@ -1,4 +1,4 @@
-import type { Loss } from "./ops/loss.ts";
+import type { Loss } from "./loss.ts";
 import type { Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -8,6 +8,28 @@ export interface Model {
   /** Records the forward pass of a batch. Control flow may depend on shapes, not on values. */
   loss(tape: Tape, inputs: Tensor, targets: Tensor): Loss;
 }
+
+/** A layer of a model that is a sequence of layers. */
+export interface Layer {
+  /** Records the pass of the layer; the first layer gets the batch, each next one what the one before returns. */
+  forward(tape: Tape, x: Tensor): Tensor;
+}
+
+/** A layer that is not built yet: what a pipeline needs to know to cut a model into stages. */
+export interface LayerFactory {
+  /** Unique in the model. */
+  readonly name: string;
+  /** Kind of layer, such as "block". */
+  readonly type: string;
+  /** Builds the layer; the scope is that of the whole model. */
+  build(scope: Scope): Layer;
+}
+
+/**
+ * The `layers` export of a model module, for models that can be cut into pipeline stages: the model is these layers in a
+ * row, its loss the cross-entropy of what the last one returns.
+ */
+export type ModelLayers<Config = unknown> = (config: Config) => readonly LayerFactory[];
 
 /** The default export of a model module: builds the model's layers; every device calls it. */
 export type BuildModel<Config = unknown> = (scope: Scope, config: Config) => Model;

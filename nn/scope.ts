@@ -1,6 +1,9 @@
 import type { DeviceHeap } from "../kernels/mod.ts";
 import { RandomStream } from "./random.ts";
-import { numElements, Parameter, type Shape } from "./tensor.ts";
+import { eachRun, type Shard, shardShape } from "./shard.ts";
+import type { Tape } from "./tape.ts";
+import { numElements, type Shape } from "./shape.ts";
+import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Starting value of a parameter, element by element; index counts the elements of the whole tensor. */
 export type Initializer = (stream: RandomStream, index: number) => number;
@@ -20,11 +23,28 @@ export function uniform(bound: number): Initializer {
   return (stream, index) => bound * (2 * stream.uniform(index) - 1);
 }
 
+/** What a strategy puts around a layer: custom tape entries, mirrored in the backward pass. */
+export interface LayerHooks {
+  /** Before the layer; "f" of a column-parallel layer. */
+  readonly input?: (tape: Tape, x: Tensor) => Tensor;
+  /** After its product, before bias and residual; "g" of a row-parallel layer. */
+  readonly output?: (tape: Tape, y: Tensor) => Tensor;
+}
+
+/** How a strategy spreads a model; without one every device holds all of every parameter. */
+export interface Sharding {
+  /** The part of a parameter that this device holds; undefined = all. */
+  shard(name: string, shape: Shape): Shard | undefined;
+  /** What stands around the layer at a path. */
+  hooks(path: string): LayerHooks | undefined;
+}
+
 /** What all scopes of one model share. */
 interface ModelState {
   readonly heap: DeviceHeap;
   readonly seed: number;
   readonly parameters: Parameter[];
+  readonly sharding: Sharding | undefined;
 }
 
 /** Names and allocates the parameters of a model; layers take one and make children of it. */
@@ -37,9 +57,14 @@ export class Scope {
     this.path = path;
   }
 
-  /** The scope of a new model on a device. */
-  static root(heap: DeviceHeap, seed: number): Scope {
-    return new Scope({ heap, seed, parameters: [] }, "");
+  /** The scope of a new model on a device, which may hold shards of it. */
+  static root(heap: DeviceHeap, seed: number, sharding?: Sharding): Scope {
+    return new Scope({ heap, seed, parameters: [], sharding }, "");
+  }
+
+  /** What a strategy puts around the layer of this scope. */
+  get hooks(): LayerHooks | undefined {
+    return this.#state.sharding?.hooks(this.path);
   }
 
   /** Parameters made so far in the whole model, in order of creation. */
@@ -53,23 +78,35 @@ export class Scope {
   }
 
   /**
-   * Makes a parameter and fills it; values depend on (seed, full name, element) only.
+   * Makes a parameter (or this device's shard of it) and fills it; values depend on (seed, full name, element) only.
    *
    * @throws {TypeError} If the model already has a parameter of that name.
    */
   parameter(name: string, shape: Shape, initialize: Initializer): Parameter {
-    const { heap, seed, parameters } = this.#state, fullName = this.#join(name), length = numElements(shape);
+    const { heap, seed, parameters, sharding } = this.#state, fullName = this.#join(name);
     if (parameters.some((p) => p.name === fullName)) {
       throw new TypeError(`Cannot make parameter ${fullName} as the model already has one of that name`);
     }
-    const span = heap.allocate(fullName, length, "parameters");
+    const shard = sharding?.shard(fullName, shape), localShape = shardShape(shape, shard);
+    const span = heap.allocate(fullName, numElements(localShape), "parameters");
     if (heap.memory !== undefined) {
       const stream = new RandomStream(seed, fullName), values = heap.f32(span);
-      for (let i = 0; i < length; i++) values[i] = initialize(stream, i);
+      eachRun(shape, shard, (local, global, length) => {
+        for (let i = 0; i < length; i++) values[local + i] = initialize(stream, global + i);
+      });
     }
-    const parameter = new Parameter({ name: fullName, shape, span });
+    const parameter = new Parameter({ name: fullName, shape: localShape, span, globalShape: shape, shard });
     parameters.push(parameter);
     return parameter;
+  }
+
+  /**
+   * The parameter of that full name if this device has made it, otherwise a copy of its own with the same start: for
+   * weights that two layers share, which may lie on different devices.
+   */
+  shared(fullName: string, shape: Shape, initialize: Initializer): Parameter {
+    const known = this.#state.parameters.find((p) => p.name === fullName);
+    return known ?? new Scope(this.#state, "").parameter(fullName, shape, initialize);
   }
 
   #join(name: string): string {

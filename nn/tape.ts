@@ -8,7 +8,9 @@
 import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
 import type { BackwardPass, Entry } from "./entry.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
-import { numElements, type Parameter, type Shape, Tensor } from "./tensor.ts";
+import type { Loss } from "./loss.ts";
+import { numElements, type Shape } from "./shape.ts";
+import { type Parameter, Tensor } from "./tensor.ts";
 
 /** One step of the planned backward pass. */
 interface BackwardStep {
@@ -17,6 +19,9 @@ interface BackwardStep {
   readonly ready: readonly Parameter[];
 }
 
+/** How a strategy computes the loss of logits of which this device holds some of the classes. */
+export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) => Loss | undefined;
+
 /** How a tape is made. */
 export interface TapeOptions {
   readonly backend: Backend;
@@ -24,6 +29,10 @@ export interface TapeOptions {
   readonly training: boolean;
   /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
   readonly arena?: GradientArena;
+  /** Place in its sequence of each token of a row of the batch; by default 0, 1, 2, ... */
+  readonly positions?: readonly number[];
+  /** Computes the loss of logits whose classes lie on several devices; undefined for other logits. */
+  readonly spreadCrossEntropy?: SpreadCrossEntropy;
   /** Called when the gradient of a parameter is complete, in the order of the backward pass. */
   readonly onGradReady?: (parameter: Parameter) => void;
 }
@@ -33,6 +42,9 @@ export class Tape {
   readonly backend: Backend;
   readonly isTraining: boolean;
   onGradReady: ((parameter: Parameter) => void) | undefined;
+  /** See {@link TapeOptions}. */
+  readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
+  readonly #positions: readonly number[] | undefined;
   readonly #arena: GradientArena;
   readonly #entries: Entry[] = [];
   readonly #spans: Span[] = [];
@@ -42,12 +54,19 @@ export class Tape {
     this.backend = options.backend;
     this.isTraining = options.training;
     this.onGradReady = options.onGradReady;
+    this.#positions = options.positions;
+    this.spreadCrossEntropy = options.spreadCrossEntropy;
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }
 
   /** The memory that tensors of this tape live in. */
   get heap(): DeviceHeap {
     return this.backend.heap;
+  }
+
+  /** Place in its whole sequence of the token at `index` of a row: a device may hold a part of each sequence. */
+  positionOf(index: number): number {
+    return this.#positions?.[index] ?? index;
   }
 
   /** Names of the recorded ops, in order. */

@@ -1,23 +1,6 @@
+import type { Shape } from "./shape.ts";
+import type { Shard } from "./shard.ts";
 import { type DeviceHeap, type DType, type Span, subspan } from "../kernels/mod.ts";
-
-/** Sizes of a tensor's dims, outermost first. */
-export type Shape = readonly number[];
-
-/** Number of elements of a shape. */
-export function numElements(shape: Shape): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-/** `[2, 3]`: a shape as text for messages. */
-export function formatShape(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
-}
-
-/** Rows and columns of a tensor seen as a matrix over its last dim. */
-export function asMatrix(shape: Shape): { rows: number; cols: number } {
-  const cols = shape.at(-1) ?? 1;
-  return { rows: numElements(shape.slice(0, -1)), cols };
-}
 
 /** How a tensor is made. */
 export interface TensorOptions {
@@ -54,14 +37,25 @@ export class Tensor {
 }
 
 /** How a parameter is made. */
-export type ParameterOptions = Omit<TensorOptions, "requiresGradient">;
+export interface ParameterOptions extends Omit<TensorOptions, "requiresGradient"> {
+  /** Of the whole tensor, if `shape` is that of a shard. */
+  readonly globalShape?: Shape;
+  /** Which part of the whole tensor this is; undefined = all. */
+  readonly shard?: Shard;
+}
 
 /** A trained tensor. Its name is its key in checkpoints; its span may be a shard. */
 export class Parameter extends Tensor {
+  /** Shape of the whole tensor. */
+  readonly globalShape: Shape;
+  /** Which part of the whole tensor this device holds; undefined = all. */
+  readonly shard: Shard | undefined;
   #gradient: Span | undefined;
 
   constructor(options: ParameterOptions) {
     super({ ...options, requiresGradient: true });
+    this.globalShape = options.globalShape ?? options.shape;
+    this.shard = options.shard;
   }
 
   /**

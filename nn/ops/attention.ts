@@ -1,21 +1,24 @@
 import { subspan } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
+import { formatShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /**
  * Causal self-attention on a fused projection; heads are read in place, no transposed copy is made.
  *
- * Shapes: qkv [B, T, 3C], result [B, T, C]; head h owns columns h C/H .. (h + 1) C/H of each third.
+ * Shapes: qkv [B, T, 3C], result [B, T, C]; head h owns columns h D .. (h + 1) D of each third. C may be that of a
+ * part of the heads.
  * Source: Vaswani et al., Attention Is All You Need, 2017, section 3.2.
  *
- * @throws {RangeError} If the heads do not divide C.
+ * @param headDim D, the width of a head.
+ * @throws {RangeError} If C is no multiple of D.
  */
-export function causalSelfAttention(tape: Tape, qkv: Tensor, heads: number): Tensor {
-  const [batch, steps, width] = qkv.shape, channels = width / 3, headDim = channels / heads;
-  if (qkv.shape.length !== 3 || !Number.isInteger(headDim)) {
+export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): Tensor {
+  const [batch, steps, width] = qkv.shape, channels = width / 3, heads = channels / headDim;
+  if (qkv.shape.length !== 3 || !Number.isInteger(heads)) {
     throw new RangeError(
-      `Cannot split ${qkv.name} ${formatShape(qkv.shape)} into q, k and v of ${heads} heads: ` +
-        `the last dim must be a multiple of 3 x ${heads}`,
+      `Cannot split ${qkv.name} ${formatShape(qkv.shape)} into q, k and v with heads of ${headDim}: ` +
+        `the last dim must be a multiple of 3 x ${headDim}`,
     );
   }
   const backend = tape.backend, out = tape.output("attention", [batch, steps, channels], [qkv]);

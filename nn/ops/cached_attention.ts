@@ -19,8 +19,8 @@ export class KeyValueCache {
    *
    * Shapes: qkv [1, 1, 3C], result [1, 1, C].
    */
-  readonly attend = (tape: Tape, qkv: Tensor, heads: number): Tensor => {
-    const width = qkv.shape[2] / 3, headDim = width / heads, backend = tape.backend;
+  readonly attend = (tape: Tape, qkv: Tensor, headDim: number): Tensor => {
+    const width = qkv.shape[2] / 3, heads = width / headDim, backend = tape.backend;
     const out = tape.output("attention", [1, 1, width], [qkv]);
     const [q, newKey, newValue] = [0, 1, 2].map((i) => subspan(qkv.span, i * width, width));
     const logSumExp = tape.scratch("attention log-sum-exp", heads);

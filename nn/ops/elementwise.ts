@@ -1,6 +1,7 @@
 import type { UnaryOp } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
-import { formatShape, numElements, Tensor } from "../tensor.ts";
+import { formatShape, numElements } from "../shape.ts";
+import { Tensor } from "../tensor.ts";
 
 /** Applies a function to each element. Backward: `dX = dOut * f'(x)`. */
 export function unary(tape: Tape, op: UnaryOp, x: Tensor): Tensor {

@@ -1,7 +1,9 @@
 import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import type { Tape } from "../tape.ts";
-import { asMatrix, formatShape, type Parameter, type Tensor } from "../tensor.ts";
+import { add, gelu } from "./elementwise.ts";
+import { asMatrix, formatShape } from "../shape.ts";
+import type { Parameter, Tensor } from "../tensor.ts";
 
 /** What a linear layer adds to the product. */
 export interface LinearOptions {
@@ -100,6 +102,35 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
       if (dBias !== undefined) backend.sumRows(dBias);
     },
   };
+}
+
+/**
+ * `out = activation(x + bias) + residual`, for a product that was summed over devices first.
+ *
+ * Shapes: x [..., n], bias [n], residual and result as x.
+ */
+export function addBias(tape: Tape, x: Tensor, options: LinearOptions): Tensor {
+  const { bias, activation, residual } = options, biased = bias === undefined ? x : shift(tape, x, bias);
+  const active = activation === "gelu" ? gelu(tape, biased) : biased;
+  return residual === undefined ? active : add(tape, residual, active);
+}
+
+/** `out = x + bias`. Backward: `dX = dOut`, `dBias += column sums of dOut`. */
+function shift(tape: Tape, x: Tensor, bias: Parameter): Tensor {
+  const backend = tape.backend, { rows, cols } = asMatrix(x.shape);
+  const out = tape.output(bias.name, x.shape, [x, bias]);
+  const args = { rows, cols, x: x.span, bias: bias.span, out: out.span };
+  return tape.record({
+    name: bias.name,
+    inputs: [x, bias],
+    output: out,
+    forward: () => backend.addBias(args),
+    backward: (gradients) => {
+      const dOut = gradients.output(out), deliver = gradients.pass(out, x);
+      const dBias = { rows, cols, x: dOut, out: bias.gradient, accumulate: true };
+      return { input: deliver, weight: () => backend.sumRows(dBias) };
+    },
+  });
 }
 
 /**

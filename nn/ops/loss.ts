@@ -1,18 +1,8 @@
 import type { Backend } from "../../kernels/mod.ts";
+import type { Loss } from "../loss.ts";
 import type { Tape } from "../tape.ts";
-import { asMatrix, type Tensor } from "../tensor.ts";
-
-/** A loss with one value per row; a step divides the sum over the global batch by the number of counted rows. */
-export interface Loss {
-  /** [rows]: value of each row; 0 where the target is masked. */
-  readonly rows: Tensor;
-  /** i32 [rows]: negative where a row is masked. */
-  readonly targets: Tensor;
-  /**
-   * What each row's gradient is multiplied with; 1 / (counted rows of the global batch). Read by the forward pass.
-   */
-  scale: number;
-}
+import { asMatrix } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Sum of the rows of a loss, in float64. */
 export function sumLoss(backend: Backend, loss: Loss): number {
@@ -27,6 +17,8 @@ export function sumLoss(backend: Backend, loss: Loss): number {
  * Shapes: logits [..., V], targets i32 [...] (negative = masked), result rows [...].
  */
 export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss {
+  const spread = tape.spreadCrossEntropy?.(tape, logits, targets);
+  if (spread !== undefined) return spread;
   const backend = tape.backend, { rows, cols } = asMatrix(logits.shape);
   const out = tape.output("loss", [rows], [logits]);
   const dLogits = out.requiresGradient ? logits.span : undefined;

@@ -1,5 +1,6 @@
 import type { Tape } from "../tape.ts";
-import { asMatrix, formatShape, type Parameter, type Tensor } from "../tensor.ts";
+import { asMatrix, formatShape } from "../shape.ts";
+import type { Parameter, Tensor } from "../tensor.ts";
 
 /** Gain and shift of a layer norm. */
 export interface LayerNormOptions {

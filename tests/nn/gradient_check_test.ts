@@ -142,12 +142,12 @@ const CASES: Case[] = [
   {
     name: "causalSelfAttention()",
     shapes: [[2, 5, 3 * 6]],
-    build: (t, [qkv]) => causalSelfAttention(t, tanh(t, qkv), 2),
+    build: (t, [qkv]) => causalSelfAttention(t, tanh(t, qkv), 3),
   },
   {
     name: "causalSelfAttention() over several blocks of queries",
     shapes: [[1, 101, 3 * 2]],
-    build: (t, [qkv]) => causalSelfAttention(t, qkv, 1),
+    build: (t, [qkv]) => causalSelfAttention(t, qkv, 2),
   },
 ];
 
