@@ -14,8 +14,10 @@ import type { Span } from "./span.ts";
 export class ReferenceBackend implements args.Backend {
   /** Name of the option that selects it. */
   readonly name = "reference";
+  /** Memory that it computes on. */
   readonly heap: DeviceHeap;
 
+  /** Computes on the memory of `heap`, without a workspace. */
   constructor(heap: DeviceHeap) {
     this.heap = heap;
   }

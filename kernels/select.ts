@@ -13,13 +13,19 @@ export type BackendName = typeof BACKEND_NAMES[number];
 
 /** One line of what the kernels find on this machine. */
 export interface KernelCapability {
+  /** What is probed, in a word or two. */
   readonly name: string;
+  /** Whether it is there. */
   readonly isAvailable: boolean;
   /** What it means for the kernels. */
   readonly reason: string;
 }
 
-/** @throws {RangeError} If there is no such backend. */
+/**
+ * Makes the backend of that name on the memory of `heap`.
+ *
+ * @throws {RangeError} If there is no such backend.
+ */
 export function createBackend(name: BackendName, heap: DeviceHeap): Backend {
   switch (name) {
     case "wasm":

@@ -14,6 +14,7 @@ export interface Span {
   readonly byteOffset: number;
   /** Number of elements. */
   readonly length: number;
+  /** Type of the elements. */
   readonly dtype: DType;
 }
 

@@ -17,12 +17,17 @@ import { chooseTile } from "./wasm/choose_tile.ts";
 export class WasmBackend implements args.Backend {
   /** Name of the option that selects it. */
   readonly name = "wasm";
+  /** Memory that it computes on. */
   readonly heap: DeviceHeap;
   readonly #kernels: Kernels;
   readonly #matmul: Matmul;
   readonly #attention: Attention;
 
-  /** @param tile Register tile of matmul; by default the faster one. It changes no bits. */
+  /**
+   * Binds the kernels to the memory of `heap` and allocates their workspace there.
+   *
+   * @param tile Register tile of matmul; by default the faster one. It changes no bits.
+   */
   constructor(heap: DeviceHeap, tile: Tile = chooseTile().tile) {
     this.heap = heap;
     this.#kernels = instantiateKernels(heap, tile);

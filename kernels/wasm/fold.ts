@@ -39,6 +39,8 @@ export class Fold {
   result(): V128 {
     const both = this.#k.let(this.#combine(this.#parts[0], this.#parts[1]));
     const pairs = this.#k.let(this.#combine(both, both.shuffle(both, [2, 3, 0, 1])));
-    return this.#k.let(this.#combine(pairs, pairs.shuffle(pairs, [1, 0, 3, 2])));
+    const all = this.#combine(pairs, pairs.shuffle(pairs, [1, 0, 3, 2]));
+    // By way of a scalar: V8 would widen the whole fold to use its result in a loop that it widens.
+    return this.#k.let(this.#k.f32(all.lane(0)).splat());
   }
 }
