@@ -29,6 +29,7 @@ const GUARD_BYTES = 1024;
 
 /** Device memory ran out. The message names the tensor, the cap and the table of categories. */
 export class OutOfDeviceMemoryError extends Error {
+  /** Name of the class, which survives a message between workers. */
   override name = "OutOfDeviceMemoryError";
 }
 
@@ -54,6 +55,7 @@ export function createDeviceMemory(capBytes: number): WebAssembly.Memory {
 export class DeviceHeap {
   /** The memory, or undefined for a phantom heap that only counts. */
   readonly memory: WebAssembly.Memory | undefined;
+  /** Most bytes that the heap may hand out, guards included. */
   readonly capBytes: number;
   readonly #used: ByteTable = emptyTable();
   readonly #free = new Map<number, number[]>();
@@ -63,6 +65,7 @@ export class DeviceHeap {
   #f32: Float32Array = new Float32Array(0);
   #i32: Int32Array = new Int32Array(0);
 
+  /** An empty heap over the memory of `options`, if it has one. */
   constructor(options: HeapOptions) {
     this.capBytes = options.capBytes;
     this.memory = options.memory;
