@@ -13,13 +13,17 @@ export type Report = (value: unknown) => Promise<void>;
 
 /** How a device fails on purpose; a worker provides it. */
 export interface FaultActions {
+  /** Ends the worker without an error. */
   readonly close: () => void;
 }
 
 /** What a program sees of the device it runs on: its rank, its memory, its groups. */
 export class Device {
+  /** Number of this device in the world, from 0. */
   readonly rank: number;
+  /** Size of the world, and its groups of ranks. */
   readonly topology: Topology;
+  /** This device's memory; allocating above its cap throws an error that says what the memory is spent on. */
   readonly heap: DeviceHeap;
   readonly #endpoint: Endpoint;
   readonly #order: RunOrder;
@@ -27,6 +31,7 @@ export class Device {
   readonly #faults: FaultActions;
   #lastReport: Promise<void> = Promise.resolve();
 
+  /** Opens the memory, joins the groups of the topology and publishes that this rank runs. */
   constructor(order: RunOrder, report: Report, faults: FaultActions) {
     const { rank, topology, memories, wait } = order;
     this.rank = rank;
@@ -88,13 +93,21 @@ export class Device {
     if (fault?.rank === this.rank && fault.step === step && fault.phase === phase) this.#fail(fault.kind);
   }
 
-  /** Sends a value to the launcher; waits until the one before has arrived, so reports cannot pile up. */
+  /**
+   * Sends a value (plain data) to the launcher; waits until the one before has been taken, so reports cannot pile up.
+   *
+   * @throws {Error} If the launcher could not take the one before.
+   */
   async report(value: unknown): Promise<void> {
     await this.#lastReport;
-    this.#lastReport = this.#report(value);
+    this.#lastReport = this.#report(value).catch((error) => {
+      throw new Error(
+        `the launcher did not take a report: ${error instanceof Error ? error.message : error}`,
+      );
+    });
   }
 
-  /** Waits until the last report has arrived. */
+  /** Waits until the last report has been taken. */
   async reported(): Promise<void> {
     await this.#lastReport;
   }

@@ -10,11 +10,13 @@ export interface LaunchOptions {
   readonly program: string;
   /** Handed to the program on every rank: plain data, shared buffers allowed. */
   readonly config?: unknown;
+  /** Number of ranks, and the groups in which they communicate. */
   readonly topology: Topology;
   /** Cap of the memory of each device. */
   readonly deviceMemoryBytes: number;
-  /** Gets what programs report. */
+  /** Gets what programs report; a promise holds the reporting rank back until it resolves. */
   readonly onReport?: (rank: number, value: unknown) => void | Promise<void>;
+  /** How long ranks look before they park, and when a wait is an error. */
   readonly wait?: WaitOptions;
   /** Makes a device fail, for tests. */
   readonly fault?: Fault;

@@ -25,17 +25,23 @@ export interface LauncherApi {
 
 /** All that a worker needs to become a device and run its program. */
 export interface RunOrder {
+  /** The rank that the worker becomes. */
   readonly rank: number;
+  /** Number of ranks, and the groups in which they communicate. */
   readonly topology: Topology;
+  /** Words of the whole world: `ControlBlock.initialize(topology)`. */
   readonly control: SharedArrayBuffer;
   /** Memory of every device, by rank. */
   readonly memories: readonly WebAssembly.Memory[];
+  /** Cap of each memory. */
   readonly deviceMemoryBytes: number;
   /** URL of a module whose default export is a {@link Program}. */
   readonly program: string;
   /** Handed to the program; plain data (shared buffers allowed). */
   readonly config: unknown;
+  /** How ranks wait for each other. */
   readonly wait: WaitOptions;
+  /** How one rank is made to fail, for tests. */
   readonly fault: Fault | undefined;
 }
 
@@ -44,8 +50,12 @@ export const FAULT_KINDS = ["throw", "close", "hang", "out-of-memory"] as const;
 
 /** A planned failure: `rank` fails on entering `phase` of `step`. */
 export interface Fault {
+  /** Which rank. */
   readonly rank: number;
+  /** Training step, from 0. */
   readonly step: number;
+  /** Part of the step, as the program names it in `Device.enter`. */
   readonly phase: string;
+  /** What it does then; "hang" lasts until some rank has failed or the worker is terminated. */
   readonly kind: typeof FAULT_KINDS[number];
 }

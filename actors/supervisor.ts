@@ -2,17 +2,28 @@ import { AbortWord, type ControlBlock, readStatus, type StatusReport } from "../
 
 /** A device failed, and so its world; the message names the first cause. */
 export class DeviceError extends Error {
+  /** Tells it from other errors. */
   override name = "DeviceError";
   /** The rank that failed first. */
   readonly rank: number;
+  /** The step that it was in; 0 if it had not begun one. */
+  readonly step: number;
+  /** What it was doing in that step; empty if it had not begun one. */
+  readonly phase: string;
   /** What it said. */
   readonly reason: string;
+  /** What ranks have thrown, by rank; `cause` is the one of `rank`. Ranks that were ended from outside are missing. */
+  readonly errors: ReadonlyMap<number, unknown>;
 
-  constructor(status: StatusReport, reason: string, options?: ErrorOptions) {
-    const place = status.phase === "" ? "" : ` in step ${status.step} (${status.phase})`;
-    super(`Device ${status.rank} failed${place}: ${reason}`, options);
-    this.rank = status.rank;
+  /** Makes the error of a world whose rank `status.rank` failed first. */
+  constructor(status: StatusReport, reason: string, errors: ReadonlyMap<number, unknown>) {
+    const { rank, step, phase } = status, place = phase === "" ? "" : ` in step ${step} (${phase})`;
+    super(`Device ${rank} failed${place}: ${reason}`, { cause: errors.get(rank) });
+    this.rank = rank;
+    this.step = step;
+    this.phase = phase;
     this.reason = reason;
+    this.errors = errors;
   }
 }
 
@@ -22,14 +33,20 @@ export interface World {
   readonly done: Promise<unknown[]>;
   /** Asks the program to stop after its current step. */
   requestStop(): void;
-  /** Ends one worker at once, as a crash would; the others stop with an error that names it. */
+  /**
+   * Ends one worker at once, as a crash would; the others stop with an error that names it.
+   *
+   * Deno 2.9 ends a worker only when it returns to its event loop. A device does so when it next enters a phase or a
+   * collective, as both look for failures; a program that computes for ever elsewhere keeps its thread, and the process
+   * must then be ended with `Deno.exit()`.
+   */
   terminate(rank: number): void;
   /** What every rank has published about itself. */
   status(): StatusReport[];
 }
 
 /** After a failure, devices that have not stopped by themselves after this time are terminated. */
-const STOP_DEADLINE_MS = 900;
+const STOP_DEADLINE_MS = 700;
 
 /** Watches the workers of a world: collects results, and on the first failure stops everybody. */
 export class Supervisor implements World {
@@ -45,6 +62,7 @@ export class Supervisor implements World {
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #isSettled = false;
 
+  /** Supervises the workers that {@link watch} is given; they share the words of `control`. */
   constructor(control: ControlBlock) {
     const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
     this.done = promise;
@@ -97,6 +115,7 @@ export class Supervisor implements World {
     if (this.#running.size === 0) this.#finish();
   }
 
+  /** All have ended, or the deadline is over: ranks that still run then may keep the process alive. */
   #finish(): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
@@ -105,6 +124,9 @@ export class Supervisor implements World {
     const first = this.#abort.firstCause;
     if (first === undefined) return this.#settle.resolve(this.#results);
     const status = readStatus(this.#control, first.rank);
-    this.#settle.reject(new DeviceError(status, first.reason, { cause: this.#errors.get(first.rank) }));
+    const busy = [...this.#running].map((rank) =>
+      `; device ${rank} has not reacted within ${STOP_DEADLINE_MS} ms`
+    );
+    this.#settle.reject(new DeviceError(status, first.reason + busy.join(""), this.#errors));
   }
 }

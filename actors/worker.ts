@@ -23,8 +23,8 @@ const api: WorkerApi = {
     const device = new Device(order, report, { close: scope.close });
     current = { device, rank: order.rank };
     try {
-      const module = await import(order.program) as { default: Program };
-      const result = await module.default(device, order.config);
+      const program = await importProgram(order.program);
+      const result = await program(device, order.config);
       await device.reported();
       device.finish();
       return result;
@@ -36,6 +36,12 @@ const api: WorkerApi = {
     }
   },
 };
+
+async function importProgram(url: string): Promise<Program> {
+  const { default: program } = await import(url) as { default?: Program };
+  if (typeof program === "function") return program;
+  throw new TypeError(`Cannot run ${url}: its default export must be a function (device, config) => result`);
+}
 
 /** `Error` says nothing that the message does not. */
 function describeError(error: unknown): string {

@@ -97,7 +97,8 @@ export interface WaitReport {
  * The status line of one rank, written by that rank.
  *
  * Words: STATE, STEP, PHASE, HEARTBEAT, LABEL_COUNT and the WAIT record, one writer, any reader. The record may be
- * read while it changes; a reader that draws conclusions looks twice at WAIT_VERSION (`wait_graph.ts`).
+ * read while it changes, which an odd WAIT_VERSION says; a reader that draws conclusions looks at it twice
+ * (`wait_graph.ts`).
  */
 export class RankStatus {
   readonly #control: ControlBlock;
@@ -169,6 +170,7 @@ export class RankStatus {
   clearWait(): void {
     this.#store(STATUS.WAIT_VERSION, ++this.#version);
     this.#store(STATUS.STATE, STATES.indexOf(this.#state));
+    this.#store(STATUS.WAIT_VERSION, ++this.#version);
   }
 
   /** Shows that the waiting rank has looked again and has nothing else to do. */
