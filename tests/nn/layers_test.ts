@@ -1,0 +1,75 @@
+/** Shapes and refusals; the arithmetic of every op is in gradient_check_test.ts and in the conformance suite. */
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  add,
+  CausalSelfAttention,
+  causalSelfAttention,
+  Embedding,
+  embedding,
+  FeedForward,
+  LayerNorm,
+  Linear,
+  linear,
+  multiply,
+  normal,
+  project,
+  reshape,
+  Scope,
+  Tape,
+} from "../../nn/mod.ts";
+import { makeBackend, phantomBackend } from "../support/device.ts";
+
+function setUp() {
+  const backend = phantomBackend(), scope = Scope.root(backend.heap, 1);
+  return { scope, tape: new Tape({ backend, training: true }) };
+}
+
+Deno.test("layers keep all dims but the last", () => {
+  const { scope, tape } = setUp(), x = tape.input("x", [2, 3, 8]);
+  const sizes = { embed: 8, heads: 2, residualDeviation: 0.01 };
+  assertEquals(new Linear(scope.child("l"), { inputs: 8, outputs: 5 }).forward(tape, x).shape, [2, 3, 5]);
+  assertEquals(new LayerNorm(scope.child("n"), 8).forward(tape, x).shape, [2, 3, 8]);
+  assertEquals(new CausalSelfAttention(scope.child("a"), sizes).forward(tape, x, x).shape, [2, 3, 8]);
+  assertEquals(new FeedForward(scope.child("f"), sizes).forward(tape, x, x).shape, [2, 3, 8]);
+  const ids = tape.input("ids", [2, 3], "i32");
+  assertEquals(new Embedding(scope.child("e"), { rows: 9, width: 4 }).forward(tape, ids).shape, [2, 3, 4]);
+});
+
+Deno.test("Linear makes a bias unless it is told not to", () => {
+  const { scope } = setUp();
+  assertEquals(new Linear(scope.child("a"), { inputs: 2, outputs: 3 }).bias?.shape, [3]);
+  assertEquals(new Linear(scope.child("b"), { inputs: 2, outputs: 3, bias: false }).bias, undefined);
+});
+
+Deno.test("LayerNorm starts as the plain normalisation", () => {
+  const backend = makeBackend(), { heap } = backend, tape = new Tape({ backend, training: false });
+  const x = tape.input("x", [1, 4]), out = new LayerNorm(Scope.root(heap, 1).child("n"), 4).forward(tape, x);
+  heap.f32(x.span).set([1, 3, 5, 7]);
+  tape.forward();
+  const deviation = Math.sqrt(5 + 1e-5), expected = [-3, -1, 1, 3].map((value) => value / deviation);
+  heap.f32(out.span).forEach((value, i) => assertEquals(Math.abs(value - expected[i]) < 1e-6, true));
+});
+
+Deno.test("ops refuse shapes that do not fit, and name both", () => {
+  const { scope, tape } = setUp();
+  const x = tape.input("x", [2, 3]), y = tape.input("y", [3, 2]);
+  const w = scope.parameter("head.weight", [4, 5], normal(1));
+  const ids = tape.input("ids", [2], "i32");
+  const cases: [() => unknown, string][] = [
+    [
+      () => linear(tape, x, w),
+      "Cannot apply head.weight [4, 5] to x [2, 3]: the last dim of the input must be 4",
+    ],
+    [() => project(tape, x, w), "Cannot project x [2, 3] on head.weight [4, 5]"],
+    [() => add(tape, x, y), "Cannot add x [2, 3] and y [3, 2]: shapes must be equal"],
+    [() => multiply(tape, x, y), "Cannot multiply x [2, 3] and y [3, 2]"],
+    [() => reshape(tape, x, [4]), "Cannot reshape x [2, 3] to [4]: sizes differ"],
+    [() => embedding(tape, ids, w, x), "Cannot add head.weight to x: its shape must be [2, 5]"],
+    [
+      () => causalSelfAttention(tape, tape.input("qkv", [1, 2, 12]), 3),
+      "Cannot split qkv [1, 2, 12] into q, k and v",
+    ],
+    [() => causalSelfAttention(tape, x, 1), "Cannot split x [2, 3]"],
+  ];
+  for (const [call, text] of cases) assertThrows(call, RangeError, text);
+});

@@ -1,0 +1,53 @@
+import { assert, assertEquals } from "@std/assert";
+import { chooseToken, type SamplerOptions } from "../../nn/mod.ts";
+
+const LOGITS = Float32Array.from([0.5, 2, -1, 2, 0]);
+const OPTIONS: SamplerOptions = { temperature: 1, topK: 0, seed: 5 };
+
+function frequencies(options: Partial<SamplerOptions>, n = 20_000): number[] {
+  const counts = new Array(LOGITS.length).fill(0);
+  for (let i = 0; i < n; i++) counts[chooseToken(LOGITS, i, { ...OPTIONS, ...options })]++;
+  return counts.map((count) => count / n);
+}
+
+function softmax(temperature: number, allowed: number[]): number[] {
+  const weights = [...LOGITS].map((logit, i) => allowed.includes(i) ? Math.exp(logit / temperature) : 0);
+  const total = weights.reduce((a, b) => a + b);
+  return weights.map((weight) => weight / total);
+}
+
+/** Four standard deviations of a frequency over n draws. */
+function assertClose(actual: number[], expected: number[], n = 20_000): void {
+  actual.forEach((value, i) => {
+    const bound = 4 * Math.sqrt(expected[i] * (1 - expected[i]) / n);
+    assert(Math.abs(value - expected[i]) <= bound, `token ${i}: ${value}, not ${expected[i]}`);
+  });
+}
+
+Deno.test("chooseToken() with temperature 0 takes the likeliest token, the first of equals", () => {
+  for (let i = 0; i < 10; i++) assertEquals(chooseToken(LOGITS, i, { ...OPTIONS, temperature: 0 }), 1);
+});
+
+Deno.test("chooseToken() draws with the probabilities of the softmax", () => {
+  assertClose(frequencies({}), softmax(1, [0, 1, 2, 3, 4]));
+  assertClose(frequencies({ temperature: 0.5 }), softmax(0.5, [0, 1, 2, 3, 4]));
+  assertClose(frequencies({ temperature: 3 }), softmax(3, [0, 1, 2, 3, 4]));
+});
+
+Deno.test("chooseToken() with top-k draws among the k likeliest only", () => {
+  assertClose(frequencies({ topK: 3 }), softmax(1, [0, 1, 3]));
+  assertEquals(frequencies({ topK: 1 }), [0, 1, 0, 0, 0]);
+  assertClose(frequencies({ topK: 99 }), softmax(1, [0, 1, 2, 3, 4]));
+});
+
+Deno.test("chooseToken() depends on (seed, index, logits) only", () => {
+  const draw = (seed: number) =>
+    Array.from({ length: 50 }, (_, i) => chooseToken(LOGITS, i, { ...OPTIONS, seed }));
+  assertEquals(draw(5), draw(5));
+  assert(draw(5).join() !== draw(6).join());
+});
+
+Deno.test("chooseToken() bears logits that are large or minus infinity", () => {
+  const logits = Float32Array.from([3e38, -Infinity, 3e38]);
+  for (let i = 0; i < 50; i++) assert(chooseToken(logits, i, OPTIONS) !== 1);
+});
