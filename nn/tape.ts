@@ -160,7 +160,7 @@ export class Tape {
     const seen = new Set<Parameter>();
     const steps: BackwardStep[] = [];
     for (const { pass, parameters } of passes.reverse()) {
-      const ready = parameters.filter((p) => !seen.has(p));
+      const ready = [...new Set(parameters)].filter((p) => !seen.has(p));
       for (const parameter of ready) seen.add(parameter);
       steps.unshift({ pass, ready });
     }
