@@ -148,8 +148,16 @@ export class Matmul {
   }
 }
 
-/** @throws {RangeError} If a matrix of the arguments is larger than its span. */
+/**
+ * @throws {RangeError} If a matrix of the arguments is larger than its span.
+ * @throws {TypeError} If the product is to be added and has an epilogue: which comes first would be a guess.
+ */
 export function checkMatmul(args: MatmulArgs): void {
+  if (args.accumulate && args.epilogue !== undefined) {
+    throw new TypeError(
+      `Cannot multiply: accumulate and the epilogue ${args.epilogue.kind} exclude each other`,
+    );
+  }
   const { m, n, k, a, b, c } = args, last = (args.batch ?? 1) - 1;
   if (last < 0 || m === 0 || n === 0) return;
   const need = (name: string, span: typeof a, rows: number, cols: number, ld: number, stride: number) => {

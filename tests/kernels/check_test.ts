@@ -1,5 +1,6 @@
 import { assertThrows } from "@std/assert";
 import type { Span } from "../../kernels/mod.ts";
+import { checkMatmul } from "../../kernels/wasm/matmul.ts";
 import {
   badId,
   checkAttentionBackward,
@@ -49,4 +50,13 @@ Deno.test("need() and badId() say what is wrong and what is allowed", () => {
     throw badId("gather", 7, 300, 256);
   };
   assertThrows(fail, RangeError, "Cannot run gather: id 300 at row 7 is not below 256");
+});
+
+Deno.test("checkMatmul() refuses to accumulate and to apply an epilogue in one call", () => {
+  const args = { m: 2, n: 3, k: 4, a: span(8), b: span(12), c: span(6) };
+  const epilogue = { kind: "bias" as const, bias: span(3) };
+  checkMatmul({ ...args, accumulate: true });
+  checkMatmul({ ...args, epilogue });
+  const both = () => checkMatmul({ ...args, accumulate: true, epilogue });
+  assertThrows(both, TypeError, "Cannot multiply: accumulate and the epilogue bias exclude each other");
 });

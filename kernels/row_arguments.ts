@@ -1,0 +1,160 @@
+/**
+ * Arguments of operations on rows: norms, softmax, losses, tables and column sums. Rows are tight.
+ *
+ * @module
+ */
+import type { Span } from "./span.ts";
+
+/** `out = (x - mean) * rstd * gamma + beta` for each row; mean and rstd [rows] are kept for the backward pass. */
+export interface LayerNormArgs {
+  /** Number of vectors to normalise. */
+  readonly rows: number;
+  /** Elements of each. */
+  readonly cols: number;
+  /** [rows, cols]. */
+  readonly x: Span;
+  /** [cols]: gain. */
+  readonly gamma: Span;
+  /** [cols]: shift. */
+  readonly beta: Span;
+  /** [rows, cols]; may be `x`. */
+  readonly out: Span;
+  /** [rows]: mean of each row. */
+  readonly mean: Span;
+  /** [rows]: 1 / standard deviation of each row. */
+  readonly rstd: Span;
+  /** Added to the variance before its root is taken. */
+  readonly epsilon: number;
+}
+
+/** dGamma and dBeta are added to (rows in order); dX is overwritten, or added to with `accumulate`. */
+export interface LayerNormBackwardArgs {
+  /** Number of vectors. */
+  readonly rows: number;
+  /** Elements of each. */
+  readonly cols: number;
+  /** [rows, cols]: what was normalised. */
+  readonly x: Span;
+  /** [cols]: gain of the forward pass. */
+  readonly gamma: Span;
+  /** [rows]: kept by the forward pass. */
+  readonly mean: Span;
+  /** [rows]: kept by the forward pass. */
+  readonly rstd: Span;
+  /** [rows, cols]: gradient of the result. */
+  readonly dOut: Span;
+  /** [rows, cols]; may be `dOut`, unless it is added to. */
+  readonly dX: Span;
+  /** [cols]. */
+  readonly dGamma: Span;
+  /** [cols]. */
+  readonly dBeta: Span;
+  /** `dX += ...`; by default it is overwritten. */
+  readonly accumulate?: boolean;
+}
+
+/** Row-wise softmax; `out` may be `x`. */
+export interface SoftmaxArgs {
+  /** Number of distributions. */
+  readonly rows: number;
+  /** Classes of each. */
+  readonly cols: number;
+  /** [rows, cols]: scores. */
+  readonly x: Span;
+  /** [rows, cols]: probabilities. */
+  readonly out: Span;
+}
+
+/** `dX = out * (dOut - sum(out * dOut))` for each row; `dX` may be `dOut`. */
+export interface SoftmaxBackwardArgs {
+  /** Number of distributions. */
+  readonly rows: number;
+  /** Classes of each. */
+  readonly cols: number;
+  /** [rows, cols]: probabilities of the forward pass. */
+  readonly out: Span;
+  /** [rows, cols]: their gradient. */
+  readonly dOut: Span;
+  /** [rows, cols]: gradient of the scores, overwritten. */
+  readonly dX: Span;
+}
+
+/**
+ * `losses[r] = log(sum exp logits[r]) - logits[r][targets[r]]`, and, if `dLogits` is given (it may be `logits`),
+ * `dLogits[r] = (softmax(logits[r]) - onehot(targets[r])) * scale`. A negative target masks its row: loss 0,
+ * gradient 0.
+ */
+export interface CrossEntropyArgs {
+  /** Number of predictions. */
+  readonly rows: number;
+  /** Classes of each. */
+  readonly cols: number;
+  /** [rows, cols]: scores before the softmax. */
+  readonly logits: Span;
+  /** i32 [rows]. */
+  readonly targets: Span;
+  /** [rows], in nats. */
+  readonly losses: Span;
+  /** [rows, cols], overwritten. */
+  readonly dLogits?: Span;
+  /** What each row counts for in the mean of a step. */
+  readonly scale: number;
+}
+
+/** `out[r] = table[ids[r]]`, or `+=` with `accumulate`. */
+export interface GatherArgs {
+  /** Rows to fetch. */
+  readonly rows: number;
+  /** Elements of a row. */
+  readonly cols: number;
+  /** i32 [rows]. */
+  readonly ids: Span;
+  /** [number of rows of the table, cols]. */
+  readonly table: Span;
+  /** [rows, cols]. */
+  readonly out: Span;
+  /** `out += ...`; by default it is overwritten. */
+  readonly accumulate?: boolean;
+}
+
+/** `table[ids[r]] += x[r]`, rows in order. */
+export interface ScatterAddArgs {
+  /** Rows to add. */
+  readonly rows: number;
+  /** Elements of a row. */
+  readonly cols: number;
+  /** i32 [rows]; one id may occur many times. */
+  readonly ids: Span;
+  /** [rows, cols]. */
+  readonly x: Span;
+  /** [number of rows of the table, cols]. */
+  readonly table: Span;
+}
+
+/** `out[r][c] = x[r][c] + bias[c]`; `out` may be `x`. */
+export interface AddBiasArgs {
+  /** Rows that get the same bias. */
+  readonly rows: number;
+  /** Elements of a row. */
+  readonly cols: number;
+  /** [rows, cols]. */
+  readonly x: Span;
+  /** [cols]. */
+  readonly bias: Span;
+  /** [rows, cols]. */
+  readonly out: Span;
+}
+
+/** `out[c] = sum over r of x[r][c]`, rows in order, or `+=` with `accumulate`. */
+export interface SumRowsArgs {
+  /** Terms of each sum. */
+  readonly rows: number;
+  /** Number of sums. */
+  readonly cols: number;
+  /** [rows, cols]. */
+  readonly x: Span;
+  /** [cols]. */
+  readonly out: Span;
+  /** Adds the rows to what `out` holds; by default to 0. */
+  readonly accumulate?: boolean;
+}
