@@ -1,9 +1,9 @@
 import {
   ByteText,
   describeOptions,
-  encodeBytes,
   encodeRecord,
   flagOf,
+  generate,
   MetricsLog,
   type MetricsRecord,
   type OptionSpec,
@@ -28,7 +28,7 @@ import { parseArguments } from "./arguments.ts";
 const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
 /** Folder of checkpoints unless --out says otherwise. */
 const DEFAULT_OUT = "out";
-const SAMPLE_PROMPT = "It was ", SAMPLE_TOKENS = 400;
+const SAMPLE = { prompt: "It was ", numTokens: 400, temperature: 0.7, topK: 40 };
 
 const HELP = `Trains a GPT over all cores; without DATA on Moby Dick.
 
@@ -57,10 +57,7 @@ export async function trainModel(args: string[]): Promise<number> {
   const data = positionals[0] ?? options.data;
   const given = { ...options, ...(data === undefined ? {} : { data }), out: options.out ?? DEFAULT_OUT };
   const prepared = await prepareTraining(given as TrainOptions);
-  const { config } = prepared.job, isText = config.vocab === 256 && !config.json;
-  const sample = { prompt: encodeBytes(SAMPLE_PROMPT), numTokens: SAMPLE_TOKENS, temperature: 0.7, topK: 40 };
-  const job = isText ? { ...prepared.job, sample: { ...sample, seed: config.seed } } : prepared.job;
-  return await show({ ...prepared, job });
+  return await show(prepared);
 }
 
 /** Runs a prepared training and shows it: JSON lines, a live view, or plain lines. */
@@ -82,11 +79,24 @@ async function show(prepared: PreparedTraining): Promise<number> {
       }
       display?.show(event);
     }
-    display?.close(await training.result);
+    const result = await training.result;
+    display?.close(result);
+    if (!config.json && !result.isStopped && config.vocab === 256) {
+      await writeSample(result.checkpoint!, config.seed);
+    }
     return 0;
   } finally {
     releaseSignals();
   }
+}
+
+/** What the trained model writes, token by token. */
+async function writeSample(checkpoint: string, seed: number): Promise<void> {
+  const text = new ByteText(), encoder = new TextEncoder();
+  const write = (part: string) => Deno.stdout.writeSync(encoder.encode(part));
+  write(`\nA sample:\n${SAMPLE.prompt}`);
+  for await (const token of generate(checkpoint, { ...SAMPLE, seed })) write(text.next(token));
+  write(`${text.end()}\n\nmore with: deno task generate ${checkpoint} --prompt "Call me "\n`);
 }
 
 /** The first Ctrl-C (or SIGTERM) stops after the step and saves; a second one ends at once. */
@@ -152,13 +162,7 @@ class Display {
       console.log(`go on with: deno task train --resume ${checkpoint}`);
       return;
     }
-    if (checkpoint !== undefined) console.log(`saved ${checkpoint}`);
-    if (result.sample === undefined) return;
-    const text = new ByteText();
-    console.log(
-      `\nA sample:\n${SAMPLE_PROMPT}${result.sample.map((token) => text.next(token)).join("")}${text.end()}`,
-    );
-    console.log(`\nmore with: deno task generate ${checkpoint} --prompt "Call me "`);
+    console.log(`saved ${checkpoint}`);
   }
 
   [Symbol.dispose](): void {

@@ -55,18 +55,37 @@ interface Block {
   readonly isOwned: boolean;
 }
 
+/** What a planned backward pass works with. */
+export interface GradientsOptions {
+  /** Where gradients of activations live. */
+  readonly arena: GradientArena;
+  /** Adds gradients of tensors with several consumers. */
+  readonly backend: Backend;
+  /** Spans that the gradients of certain tensors must end in, as somebody outside the tape reads them. */
+  readonly destined: ReadonlyMap<Tensor, Span>;
+  /**
+   * Weight gradients run after the whole input pass: every gradient of an output stays as it is until then, so none is
+   * shared or given back.
+   */
+  readonly isDeferring: boolean;
+}
+
 /** Hands out the spans of gradients while the backward pass of a tape is planned. */
 export class Gradients {
   readonly #arena: GradientArena;
   readonly #backend: Backend;
+  readonly #destined: ReadonlyMap<Tensor, Span>;
+  readonly #isDeferring: boolean;
   readonly #blocks = new Map<Tensor, Block>();
   readonly #consumers = new Map<Tensor, number>();
   readonly #throughActivation = new Set<Tensor>();
   readonly #temporaries: Span[] = [];
 
-  constructor(arena: GradientArena, backend: Backend, entries: readonly Consumer[]) {
-    this.#arena = arena;
-    this.#backend = backend;
+  constructor(options: GradientsOptions, entries: readonly Consumer[]) {
+    this.#arena = options.arena;
+    this.#backend = options.backend;
+    this.#destined = options.destined;
+    this.#isDeferring = options.isDeferring;
     for (const entry of entries) {
       for (const input of entry.inputs) this.#consumers.set(input, (this.#consumers.get(input) ?? 0) + 1);
     }
@@ -92,9 +111,7 @@ export class Gradients {
     if (tensor instanceof Parameter) return { span: tensor.gradient, accumulate: true };
     const block = this.#blocks.get(tensor);
     if (block !== undefined) return { span: block.span, accumulate: true };
-    const span = this.#arena.take(tensor.name, numElements(tensor.shape));
-    this.#blocks.set(tensor, { span, owners: 1, isOwned: true });
-    return { span, accumulate: false };
+    return { span: this.#open(tensor), accumulate: false };
   }
 
   /**
@@ -111,21 +128,25 @@ export class Gradients {
   /**
    * The op's output gradient *is* the gradient of this input (`out = input + ...`): shares the block if this is the
    * first delivery, otherwise returns what to run to add it. After sharing, `from` must not be overwritten.
+   *
+   * @param isAlias Both tensors are the same memory, and `from` is no product that a weight gradient reads.
    */
-  pass(from: Tensor, to: Tensor): (() => void) | undefined {
+  pass(from: Tensor, to: Tensor, isAlias = false): (() => void) | undefined {
     if (!to.requiresGradient) return undefined;
     const source = this.#blocks.get(from);
     if (source === undefined) {
       throw new TypeError(`Cannot pass the gradient of ${from.name}: none was delivered`);
     }
     const target = to instanceof Parameter ? { span: to.gradient } : this.#blocks.get(to);
-    if (target === undefined) {
-      source.owners++;
-      this.#blocks.set(to, source);
-      return undefined;
-    }
     const backend = this.#backend;
-    return () => backend.axpy(1, source.span, target.span);
+    if (target !== undefined) return () => backend.axpy(1, source.span, target.span);
+    if ((this.#isDeferring && !isAlias) || this.#destined.has(to)) {
+      const span = this.#open(to);
+      return () => backend.copy(source.span, span);
+    }
+    source.owners++;
+    this.#blocks.set(to, source);
+    return undefined;
   }
 
   /** Declares that `span`, which the op fills, holds the gradient of a tensor that only it consumes. */
@@ -160,11 +181,18 @@ export class Gradients {
     for (const tensor of [...this.#blocks.keys()]) this.#drop(tensor);
   }
 
+  #open(tensor: Tensor): Span {
+    const destined = this.#destined.get(tensor);
+    const span = destined ?? this.#arena.take(tensor.name, numElements(tensor.shape));
+    this.#blocks.set(tensor, { span, owners: 1, isOwned: destined === undefined });
+    return span;
+  }
+
   #drop(tensor: Tensor): void {
     const block = this.#blocks.get(tensor);
     if (block === undefined) return;
     this.#blocks.delete(tensor);
     block.owners--;
-    if (block.owners === 0 && block.isOwned) this.#arena.give(block.span);
+    if (block.owners === 0 && block.isOwned && !this.#isDeferring) this.#arena.give(block.span);
   }
 }

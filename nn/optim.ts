@@ -10,6 +10,18 @@ export interface AdamWConfig {
   readonly weightDecay: number;
 }
 
+/** What an optimizer updates: a parameter, or a run of its elements. */
+export interface OptimizerTarget {
+  /** Of the parameter. */
+  readonly name: string;
+  /** Values. */
+  readonly span: Span;
+  /** As many elements as `span`. */
+  readonly gradient: Span;
+  /** Whether weight decay applies. */
+  readonly isDecayed: boolean;
+}
+
 /** First and second moment of one parameter. */
 export interface Moments {
   readonly m: Span;
@@ -20,12 +32,12 @@ export interface Moments {
 export class AdamW {
   readonly #backend: Backend;
   readonly #config: AdamWConfig;
-  readonly #moments = new Map<Parameter, Moments>();
+  readonly #moments = new Map<OptimizerTarget, Moments>();
 
-  constructor(backend: Backend, parameters: readonly Parameter[], config: AdamWConfig) {
+  constructor(backend: Backend, targets: readonly OptimizerTarget[], config: AdamWConfig) {
     this.#backend = backend;
     this.#config = config;
-    for (const parameter of parameters) {
+    for (const parameter of targets) {
       const m = allocateMoment(backend.heap, `first moment of ${parameter.name}`, parameter.span.length);
       const v = allocateMoment(backend.heap, `second moment of ${parameter.name}`, parameter.span.length);
       if (backend.heap.memory !== undefined) {
@@ -37,7 +49,7 @@ export class AdamW {
   }
 
   /** The moments by parameter: what a checkpoint saves. */
-  get moments(): ReadonlyMap<Parameter, Moments> {
+  get moments(): ReadonlyMap<OptimizerTarget, Moments> {
     return this.#moments;
   }
 

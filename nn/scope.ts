@@ -1,4 +1,4 @@
-import type { DeviceHeap } from "../kernels/mod.ts";
+import type { DeviceHeap, Span } from "../kernels/mod.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
 import type { Tape } from "./tape.ts";
@@ -39,12 +39,23 @@ export interface Sharding {
   hooks(path: string): LayerHooks | undefined;
 }
 
-/** What all scopes of one model share. */
-interface ModelState {
+/** How a model is built on a device. */
+export interface ScopeOptions {
+  /** Where the model lives; a phantom heap builds a model that only has sizes. */
   readonly heap: DeviceHeap;
+  /** Of the initial values. */
   readonly seed: number;
+  /** Which parts of the parameters this device holds. */
+  readonly sharding?: Sharding;
+  /** Gives the memory of a parameter; by default a span of its own on the heap. */
+  readonly allocate?: (name: string, length: number) => Span;
+}
+
+/** What all scopes of one model share. */
+interface ModelState extends ScopeOptions {
   readonly parameters: Parameter[];
-  readonly sharding: Sharding | undefined;
+  /** Full names that were asked for by `shared`, in order. */
+  readonly sharedRequests: string[];
 }
 
 /** Names and allocates the parameters of a model; layers take one and make children of it. */
@@ -59,7 +70,17 @@ export class Scope {
 
   /** The scope of a new model on a device, which may hold shards of it. */
   static root(heap: DeviceHeap, seed: number, sharding?: Sharding): Scope {
-    return new Scope({ heap, seed, parameters: [], sharding }, "");
+    return Scope.of({ heap, seed, sharding });
+  }
+
+  /** The scope of a new model, with a strategy's say in where its parameters lie. */
+  static of(options: ScopeOptions): Scope {
+    return new Scope({ ...options, parameters: [], sharedRequests: [] }, "");
+  }
+
+  /** Full names of parameters that were asked for as shared, once per request, in order. */
+  get sharedRequests(): readonly string[] {
+    return this.#state.sharedRequests;
   }
 
   /** What a strategy puts around the layer of this scope. */
@@ -83,16 +104,17 @@ export class Scope {
    * @throws {TypeError} If the model already has a parameter of that name.
    */
   parameter(name: string, shape: Shape, initialize: Initializer): Parameter {
-    const { heap, seed, parameters, sharding } = this.#state, fullName = this.#join(name);
+    const { heap, seed, parameters, sharding, allocate } = this.#state, fullName = this.#join(name);
     if (parameters.some((p) => p.name === fullName)) {
       throw new TypeError(`Cannot make parameter ${fullName} as the model already has one of that name`);
     }
     const shard = sharding?.shard(fullName, shape), localShape = shardShape(shape, shard);
-    const span = heap.allocate(fullName, numElements(localShape), "parameters");
+    const length = numElements(localShape);
+    const span = allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters");
     if (heap.memory !== undefined) {
       const stream = new RandomStream(seed, fullName), values = heap.f32(span);
-      eachRun(shape, shard, (local, global, length) => {
-        for (let i = 0; i < length; i++) values[local + i] = initialize(stream, global + i);
+      eachRun(shape, shard, (local, global, count) => {
+        for (let i = 0; i < count; i++) values[local + i] = initialize(stream, global + i);
       });
     }
     const parameter = new Parameter({ name: fullName, shape: localShape, span, globalShape: shape, shard });
@@ -105,6 +127,7 @@ export class Scope {
    * weights that two layers share, which may lie on different devices.
    */
   shared(fullName: string, shape: Shape, initialize: Initializer): Parameter {
+    this.#state.sharedRequests.push(fullName);
     const known = this.#state.parameters.find((p) => p.name === fullName);
     return known ?? new Scope(this.#state, "").parameter(fullName, shape, initialize);
   }

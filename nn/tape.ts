@@ -27,6 +27,8 @@ export interface TapeOptions {
   readonly backend: Backend;
   /** Records a backward pass; without it outputs need no gradient. */
   readonly training: boolean;
+  /** Weight gradients run apart from input gradients (`backwardInput`, `backwardWeight`): costs memory. */
+  readonly deferWeights?: boolean;
   /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
   readonly arena?: GradientArena;
   /** Place in its sequence of each token of a row of the batch; by default 0, 1, 2, ... */
@@ -46,6 +48,8 @@ export class Tape {
   readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
   readonly #positions: readonly number[] | undefined;
   readonly #arena: GradientArena;
+  readonly #isDeferring: boolean;
+  readonly #destined = new Map<Tensor, Span>();
   readonly #entries: Entry[] = [];
   readonly #spans: Span[] = [];
   #steps: BackwardStep[] | undefined;
@@ -54,6 +58,7 @@ export class Tape {
     this.backend = options.backend;
     this.isTraining = options.training;
     this.onGradReady = options.onGradReady;
+    this.#isDeferring = options.deferWeights ?? false;
     this.#positions = options.positions;
     this.spreadCrossEntropy = options.spreadCrossEntropy;
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
@@ -77,6 +82,39 @@ export class Tape {
   /** A tensor that the caller fills before each run: a batch. */
   input(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
     return this.#tensor(name, shape, dtype, false);
+  }
+
+  /**
+   * A tensor that another device fills before each run and wants the gradient of: what a pipeline stage receives.
+   *
+   * @returns The tensor, and the span that holds its gradient after the backward pass.
+   */
+  handoff(name: string, shape: Shape): { tensor: Tensor; gradient: Span } {
+    const tensor = this.#tensor(name, shape, "f32", this.isTraining);
+    const gradient = this.scratch(`gradient of ${name}`, numElements(shape));
+    this.#destined.set(tensor, gradient);
+    return { tensor, gradient };
+  }
+
+  /**
+   * Ends the tape with a tensor that goes to another device, which sends its gradient back.
+   *
+   * @returns The span to fill with the gradient before the backward pass, which may overwrite it.
+   */
+  handoffTo(tensor: Tensor): Span {
+    const gradient = this.scratch(`gradient of ${tensor.name}`, numElements(tensor.shape));
+    this.record({
+      name: "handoff",
+      inputs: [tensor],
+      output: this.output("handoff", [0], [tensor]),
+      isRoot: true,
+      forward: () => {},
+      backward: (gradients) => {
+        gradients.provide(tensor, gradient);
+        return {};
+      },
+    });
+    return gradient;
   }
 
   /** A tensor whose elements never change. */
@@ -128,6 +166,19 @@ export class Tape {
     }
   }
 
+  /** The part of {@link backward} that other devices wait for; needs `deferWeights`. */
+  backwardInput(): void {
+    for (const step of this.plan()) step.pass.input?.();
+  }
+
+  /** The rest of {@link backward}, at any time before the next forward pass of this tape. */
+  backwardWeight(): void {
+    for (const step of this.plan()) {
+      step.pass.weight?.();
+      for (const parameter of step.ready) this.onGradReady?.(parameter);
+    }
+  }
+
   /** Plans the backward pass unless that was done. Allocates, runs nothing. */
   plan(): readonly BackwardStep[] {
     return this.#steps ??= this.#planBackward();
@@ -147,7 +198,8 @@ export class Tape {
   }
 
   #planBackward(): BackwardStep[] {
-    const gradients = new Gradients(this.#arena, this.backend, this.#entries);
+    const parts = { arena: this.#arena, backend: this.backend, destined: this.#destined };
+    const gradients = new Gradients({ ...parts, isDeferring: this.#isDeferring }, this.#entries);
     const passes: { pass: BackwardPass; parameters: readonly Parameter[] }[] = [];
     for (let i = this.#entries.length - 1; i >= 0; i--) {
       const entry = this.#entries[i];

@@ -55,16 +55,21 @@ export class Mesh {
     return Array.from({ length: this.degrees[axis] }, (_, i) => this.rank({ ...place, [axis]: i }));
   }
 
-  /** One group named after each axis for every line along it, and `world` for all ranks. */
+  /**
+   * The groups of a run: one named after each axis for every line along it, `world` for all ranks, and `ends` for the
+   * first and last stage of every pipeline, which may share parameters.
+   */
   topology(): Topology {
     const ranks = Array.from({ length: this.size }, (_, rank) => rank);
-    const groups = AXES.flatMap((axis) =>
-      ranks.filter((rank) => this.coordinates(rank)[axis] === 0).map((rank) => ({
-        name: axis as string,
-        ranks: this.line(rank, axis),
-      }))
+    const starts = (axis: Axis) => ranks.filter((rank) => this.coordinates(rank)[axis] === 0);
+    const lines = AXES.flatMap((axis) =>
+      starts(axis).map((rank) => ({ name: axis as string, ranks: this.line(rank, axis) }))
     );
-    return { worldSize: this.size, groups: [{ name: "world", ranks }, ...groups] };
+    const ends = starts("pp").map((rank) => {
+      const line = this.line(rank, "pp");
+      return { name: "ends", ranks: line.length === 1 ? line : [line[0], line.at(-1)!] };
+    });
+    return { worldSize: this.size, groups: [{ name: "world", ranks }, ...lines, ...ends] };
   }
 }
 

@@ -11,11 +11,15 @@
  *
  * @module
  */
+export * from "./bucket_memory.ts";
+export * from "./buckets.ts";
 export * from "./data_parallel.ts";
-export * from "./mesh.ts";
 export * from "./layout.ts";
+export * from "./mesh.ts";
 export * from "./mesh_picture.ts";
+export * from "./parameter_store.ts";
 export * from "./partition.ts";
+export * from "./pipeline.ts";
 export * from "./schedule.ts";
 export * from "./schedule_channels.ts";
 export * from "./schedule_check.ts";

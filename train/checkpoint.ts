@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { gpt, type ModelSpec, type Parameter } from "../nn/mod.ts";
+import { gpt, type ModelSpec } from "../nn/mod.ts";
 import {
   findCheckpoint,
   readConfigJson,
@@ -22,8 +22,7 @@ import {
   stripPrefix,
   toHuggingFaceConfig,
 } from "./gpt2_files.ts";
-import type { JobStart, SharedTensors, TrainJob } from "./job.ts";
-import type { Replica } from "./replica.ts";
+import type { JobStart, SharedTensors, Snapshot, TrainJob } from "./job.ts";
 import type { StoredTensor } from "./safetensors.ts";
 import { toShared } from "./shared.ts";
 import { UsageError } from "./usage_error.ts";
@@ -41,33 +40,28 @@ export function isGpt(model: ModelSpec): boolean {
 
 /** What a run has reached. */
 export interface Progress {
+  /** The job. */
   readonly job: TrainJob;
-  readonly replica: Replica;
+  /** Parameters and moments, complete. */
+  readonly snapshot: Snapshot;
   /** Finished steps. */
   readonly step: number;
+  /** Losses of all finished steps. */
   readonly losses: readonly number[];
 }
 
 /** Writes `out/step-N` in one move; returns its path. */
-export function saveCheckpoint(out: string, { job, replica, step, losses }: Progress): Promise<string> {
-  const { heap } = replica.backend, { model, config } = job;
-  const tensor = (name: string, parameter: Parameter, span = parameter.span) => {
-    // A view of shared memory cannot be written to a file: copy, one tensor at a time.
-    return { name, shape: parameter.shape, data: () => heap.f32(span).slice() };
-  };
-  const { moments } = replica.optimizer;
+export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Progress): Promise<string> {
+  const { model, config } = job, names = [...snapshot.shapes];
+  // A view of shared memory cannot be written to a file: copy, one tensor at a time.
+  const tensors = (prefix: string, source: SharedTensors) =>
+    names.map(([name, shape]) => ({ name: prefix + name, shape, data: () => source.get(name)!.slice() }));
   return writeCheckpoint(out, {
     config: isGpt(model)
       ? toHuggingFaceConfig(model.config as ModelSizes)
       : { model_type: "tessera", module: model.module, config: model.config },
-    model: replica.parameters.map((parameter) => tensor(parameter.name, parameter)),
-    optimizer: replica.parameters.flatMap((parameter) => {
-      const { m, v } = moments.get(parameter)!;
-      return [
-        tensor(`exp_avg.${parameter.name}`, parameter, m),
-        tensor(`exp_avg_sq.${parameter.name}`, parameter, v),
-      ];
-    }),
+    model: tensors("", snapshot.weights),
+    optimizer: [...tensors("exp_avg.", snapshot.m), ...tensors("exp_avg_sq.", snapshot.v)],
     state: { step, options: recipeOf(config), losses },
   });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ScheduleName, ZeroStage } from "../strategies/mod.ts";
 import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
 import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
@@ -58,6 +59,16 @@ export interface TrainConfig {
   readonly order: "shuffle" | "sequential";
   /** Devices, each with a replica. */
   readonly dp: number;
+  /** Pipeline stages. */
+  readonly pp: number;
+  /** What the data axis shards. */
+  readonly zero: ZeroStage;
+  /** Order of the passes of a pipeline. */
+  readonly schedule: ScheduleName;
+  /** Stages per device of the interleaved schedule. */
+  readonly virtualStages: number;
+  /** How layers are split over stages. */
+  readonly partition: string;
   /** Backend of every device. */
   readonly kernels: "wasm" | "reference";
   /** Cap of the memory of one device. */
@@ -103,7 +114,7 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   checkSizes(given, values, context.sizes);
   const batch = values.batch as number;
   values.minLr ??= (values.lr as number) / 10;
-  values.dp ??= Math.max(1, Math.min(context.numCores, batch));
+  values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / (values.pp as number)), batch));
   values.microBatch ??= Math.ceil(batch / (values.dp as number));
   const { deviceMemory, ...rest } = values;
   const config = {
@@ -241,8 +252,34 @@ function checkTogether(config: TrainConfig): void {
       `Cannot use --micro-batch ${microBatch}: a device has ${local} of the ${batch} sequences; use ${local} or less`,
     );
   }
+  checkLayout(config);
   if (minLr > lr) throw new UsageError(`Cannot use --min-lr ${minLr}: it must be at most --lr ${lr}`);
   if (init !== undefined && resume !== undefined) {
     throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
+  }
+}
+
+/** Strategies that cannot be combined, each with its reason. */
+function checkLayout({ batch, dp, pp, zero, schedule, microBatch }: TrainConfig): void {
+  if (pp > 1 && schedule === "zero-bubble" && zero >= 2) {
+    throw new UsageError(
+      `Cannot use --schedule zero-bubble with --zero ${zero}: weight gradients come late and need the whole gradients, ` +
+        `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
+    );
+  }
+  const numMicroBatches = Math.ceil(Math.ceil(batch / dp) / microBatch);
+  if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp) {
+    throw new UsageError(
+      `Cannot use --zero ${zero} with --batch ${batch}, --dp ${dp} and --micro-batch ${microBatch}: a device would have no ` +
+        `sequence in some of the ${numMicroBatches} micro-batches; use a --batch that is a multiple of ${
+          dp * microBatch
+        }`,
+    );
+  }
+  if (pp > 1 && schedule === "interleaved" && numMicroBatches % pp !== 0) {
+    throw new UsageError(
+      `Cannot use --schedule interleaved with ${numMicroBatches} micro-batches: their number must be a multiple of ` +
+        `--pp ${pp}; change --batch or --micro-batch`,
+    );
   }
 }

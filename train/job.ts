@@ -6,6 +6,18 @@ import type { DataSpec } from "./source.ts";
 /** Values of named tensors, in shared memory. */
 export type SharedTensors = ReadonlyMap<string, Float32Array>;
 
+/** Whole tensors that all ranks write their parts of when a checkpoint is due. */
+export interface Snapshot {
+  /** Shapes by name, in the order of the file. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Parameters. */
+  readonly weights: SharedTensors;
+  /** First moments. */
+  readonly m: SharedTensors;
+  /** Second moments. */
+  readonly v: SharedTensors;
+}
+
 /** Where a run starts. */
 export interface JobStart {
   /** First step of this run. */
@@ -24,8 +36,8 @@ export interface TrainJob {
   readonly model: ModelSpec;
   readonly data: DataSpec;
   readonly start: JobStart;
-  /** A model with a decoder writes a sample at the end. */
-  readonly sample?: SampleOptions;
+  /** Where ranks gather a checkpoint; undefined if none is written. */
+  readonly snapshot?: Snapshot;
 }
 
 /** How to generate. */
@@ -49,12 +61,11 @@ export interface CheckpointEvent {
   readonly path: string;
 }
 
-/** What a run ends with; the same on every rank, but for the sample, which rank 0 writes. */
+/** What a run ends with; the same on every rank but for `checkpoint`, which rank 0 knows. */
 export interface TrainResult {
   /** Finished steps. */
   readonly step: number;
   /** The user asked to stop before the last step. */
   readonly isStopped: boolean;
   readonly checkpoint?: string;
-  readonly sample?: readonly number[];
 }

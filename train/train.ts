@@ -4,7 +4,7 @@
  * @module
  */
 import { type Fault, launch, type World } from "../actors/mod.ts";
-import type { ModelSpec } from "../nn/mod.ts";
+import { type ModelSpec, numElements } from "../nn/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut, removeIfEmpty } from "./checkpoint_files.ts";
@@ -12,10 +12,11 @@ import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts"
 import { loadCorpus } from "./corpus.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { ModelSizes } from "./gpt2_files.ts";
-import type { JobStart, SampleOptions, TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import type { OptionKey } from "./options.ts";
-import { toShared } from "./shared.ts";
+import { sharedFloats, toShared } from "./shared.ts";
 import type { DataSpec } from "./source.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -40,8 +41,6 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
   readonly data?: string | Samples;
   /** Degrees by axis, such as `{ dp: 2 }`. */
   readonly mesh?: { readonly dp?: number };
-  /** Write a sample at the end. */
-  readonly sample?: SampleOptions;
   /** Makes a device fail, for tests. */
   readonly fault?: Fault;
 };
@@ -57,7 +56,7 @@ export interface PreparedTraining {
 
 /** Reads and checks everything that a run needs; starts and writes nothing. */
 export async function prepareTraining(options: TrainOptions = {}): Promise<PreparedTraining> {
-  const { model, modelConfig, data, mesh, sample, fault, ...rest } = options;
+  const { model, modelConfig, data, mesh, fault, ...rest } = options;
   const resumed = typeof rest.resume === "string" ? await loadRun(rest.resume) : undefined;
   const init = typeof rest.init === "string" ? await loadGpt(rest.init) : undefined;
   const given: GivenOptions = {
@@ -73,12 +72,20 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
   const loaded = await loadData(data, config);
   const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
   const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab });
+  const snapshot = config.out === undefined ? undefined : makeSnapshot(await loadModel(spec));
   return {
-    job: { config: { ...config, vocab: loaded.vocab }, model: spec, data: loaded.spec, start, sample },
-    mesh: new Mesh({ dp: config.dp }),
+    job: { config: { ...config, vocab: loaded.vocab }, model: spec, data: loaded.spec, start, snapshot },
+    mesh: new Mesh({ dp: config.dp, pp: config.pp }),
     statement: loaded.statement,
     fault,
   };
+}
+
+/** Memory for a checkpoint, in which every rank writes its part. */
+function makeSnapshot(parts: ModelParts): Snapshot {
+  const shapes = parameterShapes(parts);
+  const tensors = () => new Map([...shapes].map(([name, shape]) => [name, sharedFloats(numElements(shape))]));
+  return { shapes, weights: tensors(), m: tensors(), v: tensors() };
 }
 
 /** Sizes that a GPT spec fixes, as options. */

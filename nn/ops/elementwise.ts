@@ -116,8 +116,7 @@ export function reshape(tape: Tape, x: Tensor, shape: readonly number[]): Tensor
     output: out,
     forward: () => {},
     backward: (gradients) => {
-      const deliver = gradients.pass(out, x);
-      return { input: () => deliver?.() };
+      return { input: gradients.pass(out, x, true) };
     },
   });
 }

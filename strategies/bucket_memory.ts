@@ -1,0 +1,128 @@
+import { chunkOf, type Pending, type ProcessGroup } from "../collectives/mod.ts";
+import { type Backend, type Span, subspan } from "../kernels/mod.ts";
+import type { Parameter } from "../nn/mod.ts";
+import type { BucketPlan } from "./buckets.ts";
+
+/** What the data axis shards: 0 nothing, 1 optimizer state, 2 and gradients, 3 and parameters. */
+export type ZeroStage = 0 | 1 | 2 | 3;
+
+/** A run of elements of one parameter. */
+export interface Piece {
+  /** The parameter; in stage 3 its span holds other values at other times. */
+  readonly parameter: Parameter;
+  /** First element, counted from the start of the device's part of the parameter. */
+  readonly start: number;
+  /** Where the values lie. */
+  readonly values: Span;
+  /** Where the summed gradient lies when the passes of a step are done. */
+  readonly gradient: Span;
+}
+
+/** A bucket with its memory. */
+export interface Bucket {
+  readonly plan: BucketPlan;
+  readonly parameters: Parameter[];
+  /** All values: resident, or (stage 3) a staging buffer. */
+  readonly values: Span;
+  /** All gradients: resident, or (stages 2 and 3) a staging buffer. */
+  readonly gradients: Span;
+  /** This rank's chunk; what stages 1 to 3 update. */
+  readonly chunk: { readonly start: number; readonly length: number };
+  readonly ownValues: Span;
+  readonly ownGradients: Span;
+  /** Fills the staging buffer of the values. */
+  gather: Pending | undefined;
+  /** Sums the gradients over the group. */
+  reduction: Pending | undefined;
+  isReduced: boolean;
+}
+
+/** A staging buffer is computed on while the other one is filled, or reduced. */
+const NUM_STAGING = 2;
+
+/** Who shares what. */
+export interface BucketMemoryOptions {
+  readonly backend: Backend;
+  readonly group: ProcessGroup;
+  readonly zeroStage: ZeroStage;
+}
+
+/** Gives buckets their memory; what stage 2 and 3 keep only chunks of is computed on in staging buffers. */
+export function allocateBuckets(plans: readonly BucketPlan[], options: BucketMemoryOptions): Bucket[] {
+  const { group } = options;
+  const places = { values: placeValues(plans, options), gradients: placeGradients(plans, options) };
+  return plans.map((plan, i) => {
+    const chunk = chunkOf(plan.length, group.size, group.index);
+    const [values, ownValues] = places.values[i], [gradients, ownGradients] = places.gradients[i];
+    const state = { gather: undefined, reduction: undefined, isReduced: false };
+    return { plan, parameters: [], values, gradients, chunk, ownValues, ownGradients, ...state };
+  });
+}
+
+/** For each bucket: all of it, and this rank's chunk. */
+type Places = [whole: Span, own: Span][];
+
+function placeValues(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
+  const { heap } = options.backend;
+  if (options.zeroStage === 3) return staged(plans, options, "parameters", "values");
+  return plans.map((plan) =>
+    resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), options)
+  );
+}
+
+function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
+  const { backend, zeroStage } = options, { heap } = backend;
+  if (zeroStage < 2) {
+    return plans.map((plan) =>
+      resident(heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients"), options)
+    );
+  }
+  const places = staged(plans, options, "gradients", "gradients");
+  // A staging buffer is cleared when it has been reduced; the first time it must be clear from the start.
+  if (heap.memory !== undefined) { for (const [whole] of places) backend.fill(0, whole); }
+  return places;
+}
+
+function resident(whole: Span, { group }: BucketMemoryOptions): [Span, Span] {
+  const { start, length } = chunkOf(whole.length, group.size, group.index);
+  return [whole, subspan(whole, start, length)];
+}
+
+function staged(
+  plans: readonly BucketPlan[],
+  { backend: { heap }, group }: BucketMemoryOptions,
+  category: "parameters" | "gradients",
+  what: string,
+): Places {
+  const largest = Math.max(0, ...plans.filter((plan) => !plan.isShared).map((plan) => plan.length));
+  const buffers = Array.from(
+    { length: NUM_STAGING },
+    (_, i) => heap.allocate(`staged ${what} ${i}`, largest, "buffers"),
+  );
+  let turn = 0;
+  return plans.map((plan) => {
+    const whole = plan.isShared
+      ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers")
+      : subspan(buffers[turn++ % NUM_STAGING], 0, plan.length);
+    const { length } = chunkOf(plan.length, group.size, group.index);
+    return [whole, heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category)];
+  });
+}
+
+/** The parameters of a bucket, or of this rank's chunk of it, as runs of elements. */
+export function piecesOf(bucket: Bucket, zeroStage: ZeroStage, isChunk: boolean): Piece[] {
+  const { plan, chunk } = bucket, range = isChunk ? chunk : { start: 0, length: plan.length };
+  const part = (whole: Span, own: Span, isKept: boolean, start: number, length: number) =>
+    isKept ? subspan(own, start - chunk.start, length) : subspan(whole, start, length);
+  return bucket.parameters.flatMap((parameter, i) => {
+    const { offset, length } = plan.entries[i];
+    const start = Math.max(offset, range.start), end = Math.min(offset + length, range.start + range.length);
+    if (start >= end) return [];
+    return [{
+      parameter,
+      start: start - offset,
+      values: part(bucket.values, bucket.ownValues, zeroStage === 3, start, end - start),
+      gradient: part(bucket.gradients, bucket.ownGradients, zeroStage >= 2, start, end - start),
+    }];
+  });
+}

@@ -1,0 +1,134 @@
+import { DeviceHeap } from "../kernels/mod.ts";
+import { type LayerFactory, type Parameter, Scope, type Sharding } from "../nn/mod.ts";
+
+/** A parameter's place in its bucket. */
+export interface BucketEntry {
+  /** Full name of the parameter. */
+  readonly name: string;
+  /** First element, counted from the start of the bucket. */
+  readonly offset: number;
+  /** Elements that this device holds. */
+  readonly length: number;
+}
+
+/** Parameters that lie together in memory and are reduced, gathered and updated together. */
+export interface BucketPlan {
+  /** The layer, or the shared parameter. */
+  readonly name: string;
+  /** Elements, gaps included. */
+  readonly length: number;
+  /** A single parameter that several layers use, perhaps on different devices. */
+  readonly isShared: boolean;
+  /** Members in order. */
+  readonly entries: readonly BucketEntry[];
+}
+
+/** Which buckets a layer's passes use. */
+export interface LayerPlan {
+  /** Name of the layer. */
+  readonly name: string;
+  /** Places of its buckets in the list of buckets. */
+  readonly buckets: readonly number[];
+}
+
+/** Buckets of the layers of this device. */
+export interface BucketPlans {
+  /** In the order of first use. */
+  readonly buckets: readonly BucketPlan[];
+  /** By layer, in order. */
+  readonly layers: readonly LayerPlan[];
+}
+
+/** Elements: parameters start on 64-byte lines. */
+const ALIGN = 16;
+
+/** A heap without memory, to build models that only have sizes. */
+export function phantomHeap(): DeviceHeap {
+  return new DeviceHeap({ capBytes: Number.MAX_SAFE_INTEGER });
+}
+
+/**
+ * One bucket per layer, and one for every parameter that several layers of the whole model use, so that its copies on
+ * different pipeline stages lie alike.
+ *
+ * Builds the layers on a phantom heap; cost: none of their memory.
+ *
+ * @param all Every layer of the model, which says what is shared.
+ * @param own Layers of this device.
+ */
+export function planBuckets(
+  all: readonly LayerFactory[],
+  own: readonly LayerFactory[],
+  sharding: Sharding | undefined,
+): BucketPlans {
+  const sharedNames = new Set(buildPhantom(all, sharding).scope.sharedRequests);
+  const { newNames, usedShared, scope } = buildPhantom(own, sharding, sharedNames);
+  const lengths = new Map(scope.parameters.map((parameter) => [parameter.name, parameter.span.length]));
+  const buckets: BucketPlan[] = [], placeOf = new Map<string, number>();
+  const open = (name: string, members: readonly string[], isShared: boolean): number => {
+    const known = placeOf.get(name);
+    if (known !== undefined) return known;
+    placeOf.set(name, buckets.length);
+    buckets.push({ ...makeBucket(name, members, lengths), isShared });
+    return buckets.length - 1;
+  };
+  const layers = own.map(({ name }, i) => {
+    const shared = usedShared[i].map((parameter) => open(parameter, [parameter], true));
+    const members = newNames[i].filter((parameter) => !sharedNames.has(parameter));
+    return {
+      name,
+      buckets: members.length === 0 ? shared : [...shared, open(`layer ${name}`, members, false)],
+    };
+  });
+  return { buckets, layers };
+}
+
+/** Elements of the parameters that each layer makes, whole ones. */
+export function countParameters(layers: readonly LayerFactory[]): number[] {
+  const scope = Scope.of({ heap: phantomHeap(), seed: 0 });
+  return layers.map((layer) => {
+    const before = scope.parameters.length;
+    layer.build(scope);
+    return scope.parameters.slice(before).reduce((sum, parameter) => sum + parameter.span.length, 0);
+  });
+}
+
+interface Phantom {
+  readonly scope: Scope;
+  /** By layer: parameters that it made. */
+  readonly newNames: string[][];
+  /** By layer: shared parameters that it uses. */
+  readonly usedShared: string[][];
+}
+
+function buildPhantom(
+  layers: readonly LayerFactory[],
+  sharding: Sharding | undefined,
+  sharedNames: ReadonlySet<string> = new Set(),
+): Phantom {
+  const scope = Scope.of({ heap: phantomHeap(), seed: 0, sharding });
+  const newNames: string[][] = [], usedShared: string[][] = [];
+  for (const layer of layers) {
+    const before = scope.parameters.length, requestedBefore = scope.sharedRequests.length;
+    layer.build(scope);
+    const made = scope.parameters.slice(before).map((parameter: Parameter) => parameter.name);
+    newNames.push(made);
+    const requested = scope.sharedRequests.slice(requestedBefore);
+    usedShared.push([...new Set([...made.filter((name) => sharedNames.has(name)), ...requested])]);
+  }
+  return { scope, newNames, usedShared };
+}
+
+function makeBucket(
+  name: string,
+  members: readonly string[],
+  lengths: ReadonlyMap<string, number>,
+): Omit<BucketPlan, "isShared"> {
+  let offset = 0;
+  const entries = members.map((member) => {
+    const entry = { name: member, offset, length: lengths.get(member)! };
+    offset += Math.ceil(entry.length / ALIGN) * ALIGN;
+    return entry;
+  });
+  return { name, length: offset, entries };
+}

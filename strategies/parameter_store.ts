@@ -1,0 +1,231 @@
+import type { ProcessGroup } from "../collectives/mod.ts";
+import { type Backend, type Span, subspan } from "../kernels/mod.ts";
+import { type Layer, type LayerFactory, type Parameter, Scope, type Sharding } from "../nn/mod.ts";
+import { bracketLayer } from "./bracket.ts";
+import { allocateBuckets, type Bucket, type Piece, piecesOf, type ZeroStage } from "./bucket_memory.ts";
+import { type BucketPlans, type LayerPlan, planBuckets } from "./buckets.ts";
+
+/** How to make a {@link ParameterStore}. */
+export interface ParameterStoreOptions {
+  /** Computes on the device's heap. */
+  readonly backend: Backend;
+  /** Ranks that see different data and hold the same parameters (or shards of them). */
+  readonly group: ProcessGroup;
+  /** What these ranks share out. */
+  readonly zeroStage: ZeroStage;
+  /** Of the initial values. */
+  readonly seed: number;
+  /** Every layer of the model. */
+  readonly allLayers: readonly LayerFactory[];
+  /** Layers of this device. */
+  readonly ownLayers: readonly LayerFactory[];
+  /** Tensor parallelism. */
+  readonly sharding?: Sharding;
+}
+
+/**
+ * Parameters and gradients of a device, and how the ranks of the data axis share them out (ZeRO).
+ *
+ * Every layer's parameters are a bucket. Stage 0 keeps values and gradients whole and all-reduces gradients; stage 1
+ * updates a chunk of each bucket and gathers the values; stage 2 keeps a chunk of the gradients only; stage 3 a chunk of
+ * the values too: a layer is gathered before its forward and before its backward pass, the next one ahead of time.
+ * Entries on the tape around each layer do it; the layers do not know.
+ *
+ * Bytes moved per rank and step, P bytes of parameters, n ranks: 2 P (n-1)/n in stages 0 to 2, 3 P (n-1)/n in stage 3.
+ *
+ * Source: Rajbhandari et al., ZeRO, SC 2020, sections 5 and 7; Zhao et al., PyTorch FSDP, VLDB 2023, for prefetching.
+ */
+export class ParameterStore {
+  /** Layers of this device, in order, with the entries that make them work. */
+  readonly layers: readonly Layer[];
+  /** Parameters of this device. */
+  readonly parameters: readonly Parameter[];
+  readonly #options: ParameterStoreOptions;
+  readonly #plans: BucketPlans;
+  readonly #buckets: readonly Bucket[];
+  #isLastPass = true;
+
+  /** Allocates everything, builds the layers and fills their parameters. */
+  constructor(options: ParameterStoreOptions) {
+    const { backend, seed, sharding, ownLayers } = options;
+    this.#options = options;
+    this.#plans = planBuckets(options.allLayers, ownLayers, sharding);
+    this.#buckets = allocateBuckets(this.#plans.buckets, options);
+    const places = this.#places();
+    const allocate = (name: string) => places.get(name)!.values;
+    const scope = Scope.of({ heap: backend.heap, seed, sharding, allocate });
+    this.layers = ownLayers.map((factory, i) => {
+      const before = scope.parameters.length, layer = factory.build(scope);
+      for (const parameter of scope.parameters.slice(before)) {
+        const { bucket, gradients } = places.get(parameter.name)!;
+        parameter.gradient = gradients;
+        bucket.parameters.push(parameter);
+      }
+      if (options.zeroStage === 3) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
+      return bracketLayer(layer, {
+        enterForward: () => this.#enterForward(i),
+        enterBackward: () => this.#enterBackward(i),
+        leaveBackward: () => this.#leaveBackward(i),
+      });
+    });
+    this.parameters = scope.parameters;
+  }
+
+  /** What this rank updates. */
+  updatePieces(): Piece[] {
+    return this.#buckets.flatMap((bucket) =>
+      piecesOf(bucket, this.#options.zeroStage, this.#options.zeroStage > 0)
+    );
+  }
+
+  /** What this rank alone answers for: every element of the group's parameters is in one rank's chunk. */
+  chunkPieces(): Piece[] {
+    return this.#buckets.flatMap((bucket) => piecesOf(bucket, this.#options.zeroStage, true));
+  }
+
+  /** Values that stay on this rank: what a checkpoint must fill. */
+  residentPieces(): Piece[] {
+    return this.#buckets.flatMap((bucket) =>
+      piecesOf(bucket, this.#options.zeroStage, this.#options.zeroStage === 3)
+    );
+  }
+
+  /** Sets all gradients to zero: a step begins. */
+  clearGradients(): void {
+    const { backend, zeroStage } = this.#options;
+    for (const bucket of this.#buckets) {
+      bucket.isReduced = false;
+      backend.fill(0, zeroStage < 2 ? bucket.gradients : bucket.ownGradients);
+    }
+  }
+
+  /** Says whether the backward passes that follow are the last ones of the step. */
+  beginPass(isLast: boolean): void {
+    this.#isLastPass = isLast;
+  }
+
+  /** Returns when all gradients are summed over the group. */
+  finishGradients(): void {
+    // Last layer first, as the backward pass does: all ranks announce in the same order, also one that had no samples.
+    for (const { buckets } of this.#plans.layers.toReversed()) {
+      for (const place of buckets) this.#startReduction(this.#buckets[place]);
+    }
+    for (const bucket of this.#buckets) this.#settle(bucket);
+  }
+
+  /** Names of the parameters of this device that other layers of the model use too. */
+  get sharedNames(): string[] {
+    return this.#plans.buckets.filter(({ isShared }) => isShared).map(({ name }) => name);
+  }
+
+  /** Sums the gradients of shared parameters over the stages that hold a copy; after {@link finishGradients}. */
+  reduceShared(stages: ProcessGroup): void {
+    for (const { plan, gradients, ownGradients } of this.#buckets) {
+      if (!plan.isShared) continue;
+      const span = this.#options.zeroStage < 2 ? gradients : ownGradients;
+      stages.allReduce(span, { algorithm: "ordered", label: `gradient of ${plan.name}` });
+    }
+  }
+
+  /** Makes the updated values whole again where they are resident. */
+  finishUpdate(): void {
+    const { group, zeroStage } = this.#options;
+    if (zeroStage === 0) return;
+    for (const bucket of this.#buckets) {
+      const label = `values of ${bucket.plan.name}`;
+      if (zeroStage < 3) group.allGather(bucket.ownValues, bucket.values, { label });
+    }
+  }
+
+  /** Buckets that no earlier layer uses: their forward pass begins here, their backward pass ends. */
+  #firstUsed(layer: number): Bucket[] {
+    return this.#bucketsOf((buckets) => this.#plans.layers.findIndex(buckets) === layer);
+  }
+
+  /** Buckets that no later layer uses: their backward pass begins here. */
+  #lastUsed(layer: number): Bucket[] {
+    return this.#bucketsOf((buckets) => this.#plans.layers.findLastIndex(buckets) === layer);
+  }
+
+  #bucketsOf(isMeant: (uses: (layer: LayerPlan) => boolean) => boolean): Bucket[] {
+    return this.#buckets.filter((_, place) => isMeant(({ buckets }) => buckets.includes(place)));
+  }
+
+  #enterForward(layer: number): void {
+    this.#gather(this.#firstUsed(layer), this.#firstUsed(layer + 1));
+  }
+
+  #enterBackward(layer: number): void {
+    this.#gather(this.#lastUsed(layer), this.#lastUsed(layer - 1));
+    if (this.#options.zeroStage < 2) return;
+    // The staging buffer may still be on its way from the layer that had it before.
+    const places = this.#lastUsed(layer).map((bucket) => bucket.gradients.byteOffset);
+    for (const other of this.#buckets) if (places.includes(other.gradients.byteOffset)) this.#settle(other);
+  }
+
+  #leaveBackward(layer: number): void {
+    const { zeroStage, group } = this.#options;
+    if (zeroStage >= 2 || this.#isLastPass) {
+      for (const bucket of this.#firstUsed(layer)) this.#startReduction(bucket);
+    }
+    group.progress();
+  }
+
+  /** Waits for values that are needed now and asks for those that are needed next. */
+  #gather(now: readonly Bucket[], next: readonly Bucket[]): void {
+    if (this.#options.zeroStage < 3) return;
+    for (const bucket of now) {
+      this.#startGather(bucket);
+      bucket.gather!.wait();
+      bucket.gather = undefined;
+    }
+    for (const bucket of next) this.#startGather(bucket);
+  }
+
+  #startGather(bucket: Bucket): void {
+    const label = `values of ${bucket.plan.name}`;
+    bucket.gather ??= this.#options.group.startAllGather(bucket.ownValues, bucket.values, { label });
+  }
+
+  #startReduction(bucket: Bucket): void {
+    if (bucket.isReduced || bucket.reduction !== undefined) return;
+    const { group, zeroStage } = this.#options, { gradients, chunk } = bucket;
+    const label = `gradients of ${bucket.plan.name}`;
+    bucket.isReduced = this.#isLastPass;
+    if (zeroStage < 2) {
+      bucket.reduction = group.startAllReduce(gradients, { label });
+    } else {
+      const own = subspan(gradients, chunk.start, chunk.length);
+      bucket.reduction = group.startReduceScatter(gradients, own, { label });
+    }
+  }
+
+  #settle(bucket: Bucket): void {
+    if (bucket.reduction === undefined) return;
+    bucket.reduction.wait();
+    bucket.reduction = undefined;
+    const { backend, zeroStage } = this.#options, { gradients, chunk } = bucket;
+    if (zeroStage < 2) return;
+    backend.axpy(1, subspan(gradients, chunk.start, chunk.length), bucket.ownGradients);
+    backend.fill(0, gradients);
+  }
+
+  #keepChunk({ values, ownValues, chunk }: Bucket): void {
+    const { backend } = this.#options;
+    if (backend.heap.memory !== undefined) {
+      backend.copy(subspan(values, chunk.start, chunk.length), ownValues);
+    }
+  }
+
+  #places(): Map<string, { bucket: Bucket; values: Span; gradients: Span }> {
+    const places = new Map<string, { bucket: Bucket; values: Span; gradients: Span }>();
+    for (const bucket of this.#buckets) {
+      for (const { name, offset, length } of bucket.plan.entries) {
+        const values = subspan(bucket.values, offset, length),
+          gradients = subspan(bucket.gradients, offset, length);
+        places.set(name, { bucket, values, gradients });
+      }
+    }
+    return places;
+  }
+}
