@@ -20,8 +20,10 @@ import type {
   SumRowsArgs,
 } from "./row_arguments.ts";
 import type { Span } from "./span.ts";
+import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 
 export type * from "./arguments.ts";
+export type * from "./spread_arguments.ts";
 export type * from "./row_arguments.ts";
 
 /**
@@ -54,6 +56,12 @@ export interface Backend {
   softmaxBackward(args: SoftmaxBackwardArgs): void;
   /** Loss of each row in nats, and the gradient of the logits. */
   crossEntropy(args: CrossEntropyArgs): void;
+  /** Largest element of each row. */
+  rowMax(args: RowMaxArgs): void;
+  /** Sum of the exponentials of each row. */
+  rowExpSum(args: RowExpSumArgs): void;
+  /** Loss of each row whose classes lie on several devices, and the gradient of this device's logits. */
+  spreadCrossEntropy(args: SpreadCrossEntropyArgs): void;
   /** Rows of a table by their ids. */
   gather(args: GatherArgs): void;
   /** The mirror of {@link gather}: adds rows to those of a table. */

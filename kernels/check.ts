@@ -8,6 +8,8 @@ import type {
   CrossEntropyArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
+  RowExpSumArgs,
+  SpreadCrossEntropyArgs,
 } from "./backend.ts";
 import type { Span } from "./span.ts";
 
@@ -50,6 +52,24 @@ export function checkCrossEntropy(args: CrossEntropyArgs): void {
   need("crossEntropy", "targets", args.targets, rows);
   need("crossEntropy", "losses", args.losses, rows);
   if (args.dLogits !== undefined) need("crossEntropy", "dLogits", args.dLogits, rows * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkRowExpSum(args: RowExpSumArgs): void {
+  const { rows, cols } = args;
+  need("rowExpSum", "x", args.x, rows * cols);
+  need("rowExpSum", "max", args.max, rows);
+  need("rowExpSum", "sums", args.sums, rows);
+  if (args.powers !== undefined) need("rowExpSum", "powers", args.powers, rows * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkSpreadCrossEntropy(args: SpreadCrossEntropyArgs): void {
+  const { rows, cols } = args;
+  for (const name of ["targets", "max", "sums", "chosen", "losses"] as const) {
+    need("spreadCrossEntropy", name, args[name], rows);
+  }
+  if (args.powers !== undefined) need("spreadCrossEntropy", "powers", args.powers, rows * cols);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short. */

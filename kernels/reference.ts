@@ -63,6 +63,21 @@ export class ReferenceBackend implements args.Backend {
   }
 
   /** Row by row. */
+  rowMax(a: args.RowMaxArgs): void {
+    rows.rowMax(this.heap, a);
+  }
+
+  /** Row by row. */
+  rowExpSum(a: args.RowExpSumArgs): void {
+    rows.rowExpSum(this.heap, a);
+  }
+
+  /** Row by row. */
+  spreadCrossEntropy(a: args.SpreadCrossEntropyArgs): void {
+    rows.spreadCrossEntropy(this.heap, a);
+  }
+
+  /** Row by row. */
   gather(a: args.GatherArgs): void {
     rows.gather(this.heap, a);
   }

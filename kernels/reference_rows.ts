@@ -6,16 +6,20 @@ import type {
   GatherArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
+  RowExpSumArgs,
+  RowMaxArgs,
   ScatterAddArgs,
   SoftmaxArgs,
   SoftmaxBackwardArgs,
+  SpreadCrossEntropyArgs,
 } from "./backend.ts";
-import { badId, checkCrossEntropy, checkLayerNorm, checkLayerNormBackward, need } from "./check.ts";
+import * as check from "./check.ts";
+import { badId, need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
 
 /** Mean, then the variance around it, then the affine map. */
 export function layerNorm(heap: DeviceHeap, args: LayerNormArgs): void {
-  checkLayerNorm(args);
+  check.checkLayerNorm(args);
   const { rows, cols } = args;
   const x = heap.f32(args.x), gamma = heap.f32(args.gamma), beta = heap.f32(args.beta);
   const out = heap.f32(args.out), mean = heap.f32(args.mean), rstd = heap.f32(args.rstd);
@@ -32,7 +36,7 @@ export function layerNorm(heap: DeviceHeap, args: LayerNormArgs): void {
 
 /** With h = (x - mean) rstd and g = dOut gamma: `dX = rstd (g - mean(g) - h mean(g h))`. */
 export function layerNormBackward(heap: DeviceHeap, args: LayerNormBackwardArgs): void {
-  checkLayerNormBackward(args);
+  check.checkLayerNormBackward(args);
   const { rows, cols } = args;
   const x = heap.f32(args.x), gamma = heap.f32(args.gamma), mean = heap.f32(args.mean);
   const rstd = heap.f32(args.rstd), dOut = heap.f32(args.dOut), dX = heap.f32(args.dX);
@@ -79,11 +83,11 @@ export function softmaxBackward(heap: DeviceHeap, args: SoftmaxBackwardArgs): vo
 
 /** Loss of each row, and its gradient if asked for. */
 export function crossEntropy(heap: DeviceHeap, args: CrossEntropyArgs): void {
-  checkCrossEntropy(args);
+  check.checkCrossEntropy(args);
   const { rows, cols, scale } = args;
   const logits = heap.f32(args.logits), targets = heap.i32(args.targets), losses = heap.f32(args.losses);
   const dLogits = args.dLogits && heap.f32(args.dLogits);
-  checkIds("crossEntropy", targets.subarray(0, rows), cols, -Infinity);
+  checkIds("crossEntropy", targets.subarray(0, rows), cols);
   for (let r = 0; r < rows; r++) {
     const target = targets[r], at = r * cols;
     if (target < 0) {
@@ -98,16 +102,55 @@ export function crossEntropy(heap: DeviceHeap, args: CrossEntropyArgs): void {
   }
 }
 
-/** `out[r] = table[ids[r]]`. */
+/** Row by row. */
+export function rowMax(heap: DeviceHeap, { rows, cols, x, out }: RowMaxArgs): void {
+  need("rowMax", "x", x, rows * cols);
+  need("rowMax", "out", out, rows);
+  const from = heap.f32(x), to = heap.f32(out);
+  for (let r = 0; r < rows; r++) to[r] = largest(from.subarray(r * cols, (r + 1) * cols));
+}
+
+/** Exponentials relative to the given maximum, and their sum. */
+export function rowExpSum(heap: DeviceHeap, args: RowExpSumArgs): void {
+  check.checkRowExpSum(args);
+  const { rows, cols } = args;
+  const x = heap.f32(args.x), max = heap.f32(args.max), sums = heap.f32(args.sums);
+  const to = args.powers && heap.f32(args.powers);
+  for (let r = 0; r < rows; r++) {
+    const { powers, total } = exponentials(x.subarray(r * cols, (r + 1) * cols), max[r]);
+    sums[r] = total;
+    to?.set(powers, r * cols);
+  }
+}
+
+/** Loss of each row from its parts, and the gradient of this device's logits. */
+export function spreadCrossEntropy(heap: DeviceHeap, args: SpreadCrossEntropyArgs): void {
+  check.checkSpreadCrossEntropy(args);
+  const { rows, cols, firstClass, scale } = args;
+  const targets = heap.i32(args.targets), max = heap.f32(args.max), sums = heap.f32(args.sums);
+  const chosen = heap.f32(args.chosen), losses = heap.f32(args.losses);
+  const powers = args.powers && heap.f32(args.powers);
+  for (let r = 0; r < rows; r++) {
+    const isMasked = targets[r] < 0, own = targets[r] - firstClass, at = r * cols;
+    losses[r] = isMasked ? 0 : max[r] - chosen[r] + Math.log(sums[r]);
+    if (powers === undefined) continue;
+    for (let c = 0; c < cols; c++) {
+      powers[at + c] = isMasked ? 0 : (powers[at + c] / sums[r] - (c === own ? 1 : 0)) * scale;
+    }
+  }
+}
+
+/** `out[r] = table[ids[r]]`, or -0. */
 export function gather(heap: DeviceHeap, args: GatherArgs): void {
   const { rows, cols } = args;
   need("gather", "ids", args.ids, rows);
   need("gather", "out", args.out, rows * cols);
   const ids = heap.i32(args.ids), table = heap.f32(args.table), out = heap.f32(args.out);
-  if (cols > 0) checkIds("gather", ids.subarray(0, rows), Math.floor(table.length / cols), 0);
+  if (cols > 0) checkIds("gather", ids.subarray(0, rows), Math.floor(table.length / cols));
   for (let r = 0; r < rows; r++) {
+    if (ids[r] < 0 && args.accumulate) continue;
     for (let c = 0; c < cols; c++) {
-      const value = table[ids[r] * cols + c];
+      const value = ids[r] < 0 ? -0 : table[ids[r] * cols + c];
       out[r * cols + c] = args.accumulate ? out[r * cols + c] + value : value;
     }
   }
@@ -119,21 +162,25 @@ export function scatterAdd(heap: DeviceHeap, args: ScatterAddArgs): void {
   need("scatterAdd", "ids", args.ids, rows);
   need("scatterAdd", "x", args.x, rows * cols);
   const ids = heap.i32(args.ids), x = heap.f32(args.x), table = heap.f32(args.table);
-  if (cols > 0) checkIds("scatterAdd", ids.subarray(0, rows), Math.floor(table.length / cols), 0);
+  if (cols > 0) checkIds("scatterAdd", ids.subarray(0, rows), Math.floor(table.length / cols));
   const sums = Float64Array.from(table);
   for (let r = 0; r < rows; r++) {
+    if (ids[r] < 0) continue;
     for (let c = 0; c < cols; c++) sums[ids[r] * cols + c] += x[r * cols + c];
   }
   table.set(sums);
 }
 
-function exponentials(row: Float32Array): { powers: Float64Array; total: number; max: number } {
-  const max = row.reduce((a, value) => Math.max(a, value), -Infinity);
+function largest(row: Float32Array): number {
+  return row.reduce((a, value) => value > a ? value : a, -Infinity);
+}
+
+function exponentials(row: Float32Array, max = row.reduce((a, value) => Math.max(a, value), -Infinity)) {
   const powers = Float64Array.from(row, (value) => Math.exp(value - max));
   return { powers, total: powers.reduce((a, power) => a + power, 0), max };
 }
 
-function checkIds(operation: string, ids: Int32Array, limit: number, lowest: number): void {
-  const index = ids.findIndex((id) => id < lowest || id >= limit);
+function checkIds(operation: string, ids: Int32Array, limit: number): void {
+  const index = ids.findIndex((id) => id >= limit);
   if (index >= 0) throw badId(operation, index, ids[index], limit);
 }

@@ -101,7 +101,10 @@ export interface CrossEntropyArgs {
   readonly scale: number;
 }
 
-/** `out[r] = table[ids[r]]`, or `+=` with `accumulate`. */
+/**
+ * `out[r] = table[ids[r]]`, or `+=` with `accumulate`. A negative id masks its row: it becomes -0, which changes nothing
+ * that it is added to, or nothing is added.
+ */
 export interface GatherArgs {
   /** Rows to fetch. */
   readonly rows: number;
@@ -117,7 +120,7 @@ export interface GatherArgs {
   readonly accumulate?: boolean;
 }
 
-/** `table[ids[r]] += x[r]`, rows in order. */
+/** `table[ids[r]] += x[r]`, rows in order; rows with a negative id are left out. */
 export interface ScatterAddArgs {
   /** Rows to add. */
   readonly rows: number;

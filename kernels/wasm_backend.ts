@@ -105,10 +105,35 @@ export class WasmBackend implements args.Backend {
   crossEntropy(a: args.CrossEntropyArgs): void {
     check.checkCrossEntropy(a);
     const { rows, cols } = a, kernels = this.#kernels;
-    this.#checkIds("crossEntropy", a.targets, rows, cols, true);
+    this.#checkIds("crossEntropy", a.targets, rows, cols);
     const logits = a.logits.byteOffset, targets = a.targets.byteOffset, losses = a.losses.byteOffset;
     if (a.dLogits === undefined) kernels.crossEntropy(logits, targets, losses, rows, cols);
     else kernels.crossEntropyGradient(logits, targets, losses, rows, cols, a.dLogits.byteOffset, a.scale);
+  }
+
+  /** One pass. */
+  rowMax({ rows, cols, x, out }: args.RowMaxArgs): void {
+    check.need("rowMax", "x", x, rows * cols);
+    check.need("rowMax", "out", out, rows);
+    this.#kernels.rowMax(x.byteOffset, out.byteOffset, rows, cols);
+  }
+
+  /** One pass, one exponential per element. */
+  rowExpSum(a: args.RowExpSumArgs): void {
+    check.checkRowExpSum(a);
+    const x = a.x.byteOffset, max = a.max.byteOffset, sums = a.sums.byteOffset;
+    if (a.powers === undefined) this.#kernels.rowExpSum(x, max, sums, a.rows, a.cols);
+    else this.#kernels.rowPowers(x, max, sums, a.rows, a.cols, a.powers.byteOffset);
+  }
+
+  /** A logarithm per row, then one pass over the exponentials. */
+  spreadCrossEntropy(a: args.SpreadCrossEntropyArgs): void {
+    check.checkSpreadCrossEntropy(a);
+    const { rows, cols, powers } = a, kernels = this.#kernels, targets = a.targets.byteOffset;
+    const max = a.max.byteOffset, sums = a.sums.byteOffset, losses = a.losses.byteOffset;
+    kernels.spreadLoss(targets, max, sums, a.chosen.byteOffset, losses, rows);
+    if (powers === undefined) return;
+    kernels.spreadGradient(targets, sums, powers.byteOffset, rows, cols, a.firstClass, a.scale);
   }
 
   /** Copies or adds rows. */
@@ -116,7 +141,7 @@ export class WasmBackend implements args.Backend {
     check.need("gather", "ids", a.ids, a.rows);
     check.need("gather", "out", a.out, a.rows * a.cols);
     if (a.cols === 0) return;
-    this.#checkIds("gather", a.ids, a.rows, Math.floor(a.table.length / a.cols), false);
+    this.#checkIds("gather", a.ids, a.rows, Math.floor(a.table.length / a.cols));
     const kernel = a.accumulate ? this.#kernels.gatherAdd : this.#kernels.gather;
     kernel(a.ids.byteOffset, a.table.byteOffset, a.out.byteOffset, a.rows, a.cols);
   }
@@ -126,7 +151,7 @@ export class WasmBackend implements args.Backend {
     check.need("scatterAdd", "ids", a.ids, a.rows);
     check.need("scatterAdd", "x", a.x, a.rows * a.cols);
     if (a.cols === 0) return;
-    this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols), false);
+    this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols));
     this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
   }
 
@@ -223,9 +248,8 @@ export class WasmBackend implements args.Backend {
     return this.#kernels.sumSquares(x.byteOffset, x.length);
   }
 
-  #checkIds(operation: string, ids: Span, rows: number, limit: number, isMaskable: boolean): void {
-    const lowest = isMaskable ? -0x80000000 : 0;
-    const index = this.#kernels.firstBadId(ids.byteOffset, rows, limit, lowest);
+  #checkIds(operation: string, ids: Span, rows: number, limit: number): void {
+    const index = this.#kernels.firstBadId(ids.byteOffset, rows, limit);
     if (index < rows) throw check.badId(operation, index, this.heap.i32(ids)[index], limit);
   }
 }

@@ -11,19 +11,18 @@ import { type I32, load } from "./values.ts";
  * Adds to a module: `crossEntropy(logits, targets, losses, rows, cols)`,
  * `crossEntropyGradient(logits, targets, losses, rows, cols, dLogits, scale)` (one exponential per logit; dLogits
  * may be logits), `gather(ids, table, out, rows, cols)`, `gatherAdd(...)`, `scatterAdd(ids, x, table, rows, cols)`,
- * and `firstBadId(ids, n, limit, lowest)`: index of the first id that is not in `lowest .. limit - 1`, or n.
+ * and `firstBadId(ids, n, limit)`: index of the first id that is not below `limit`, or n. Rows with a negative id are
+ * masked: -0, or left out of additions.
  *
  * Addresses are in bytes, sizes in elements.
  */
 export function addLoss(module: ModuleBuilder): void {
   addCrossEntropy(module);
   addGather(module);
-  module.func("firstBadId", parameters("i32", "ids", "n", "limit", "lowest"), (k, args) => {
-    const { ids, n, limit, lowest } = args;
+  module.func("firstBadId", parameters("i32", "ids", "n", "limit"), (k, { ids, n, limit }) => {
     const i = k.i32(0), bad = k.i32(0);
     k.while(i.ltS(n).and(bad.eq(0)), () => {
-      const id = k.i32(load.i32(ids));
-      bad.set(id.ltS(lowest).add(id.geS(limit)));
+      bad.set(load.i32(ids).geS(limit));
       i.set(i.add(bad.eq(0)));
       ids.set(ids.add(4));
     });
@@ -81,22 +80,36 @@ function storeLoss(k: Kernel, { logits, target, losses, cols, out }: LossRow) {
 
 function addGather(module: ModuleBuilder): void {
   const params = parameters("i32", "ids", "table", "out", "rows", "cols");
-  for (const name of ["gather", "gatherAdd"]) {
-    module.func(name, params, (k, { ids, table, out, rows, cols }) => {
-      const rowBytes = k.i32(cols.shl(2));
-      eachRow(k, rows, [[ids, 4], [out, rowBytes]], () => {
-        const row = k.i32(table.add(load.i32(ids).mul(rowBytes)));
-        if (name === "gather") k.vectors(cols, (v) => v.store(out, v.load(row)));
-        else k.vectors(cols, (v) => v.store(out, v.load(out).add(v.load(row))));
-      });
+  module.func("gather", params, (k, { ids, table, out, rows, cols }) => {
+    const rowBytes = k.i32(cols.shl(2)), nothing = k.constant(-0);
+    eachRow(k, rows, [[ids, 4], [out, rowBytes]], () => {
+      const row = k.i32(table.add(load.i32(ids).mul(rowBytes)));
+      k.if(
+        load.i32(ids).geS(0),
+        () => k.vectors(cols, (v) => v.store(out, v.load(row))),
+        () => k.vectors(cols, (v) => v.store(out, nothing)),
+      );
     });
-  }
+  });
+  module.func("gatherAdd", params, (k, { ids, table, out, rows, cols }) => {
+    const rowBytes = k.i32(cols.shl(2));
+    eachRow(k, rows, [[ids, 4], [out, rowBytes]], () => {
+      const row = k.i32(table.add(load.i32(ids).mul(rowBytes)));
+      k.if(
+        load.i32(ids).geS(0),
+        () => k.vectors(cols, (v) => v.store(out, v.load(out).add(v.load(row)))),
+      );
+    });
+  });
   const scatter = parameters("i32", "ids", "x", "table", "rows", "cols");
   module.func("scatterAdd", scatter, (k, { ids, x, table, rows, cols }) => {
     const rowBytes = k.i32(cols.shl(2));
     eachRow(k, rows, [[ids, 4], [x, rowBytes]], () => {
       const row = k.i32(table.add(load.i32(ids).mul(rowBytes)));
-      k.vectors(cols, (v) => v.store(row, v.load(row).add(v.load(x))));
+      k.if(
+        load.i32(ids).geS(0),
+        () => k.vectors(cols, (v) => v.store(row, v.load(row).add(v.load(x)))),
+      );
     });
   });
 }

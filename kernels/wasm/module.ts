@@ -6,6 +6,7 @@ import { addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
 import { addRows } from "./rows.ts";
+import { addSpreadLoss } from "./spread_loss.ts";
 
 /** Compiled modules of this agent, by the width of their tile. */
 const compiled = new Map<number, WebAssembly.Module>();
@@ -21,6 +22,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     addElementwise(builder);
     addRows(builder);
     addLoss(builder);
+    addSpreadLoss(builder);
     addOptimizer(builder);
     module = new WebAssembly.Module(builder.encode());
     compiled.set(tile.vectors, module);

@@ -22,11 +22,18 @@ export function softmaxRow(k: Kernel, { x, cols, factor, out }: SoftmaxRow): { m
   const scaled = (score: V128) => factor === undefined ? score : score.mul(factor);
   const largest = new Fold(k, "max");
   k.vectors(cols, (v) => largest.add(v, scaled(v.load(x))));
-  const max = largest.result(), sum = new Fold(k, "sum");
+  const max = largest.result();
+  return { max, total: sumPowers(k, { x, cols, factor, out }, max) };
+}
+
+/** Emits the second pass: `out = e^(score - max)`; returns the sum in all lanes. */
+export function sumPowers(k: Kernel, { x, cols, factor, out }: SoftmaxRow, max: V128): V128 {
+  const sum = new Fold(k, "sum");
   k.vectors(cols, (v) => {
-    const power = k.let(exp(k, scaled(v.load(x)).sub(max)));
+    const score = factor === undefined ? v.load(x) : v.load(x).mul(factor);
+    const power = k.let(exp(k, score.sub(max)));
     sum.add(v, power);
     if (out !== undefined) v.store(out, power);
   });
-  return { max, total: sum.result() };
+  return sum.result();
 }

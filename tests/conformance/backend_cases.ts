@@ -4,10 +4,11 @@ import { BackendPair } from "./backend_pair.ts";
 import { ELEMENT_CASES } from "./element_cases.ts";
 import { MATMUL_CASES } from "./matmul_cases.ts";
 import { ROW_CASES } from "./row_cases.ts";
+import { SPREAD_LOSS_CASES } from "./spread_loss_cases.ts";
 
 /** Registers the suite that every backend passes; bounds follow from float32 arithmetic. */
 export function testBackend(name: string, create: (heap: DeviceHeap) => Backend): void {
-  const cases = { ...ELEMENT_CASES, ...ROW_CASES, ...MATMUL_CASES, ...ATTENTION_CASES };
+  const cases = { ...ELEMENT_CASES, ...ROW_CASES, ...SPREAD_LOSS_CASES, ...MATMUL_CASES, ...ATTENTION_CASES };
   for (const [title, run] of Object.entries(cases)) {
     Deno.test(`${name}: ${title}`, () => run(new BackendPair(create)));
   }

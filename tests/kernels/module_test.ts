@@ -8,6 +8,7 @@ import { addLoss } from "../../kernels/wasm/loss.ts";
 import { instantiateKernels, kernelModule } from "../../kernels/wasm/module.ts";
 import { addOptimizer } from "../../kernels/wasm/optimizer.ts";
 import { addRows } from "../../kernels/wasm/rows.ts";
+import { addSpreadLoss } from "../../kernels/wasm/spread_loss.ts";
 import { softmaxRow } from "../../kernels/wasm/softmax_row.ts";
 import { noise } from "../conformance/backend_pair.ts";
 
@@ -25,6 +26,9 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   ]);
   assertEquals(exportsOf(addLoss), [
     ...["crossEntropy", "crossEntropyGradient", "gather", "gatherAdd", "scatterAdd", "firstBadId"],
+  ]);
+  assertEquals(exportsOf(addSpreadLoss), [
+    ...["rowMax", "rowExpSum", "rowPowers", "spreadLoss", "spreadGradient"],
   ]);
   assertEquals(exportsOf(addOptimizer), ["adamw", "sum", "sumSquares"]);
   const unary = ["gelu", "relu", "tanh", "exp", "log", "square"];

@@ -85,6 +85,12 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   backend.heap.i32(targets).forEach((_, i, all) => all[i] = (i * 13) % cols);
   backend.crossEntropy({ rows, cols, logits: x, targets, losses: mean, dLogits: x, scale: 0.1 });
   take("crossEntropy", x, mean);
+  const max = tensor(11, rows), sums = tensor(12, rows), chosen = tensor(13, rows), firstClass = 7;
+  backend.rowMax({ rows, cols, x: out, out: max });
+  backend.rowExpSum({ rows, cols, x: out, max, sums, powers: out });
+  const parts = { targets, max, sums, chosen, losses: mean, powers: out };
+  backend.spreadCrossEntropy({ rows, cols, firstClass, ...parts, scale: 0.1 });
+  take("spreadCrossEntropy", max, sums, mean, out);
 }
 
 function products(backend: Backend, tensor: Tensor, take: Take): void {
