@@ -7,13 +7,17 @@ import type { BucketPlan } from "./buckets.ts";
 export type ZeroStage = 0 | 1 | 2 | 3;
 
 /** A run of elements of one parameter. */
-export interface Piece {
+export interface StoredPiece {
   /** The parameter; in stage 3 its span holds other values at other times. */
   readonly parameter: Parameter;
   /** First element, counted from the start of the device's part of the parameter. */
   readonly start: number;
   /** Where the values lie. */
   readonly values: Span;
+}
+
+/** A run of elements that this rank updates. */
+export interface Piece extends StoredPiece {
   /** Where the summed gradient lies when the passes of a step are done. */
   readonly gradient: Span;
 }
@@ -109,20 +113,35 @@ function staged(
   });
 }
 
-/** The parameters of a bucket, or of this rank's chunk of it, as runs of elements. */
-export function piecesOf(bucket: Bucket, zeroStage: ZeroStage, isChunk: boolean): Piece[] {
-  const { plan, chunk } = bucket, range = isChunk ? chunk : { start: 0, length: plan.length };
-  const part = (whole: Span, own: Span, isKept: boolean, start: number, length: number) =>
-    isKept ? subspan(own, start - chunk.start, length) : subspan(whole, start, length);
-  return bucket.parameters.flatMap((parameter, i) => {
+/** The parameters of a bucket, or of this rank's chunk of it, as runs of elements with their values. */
+export function storedPieces(bucket: Bucket, zeroStage: ZeroStage, isChunk: boolean): StoredPiece[] {
+  const { chunk, values, ownValues } = bucket;
+  return runsOf(bucket, isChunk).map(({ parameter, start, place, length }) => ({
+    parameter,
+    start,
+    values: zeroStage === 3
+      ? subspan(ownValues, place - chunk.start, length)
+      : subspan(values, place, length),
+  }));
+}
+
+/** The same with their gradients; of stages 2 and 3 there are only those of the chunk. */
+export function updatedPieces(bucket: Bucket, zeroStage: ZeroStage, isChunk: boolean): Piece[] {
+  const { chunk, gradients, ownGradients } = bucket, stored = storedPieces(bucket, zeroStage, isChunk);
+  return runsOf(bucket, isChunk).map(({ place, length }, i) => ({
+    ...stored[i],
+    gradient: zeroStage >= 2
+      ? subspan(ownGradients, place - chunk.start, length)
+      : subspan(gradients, place, length),
+  }));
+}
+
+/** Where each parameter of a bucket, or its part in this rank's chunk, begins in the parameter and in the bucket. */
+function runsOf({ plan, chunk, parameters }: Bucket, isChunk: boolean) {
+  const range = isChunk ? chunk : { start: 0, length: plan.length };
+  return parameters.flatMap((parameter, i) => {
     const { offset, length } = plan.entries[i];
-    const start = Math.max(offset, range.start), end = Math.min(offset + length, range.start + range.length);
-    if (start >= end) return [];
-    return [{
-      parameter,
-      start: start - offset,
-      values: part(bucket.values, bucket.ownValues, zeroStage === 3, start, end - start),
-      gradient: part(bucket.gradients, bucket.ownGradients, zeroStage >= 2, start, end - start),
-    }];
+    const place = Math.max(offset, range.start), end = Math.min(offset + length, range.start + range.length);
+    return place >= end ? [] : [{ parameter, start: place - offset, place, length: end - place }];
   });
 }

@@ -2,7 +2,15 @@ import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, type Span, subspan } from "../kernels/mod.ts";
 import { type Layer, type LayerFactory, type Parameter, Scope, type Sharding } from "../nn/mod.ts";
 import { bracketLayer } from "./bracket.ts";
-import { allocateBuckets, type Bucket, type Piece, piecesOf, type ZeroStage } from "./bucket_memory.ts";
+import {
+  allocateBuckets,
+  type Bucket,
+  type Piece,
+  type StoredPiece,
+  storedPieces,
+  updatedPieces,
+  type ZeroStage,
+} from "./bucket_memory.ts";
 import { type BucketPlans, type LayerPlan, planBuckets } from "./buckets.ts";
 
 /** How to make a {@link ParameterStore}. */
@@ -74,19 +82,19 @@ export class ParameterStore {
   /** What this rank updates. */
   updatePieces(): Piece[] {
     return this.#buckets.flatMap((bucket) =>
-      piecesOf(bucket, this.#options.zeroStage, this.#options.zeroStage > 0)
+      updatedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage > 0)
     );
   }
 
   /** What this rank alone answers for: every element of the group's parameters is in one rank's chunk. */
   chunkPieces(): Piece[] {
-    return this.#buckets.flatMap((bucket) => piecesOf(bucket, this.#options.zeroStage, true));
+    return this.#buckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zeroStage, true));
   }
 
   /** Values that stay on this rank: what a checkpoint must fill. */
-  residentPieces(): Piece[] {
+  residentPieces(): StoredPiece[] {
     return this.#buckets.flatMap((bucket) =>
-      piecesOf(bucket, this.#options.zeroStage, this.#options.zeroStage === 3)
+      storedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage === 3)
     );
   }
 

@@ -18,14 +18,14 @@ export interface StagePass {
 /** What a pipeline asks of whoever owns the model and the data. */
 export interface StageRunner {
   /**
-   * The recording to use for a micro-batch, filled with its samples where the stage needs them; undefined if this
+   * The recording to use for an instruction, filled with its samples where the stage needs them; undefined if this
    * pipeline has no samples in it.
    *
    * @param slot Which of the stage's recordings; a slot is free again when its backward pass is done.
    */
-  prepare(stage: number, microBatch: number, slot: number): StagePass | undefined;
+  prepare(instruction: Instruction, slot: number): StagePass | undefined;
   /** Called after the forward pass of a micro-batch. */
-  onForward(stage: number, microBatch: number, pass: StagePass): void;
+  onForward(pass: StagePass): void;
   /** Called before each instruction is waited for. */
   enter(instruction: Instruction): void;
 }
@@ -101,7 +101,7 @@ export class Pipeline {
 
   #execute(instruction: Instruction, runner: StageRunner): void {
     const { kind, stage, microBatch } = instruction, slot = microBatch % this.slotsOfStage[stage];
-    const pass = runner.prepare(stage, microBatch, slot);
+    const pass = runner.prepare(instruction, slot);
     if (pass === undefined) return;
     runner.enter(instruction);
     const key = `${stage}/${slot}`, handoff = this.#handoffs.get(key) ?? {};
@@ -111,7 +111,7 @@ export class Pipeline {
       target = kind === "F" ? pass.received?.values : pass.sent?.gradient;
     if (receive !== undefined && target !== undefined) this.#group.recv(target, receive.from, { label });
     this.#compute(kind, pass, handoff);
-    if (kind === "F") runner.onForward(stage, microBatch, pass);
+    if (kind === "F") runner.onForward(pass);
     const send = sendOf(this.schedule, instruction),
       source = kind === "F" ? pass.sent?.values : pass.received?.gradient;
     if (send === undefined || source === undefined) return;

@@ -1,10 +1,13 @@
 import type { DeviceHeap, Span } from "../kernels/mod.ts";
 import { eachRun, numElements } from "../nn/mod.ts";
-import type { Piece } from "../strategies/mod.ts";
+import type { StoredPiece } from "../strategies/mod.ts";
 import type { SharedTensors } from "./job.ts";
 
 /** Visits the runs of a piece: `local` elements into the piece lie `global` elements into the whole tensor. */
-function eachPieceRun(piece: Piece, visit: (local: number, global: number, length: number) => void): void {
+function eachPieceRun(
+  piece: StoredPiece,
+  visit: (local: number, global: number, length: number) => void,
+): void {
   const { parameter, start, values } = piece, end = start + values.length;
   eachRun(parameter.globalShape, parameter.shard, (local, global, length) => {
     const first = Math.max(local, start), last = Math.min(local + length, end);
@@ -19,8 +22,8 @@ function eachPieceRun(piece: Piece, visit: (local: number, global: number, lengt
  */
 export function fillPieces(
   heap: DeviceHeap,
-  pieces: readonly Piece[],
-  spanOf: (piece: Piece, index: number) => Span,
+  pieces: readonly StoredPiece[],
+  spanOf: (piece: StoredPiece, index: number) => Span,
   tensors: SharedTensors,
 ): void {
   for (const [i, piece] of pieces.entries()) {
@@ -44,8 +47,8 @@ export function fillPieces(
 /** Copies spans that lie as the pieces do into their places in whole tensors, which all ranks share. */
 export function writePieces(
   heap: DeviceHeap,
-  pieces: readonly Piece[],
-  spanOf: (piece: Piece, index: number) => Span,
+  pieces: readonly StoredPiece[],
+  spanOf: (piece: StoredPiece, index: number) => Span,
   tensors: SharedTensors,
 ): void {
   for (const [i, piece] of pieces.entries()) {

@@ -1,17 +1,7 @@
 import type { Device } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, createBackend, type Span } from "../kernels/mod.ts";
-import {
-  AdamW,
-  GradientArena,
-  type Loss,
-  type Moments,
-  type OptimizerTarget,
-  type Sharding,
-  sumLoss,
-  Tape,
-  type Tensor,
-} from "../nn/mod.ts";
+import { AdamW, type Moments, type OptimizerTarget, type Sharding, sumLoss } from "../nn/mod.ts";
 import {
   countParameters,
   type Instruction,
@@ -27,26 +17,10 @@ import {
 } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
-import { loadModel, type ModelParts, traceShapes } from "./model_parts.ts";
+import { loadModel, type ModelParts } from "./model_parts.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
-import { type BatchViews, MASKED, type Source } from "./source.ts";
-
-/** The recorded pass of a number of samples through one stage. */
-interface RecordedPass extends StagePass {
-  readonly inputs: Tensor | undefined;
-  readonly targets: Tensor | undefined;
-  readonly loss: Loss | undefined;
-}
-
-/** What this device holds of one stage. */
-interface Stage {
-  readonly store: ParameterStore;
-  readonly isFirst: boolean;
-  readonly isLast: boolean;
-  /** Recordings by slot and number of samples. */
-  readonly passes: Map<string, RecordedPass>;
-  readonly arena: GradientArena;
-}
+import { MASKED, type Source } from "./source.ts";
+import { type RecordedPass, Stage } from "./stage.ts";
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
@@ -109,7 +83,7 @@ export class Replica implements StageRunner {
     this.#load(start);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
-      for (const stage of this.pipeline.stages) this.#recorded(stage, 0, config.microBatch);
+      for (const stage of this.#stages.values()) stage.pass(0, config.microBatch);
     }
   }
 
@@ -184,16 +158,23 @@ export class Replica implements StageRunner {
     this.#device.group("world").barrier({ label: "checkpoint" });
   }
 
-  /** The recording for a micro-batch, with its samples. */
-  prepare(stage: number, microBatch: number, slot: number): StagePass | undefined {
-    const samples = this.#samples;
-    return "step" in samples
-      ? this.#prepareTraining(stage, microBatch, slot, samples.step)
-      : this.#prepareEvaluation(stage, slot, samples.evaluation);
+  /** The recording for an instruction; a forward pass gets its samples. */
+  prepare({ kind, stage: number, microBatch }: Instruction, slot: number): StagePass | undefined {
+    const stage = this.#stages.get(number)!, samples = this.#samples;
+    if ("evaluation" in samples) {
+      const pass = stage.pass(slot, this.#config.microBatch);
+      this.#fillEvaluation(stage, pass, samples.evaluation);
+      return pass;
+    }
+    const { start, size } = this.#shareOf(microBatch);
+    if (size === 0) return undefined;
+    const pass = stage.pass(slot, size);
+    if (kind === "F") this.#fillTraining(stage, pass, samples.step, start);
+    return pass;
   }
 
   /** Adds up the losses of the last stage. */
-  onForward(_stage: number, _microBatch: number, pass: StagePass): void {
+  onForward(pass: StagePass): void {
     const { loss } = pass as RecordedPass;
     if (loss !== undefined && this.#device.group("tp").index === 0) {
       this.#lossSum += sumLoss(this.backend, loss);
@@ -224,109 +205,40 @@ export class Replica implements StageRunner {
 
   #buildStages(): void {
     const { backend, pipeline } = this, { layers } = this.#parts, { seed, zero, partition } = this.#config;
-    const counts = countParameters(layers), { p, v } = pipeline.schedule;
+    const counts = countParameters(layers), { p, v, name } = pipeline.schedule;
     const facts = layers.map(({ name, type }, i) => ({ name, type, parameters: counts[i] }));
     const { ranges } = partitionLayers(facts, { numStages: p * v, method: partition });
+    const shared = { backend, sharding: this.#sharding }, deferWeights = name === "zero-bubble";
+    const stored = { ...shared, group: this.#data, zeroStage: zero, seed, allLayers: layers };
     for (const stage of pipeline.stages) {
-      const { start, end } = ranges[stage], ownLayers = layers.slice(start, end), sharding = this.#sharding;
-      const shared = {
-        backend,
-        group: this.#data,
-        zeroStage: zero,
-        seed,
-        sharding,
-        allLayers: layers,
-        ownLayers,
-      };
-      const store = new ParameterStore(shared), arena = new GradientArena(backend.heap);
-      const place = { isFirst: stage === 0, isLast: stage === p * v - 1 };
-      this.#stages.set(stage, { store, arena, ...place, passes: new Map() });
+      const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);
+      const store = new ParameterStore({ ...stored, ownLayers });
+      const options = { ...shared, parts: this.#parts, source: this.#source, store, range, deferWeights };
+      this.#stages.set(stage, new Stage(options));
     }
   }
 
-  #prepareTraining(stage: number, microBatch: number, slot: number, step: number): StagePass | undefined {
-    const { batch } = this.#config, { size: dp, index } = this.#data, { m } = this.pipeline.schedule;
-    const whole = shareOf(batch, m, microBatch), share = shareOf(whole.end - whole.start, dp, index);
-    const size = share.end - share.start;
-    if (size === 0) return undefined;
-    const pass = this.#recorded(stage, slot, size);
-    this.#fill(
-      pass,
-      (i, views) => this.#source.readTraining(step, whole.start + share.start + i, i, views),
-      size,
-    );
+  /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */
+  #shareOf(microBatch: number): { start: number; size: number } {
+    const { size: dp, index } = this.#data,
+      whole = shareOf(this.#config.batch, this.pipeline.schedule.m, microBatch);
+    const share = shareOf(whole.end - whole.start, dp, index);
+    return { start: whole.start + share.start, size: share.end - share.start };
+  }
+
+  #fillTraining(stage: Stage, pass: RecordedPass, step: number, start: number): void {
+    stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
-    return pass;
   }
 
-  #prepareEvaluation(stage: number, slot: number, round: number): StagePass {
-    const size = this.#config.microBatch, first = (round * this.#data.size + this.#data.index) * size;
-    const pass = this.#recorded(stage, slot, size), count = this.#source.numEvaluation;
-    this.#fill(pass, (i, views) => {
+  #fillEvaluation(stage: Stage, pass: RecordedPass, round: number): void {
+    const { size } = pass, first = (round * this.#data.size + this.#data.index) * size;
+    const count = this.#source.numEvaluation;
+    stage.fill(pass, (i, views) => {
       this.#source.readEvaluation(Math.min(first + i, count - 1), i, views);
-      if (first + i >= count) {
-        views.targets.subarray(i * views.targets.length / size, (i + 1) * views.targets.length / size).fill(
-          MASKED,
-        );
-      }
-    }, size);
-    return pass;
-  }
-
-  #fill({ inputs, targets }: RecordedPass, read: (i: number, views: BatchViews) => void, size: number): void {
-    if (inputs === undefined && targets === undefined) return;
-    const { heap } = this.backend, { inputShape, targetShape } = this.#source;
-    const view = (tensor: Tensor | undefined, shape: readonly number[]) =>
-      tensor === undefined
-        ? new Int32Array(size * shape.reduce((a, b) => a * b, 1))
-        : tensor.dtype === "i32"
-        ? heap.i32(tensor.span)
-        : heap.f32(tensor.span);
-    const views = { inputs: view(inputs, inputShape), targets: view(targets, targetShape) as Int32Array };
-    for (let i = 0; i < size; i++) read(i, views);
-  }
-
-  #recorded(stage: number, slot: number, size: number): RecordedPass {
-    const { passes } = this.#stages.get(stage)!, key = `${slot}/${size}`, known = passes.get(key);
-    if (known !== undefined) return known;
-    const pass = this.#record(stage, size);
-    passes.set(key, pass);
-    return pass;
-  }
-
-  #record(stage: number, size: number): RecordedPass {
-    const { store, isFirst, isLast, arena } = this.#stages.get(stage)!,
-      source = this.#source,
-      parts = this.#parts;
-    const deferWeights = this.pipeline.schedule.name === "zero-bubble";
-    const tape = new Tape({
-      backend: this.backend,
-      training: true,
-      deferWeights,
-      arena: deferWeights ? undefined : arena,
+      const length = views.targets.length / size;
+      if (first + i >= count) views.targets.fill(MASKED, i * length, (i + 1) * length);
     });
-    const inputs = isFirst
-      ? tape.input("inputs", [size, ...source.inputShape], source.inputDType)
-      : undefined;
-    const targets = isLast ? tape.input("targets", [size, ...source.targetShape], "i32") : undefined;
-    const handed = isFirst ? undefined : tape.handoff("activations", this.#shapeBefore(stage, size));
-    if (targets !== undefined) parts.setTargets(targets);
-    let x = inputs ?? handed!.tensor;
-    for (const layer of store.layers) x = layer.forward(tape, x);
-    const loss = isLast ? parts.lossOf(tape, x) : undefined;
-    const sent = isLast ? undefined : { values: x.span, gradient: tape.handoffTo(x) };
-    tape.plan();
-    const received = handed && { values: handed.tensor.span, gradient: handed.gradient };
-    return { tape, inputs, targets, loss, received, sent };
-  }
-
-  /** Shape of what the stage before hands over. */
-  #shapeBefore(stage: number, size: number): readonly number[] {
-    const shapes = traceShapes(this.#parts, this.#source, size, this.#sharding), { layers } = this.#parts;
-    const counts = countParameters(layers), { p, v } = this.pipeline.schedule;
-    const facts = layers.map(({ name, type }, i) => ({ name, type, parameters: counts[i] }));
-    const { ranges } = partitionLayers(facts, { numStages: p * v, method: this.#config.partition });
-    return shapes[ranges[stage].start - 1];
   }
 
   #load({ weights, moments }: JobStart): void {

@@ -12,6 +12,7 @@ import {
   startTraining,
   type StepRecord,
   type StoredTensor,
+  type TrainOptions,
 } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
@@ -27,6 +28,9 @@ interface Expected {
 
 const expected: Expected = JSON.parse(await Deno.readTextFile(`${GOLDEN}expected.json`));
 
+/** Options that change how the run is spread over devices, and none of its numbers. */
+type Layout = Pick<TrainOptions, "dp" | "pp" | "zero" | "microBatch" | "schedule" | "partition">;
+
 interface GoldenRun {
   steps: StepRecord[];
   /** Step-0 gradients, from the first moment after one step. */
@@ -34,7 +38,7 @@ interface GoldenRun {
   final: Map<string, StoredTensor>;
 }
 
-async function run(options: { dp: number; microBatch?: number }): Promise<GoldenRun> {
+async function run(options: Layout): Promise<GoldenRun> {
   const { batch, steps, warmup, lr, min_lr, weight_decay, grad_clip } = expected.recipe;
   return await withTempDir(async (out) => {
     const prepared = await prepareTraining({
@@ -81,7 +85,7 @@ function largestDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((max, value, i) => Math.max(max, Math.abs(value - b[i])), 0);
 }
 
-async function check(options: { dp: number; microBatch?: number }): Promise<void> {
+async function check(options: Layout): Promise<void> {
   const { steps, gradients, final } = await run(options);
   assertEquals(steps.length, expected.losses.length);
   for (const [i, { loss, gradNorm, lr }] of steps.entries()) {
@@ -108,8 +112,24 @@ async function check(options: { dp: number; microBatch?: number }): Promise<void
   }
 }
 
-for (const options of [{ dp: 1 }, { dp: 2 }, { dp: 4 }, { dp: 1, microBatch: 3 }, { dp: 3, microBatch: 2 }]) {
-  const { dp, microBatch } = options as { dp: number; microBatch?: number };
-  const layout = `dp ${dp}${microBatch === undefined ? "" : `, micro-batches of ${microBatch}`}`;
-  Deno.test(`train() reproduces the golden run with ${layout}`, () => check(options));
+const LAYOUTS: Layout[] = [
+  { dp: 1 },
+  { dp: 2 },
+  { dp: 4 },
+  { dp: 1, microBatch: 3 },
+  { dp: 3, microBatch: 2 },
+  { dp: 2, zero: 1 },
+  { dp: 2, zero: 2 },
+  { dp: 4, zero: 3 },
+  { dp: 1, pp: 2, microBatch: 2 },
+  { dp: 1, pp: 4, microBatch: 2, schedule: "gpipe" },
+  { dp: 2, pp: 2, microBatch: 1, schedule: "zero-bubble", zero: 1 },
+  { dp: 1, pp: 2, microBatch: 2, schedule: "interleaved" },
+  { dp: 2, pp: 2, microBatch: 1, zero: 3 },
+  { dp: 1, pp: 3, microBatch: 2, partition: "parameters" },
+];
+
+for (const layout of LAYOUTS) {
+  const name = Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
+  Deno.test(`train() reproduces the golden run with ${name}`, () => check(layout));
 }

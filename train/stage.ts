@@ -1,0 +1,107 @@
+import type { Backend } from "../kernels/mod.ts";
+import {
+  GradientArena,
+  type Loss,
+  type Sharding,
+  type SpreadCrossEntropy,
+  Tape,
+  type Tensor,
+} from "../nn/mod.ts";
+import type { ParameterStore, StagePass } from "../strategies/mod.ts";
+import { type ModelParts, traceShapes } from "./model_parts.ts";
+import type { BatchViews, Source } from "./source.ts";
+
+/** The recorded pass of a number of samples through one stage. */
+export interface RecordedPass extends StagePass {
+  /** Samples that the pass is recorded for. */
+  readonly size: number;
+  /** What the first stage reads. */
+  readonly inputs: Tensor | undefined;
+  /** What the last stage compares with. */
+  readonly targets: Tensor | undefined;
+  /** What the last stage computes. */
+  readonly loss: Loss | undefined;
+}
+
+/** What a stage is made of. */
+export interface StageOptions {
+  readonly backend: Backend;
+  readonly parts: ModelParts;
+  readonly source: Source;
+  readonly store: ParameterStore;
+  /** Its layers `[start, end)` of the model. */
+  readonly range: { readonly start: number; readonly end: number };
+  /** Weight gradients run apart from input gradients. */
+  readonly deferWeights: boolean;
+  /** Tensor parallelism. */
+  readonly sharding?: Sharding;
+  /** Loss of logits whose classes lie on several devices. */
+  readonly spreadCrossEntropy?: SpreadCrossEntropy;
+}
+
+/** The layers of one pipeline stage on this device, and their recordings. */
+export class Stage {
+  /** Parameters and layers. */
+  readonly store: ParameterStore;
+  readonly #options: StageOptions;
+  readonly #arena: GradientArena;
+  readonly #passes = new Map<string, RecordedPass>();
+
+  /** Records nothing yet. */
+  constructor(options: StageOptions) {
+    this.store = options.store;
+    this.#options = options;
+    this.#arena = new GradientArena(options.backend.heap);
+  }
+
+  /** The pass over `size` samples in a slot; recorded when first asked for. */
+  pass(slot: number, size: number): RecordedPass {
+    const key = `${slot}/${size}`, known = this.#passes.get(key);
+    if (known !== undefined) return known;
+    const pass = this.#record(size);
+    this.#passes.set(key, pass);
+    return pass;
+  }
+
+  /** Fills what a pass reads; `read` writes sample `i` to its place. */
+  fill({ inputs, targets, size }: RecordedPass, read: (i: number, views: BatchViews) => void): void {
+    if (inputs === undefined && targets === undefined) return;
+    const { source, backend: { heap } } = this.#options;
+    const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
+      // A stage that is first but not last has no place for targets, and the other way round.
+      if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
+      return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
+    };
+    const views = {
+      inputs: view(inputs, source.inputShape),
+      targets: view(targets, source.targetShape) as Int32Array,
+    };
+    for (let i = 0; i < size; i++) read(i, views);
+  }
+
+  #record(size: number): RecordedPass {
+    const { backend, parts, source, store, range, deferWeights, spreadCrossEntropy } = this.#options;
+    const arena = deferWeights ? undefined : this.#arena;
+    const tape = new Tape({ backend, training: true, deferWeights, arena, spreadCrossEntropy });
+    const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
+    const inputs = isFirst
+      ? tape.input("inputs", [size, ...source.inputShape], source.inputDType)
+      : undefined;
+    const targets = isLast ? tape.input("targets", [size, ...source.targetShape], "i32") : undefined;
+    const handed = isFirst ? undefined : tape.handoff("activations", this.#shapeBefore(size));
+    if (targets !== undefined) parts.setTargets(targets);
+    let x = inputs ?? handed!.tensor;
+    for (const layer of store.layers) x = layer.forward(tape, x);
+    const loss = isLast ? parts.lossOf(tape, x) : undefined;
+    const sent = isLast ? undefined : { values: x.span, gradient: tape.handoffTo(x) };
+    tape.plan();
+    const received = handed && { values: handed.tensor.span, gradient: handed.gradient };
+    return { tape, size, inputs, targets, loss, received, sent };
+  }
+
+  /** Shape of what the stage before hands over. */
+  #shapeBefore(size: number): readonly number[] {
+    const { parts, source, sharding, range } = this.#options;
+    return traceShapes(parts, source, size, sharding)[range.start - 1];
+  }
+}
