@@ -1,5 +1,6 @@
 import { DeviceError, launch, type LaunchOptions, type World } from "../../../actors/mod.ts";
 import type { StatusReport } from "../../../collectives/mod.ts";
+import { within as withinDeadline } from "../../support/deadline.ts";
 import type { Act } from "./acts.ts";
 
 /** A wait in a test that is longer than this is a failure of the test. */
@@ -21,22 +22,15 @@ export function start(
 }
 
 /** Awaits a promise; a test that would hang fails instead, with what every rank waits for. */
-export async function within<Result>(
-  promise: Promise<Result>,
-  world?: World,
-  ms = DEADLINE_MS,
-): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      world?.status().forEach((_, rank) => world.terminate(rank));
-      reject(new Error(`not settled within ${ms} ms: ${JSON.stringify(world?.status())}`));
-    }, ms);
-  });
+export async function within<Result>(promise: Promise<Result>, world?: World): Promise<Result> {
   try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+    return await withinDeadline(promise, {
+      ms: DEADLINE_MS,
+      describe: () => JSON.stringify(world?.status()),
+    });
+  } catch (error) {
+    world?.status().forEach((_, rank) => world.terminate(rank));
+    throw error;
   }
 }
 

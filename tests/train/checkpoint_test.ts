@@ -1,0 +1,88 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { gpt } from "../../nn/mod.ts";
+import {
+  checkResume,
+  gptOf,
+  isGpt,
+  loadGpt,
+  loadRun,
+  prepareTraining,
+  readSafetensors,
+  type TrainOptions,
+  UsageError,
+  writeSafetensors,
+} from "../../train/mod.ts";
+import { withTempDir } from "../support/temp_dir.ts";
+import { runToEnd, tinyClassifier, tinyGpt } from "./support/runs.ts";
+
+/** A checkpoint of a tiny GPT after two steps. */
+async function makeCheckpoint(folder: string): Promise<string> {
+  const options: TrainOptions = { ...await tinyGpt(folder), mesh: { dp: 1 }, steps: 2, out: `${folder}/out` };
+  return (await runToEnd(options)).result.checkpoint!;
+}
+
+Deno.test("loadGpt() and loadRun() read what a run has written", () =>
+  withTempDir(async (folder) => {
+    const path = await makeCheckpoint(folder), { sizes, weights } = await loadGpt(path);
+    assertEquals([sizes.layers, sizes.heads, sizes.embed, sizes.context, sizes.vocab], [1, 2, 8, 8, 256]);
+    assertEquals(weights.get("wte.weight")!.length, 256 * 8);
+    assert(weights.get("wte.weight")!.buffer instanceof SharedArrayBuffer, "devices must not copy it");
+    const run = await loadRun(`${folder}/out`);
+    assertEquals([run.folder, run.start.step, run.start.losses.length], [path, 2, 2]);
+    assertEquals([...run.start.moments!.m.keys()].sort(), [...weights.keys()].sort());
+    assert(run.start.moments!.v.get("h.0.mlp.c_fc.weight")!.some((value) => value > 0));
+  }));
+
+Deno.test("a checkpoint whose weights are truncated, missing or of another shape is refused by name", () =>
+  withTempDir(async (folder) => {
+    const path = await makeCheckpoint(folder), file = `${path}/model.safetensors`;
+    const whole = await Deno.readFile(file), tensors = await readSafetensors(file);
+    const rewrite = (change: (name: string, shape: readonly number[]) => readonly number[] | undefined) =>
+      writeSafetensors(
+        file,
+        [...tensors].flatMap(([name, { shape, data }]) => {
+          const changed = change(name, shape);
+          if (changed === undefined) return [];
+          return [{ name, shape: changed, data: data.slice(0, changed.reduce((a, b) => a * b, 1)) }];
+        }),
+      );
+    const cases: [() => Promise<unknown>, string][] = [
+      [() => Deno.writeFile(file, whole.subarray(0, whole.length - 10)), "model.safetensors"],
+      [() => Deno.writeFile(file, whole.subarray(0, 4)), "model.safetensors"],
+      [() => rewrite((name, shape) => name === "wpe.weight" ? [4, 8] : shape), "wpe.weight"],
+      [() => rewrite((name, shape) => name === "h.0.ln_1.bias" ? undefined : shape), "h.0.ln_1.bias"],
+    ];
+    for (const [damage, text] of cases) {
+      await damage();
+      for (const options of [{ init: path }, { resume: path, steps: 9 }]) {
+        const data = `${folder}/text.txt`;
+        const error = await assertRejects(() => prepareTraining({ data, batch: 4, ...options }), UsageError);
+        assertStringIncludes(error.message, text);
+        assertEquals(error.message.includes("\n"), false, "one line");
+      }
+    }
+  }));
+
+Deno.test("a model of the user's own resumes with the bits of a run that went through", () =>
+  withTempDir(async (folder) => {
+    const options = { ...tinyClassifier({ inputs: 6, hidden: 5, classes: 3 }), mesh: { dp: 2 }, out: folder };
+    const whole = await runToEnd({ ...options, saveEvery: 4 });
+    const resumed = await runToEnd({ ...options, resume: `${folder}/step-4`, out: `${folder}/resumed` });
+    assertEquals(resumed.losses, whole.losses.slice(4));
+    assertEquals(resumed.lossHash, whole.lossHash);
+  }));
+
+Deno.test("checkResume() refuses a run that is finished", () =>
+  withTempDir(async (folder) => {
+    const run = await loadRun(await makeCheckpoint(folder)),
+      { job } = await prepareTraining(await tinyGpt(folder));
+    checkResume(run, { ...job.config, steps: 3 });
+    const refused = async () => await Promise.resolve(checkResume(run, { ...job.config, steps: 2 }));
+    await assertRejects(refused, UsageError, "it has 2 steps already; use --steps 3 or more");
+  }));
+
+Deno.test("isGpt() tells the GPT of this library from other modules", () => {
+  const sizes = { layers: 1, heads: 1, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
+  assertEquals(isGpt(gptOf(sizes)), true);
+  assertEquals(isGpt({ ...gpt(sizes), module: "file:///my_model.ts" }), false);
+});

@@ -1,0 +1,72 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Backend } from "../../kernels/mod.ts";
+import { Gpt, type Model, Scope, Tape } from "../../nn/mod.ts";
+import { canDecode, sampleTokens, Writer } from "../../train/sample.ts";
+import { makeBackend } from "../support/device.ts";
+
+const SIZES = { layers: 2, heads: 2, embed: 16, context: 8, vocab: 29 };
+const token = (i: number) => (13 * i + 4) % SIZES.vocab;
+const OPTIONS = { numTokens: 30, temperature: 1, topK: 0, seed: 3 };
+
+function build(): { backend: Backend; model: Gpt } {
+  const backend = makeBackend();
+  return { backend, model: new Gpt(Scope.root(backend.heap, 4), SIZES) };
+}
+
+/** Scores after the last of these tokens, from one full pass. */
+function fullPass(backend: Backend, model: Gpt, ids: readonly number[]): Float32Array {
+  const tape = new Tape({ backend, training: false }), input = tape.input("ids", [1, ids.length], "i32");
+  const logits = model.logits(tape, input);
+  backend.heap.i32(input.span).set(ids);
+  tape.forward();
+  const scores = backend.heap.f32(logits.span).slice(-SIZES.vocab);
+  tape.release();
+  return scores;
+}
+
+Deno.test("Writer scores as a full pass over the tokens that it remembers, also when the context is full", () => {
+  const { backend, model } = build(), writer = new Writer(backend, model);
+  let remembered: number[] = [];
+  for (let i = 0; i < 3 * SIZES.context; i++) {
+    writer.read(token(i));
+    if (remembered.length === SIZES.context) remembered = remembered.slice(-(SIZES.context / 2 - 1));
+    remembered.push(token(i));
+    const expected = fullPass(backend, model, remembered);
+    const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+    // As in gpt_test.ts: a dozen sums of at most 64 terms in another order.
+    const bound = 12 * 2 ** -24 * Math.sqrt(64) * largest;
+    writer.logits.forEach((value, j) =>
+      assert(Math.abs(value - expected[j]) <= bound, `token ${i}, logit ${j}`)
+    );
+  }
+});
+
+Deno.test("Writer write() gives the same text for the same seed, and stops after numTokens", () => {
+  const { backend, model } = build(),
+    write = (seed: number) => sampleTokens(backend, model, { ...OPTIONS, prompt: [1, 2], seed });
+  const text = write(3);
+  assertEquals(text.length, 30);
+  assertEquals(write(3), text);
+  assert(write(4).join() !== text.join());
+});
+
+Deno.test("sampleTokens() gives its memory back", () => {
+  const { backend, model } = build();
+  // The first pass leaves the workspace of its kernels, which every later one uses.
+  sampleTokens(backend, model, { ...OPTIONS, prompt: [1] });
+  const used = backend.heap.usedBytes();
+  assertEquals(used.activations, 0);
+  sampleTokens(backend, model, { ...OPTIONS, prompt: [1] });
+  assertEquals(backend.heap.usedBytes(), used);
+});
+
+Deno.test("sampleTokens() writes nothing with a model that cannot", () => {
+  const { backend } = build(),
+    model: Model = {
+      loss: () => {
+        throw new Error("not called");
+      },
+    };
+  assertEquals(canDecode(model), false);
+  assertEquals(sampleTokens(backend, model, { ...OPTIONS, prompt: [1] }), []);
+});
