@@ -1,11 +1,13 @@
 /**
- * The command line: `train`, `generate`, `bench`, `doctor`.
+ * The command line: `train`, `generate`, `bench`, `topology`, `schedule`, `doctor`.
  *
  * @module
  */
 import { bench } from "./cli/bench.ts";
 import { doctor } from "./cli/doctor.ts";
 import { generateText } from "./cli/generate.ts";
+import { schedule } from "./cli/schedule.ts";
+import { topology } from "./cli/topology.ts";
 import { trainModel } from "./cli/train.ts";
 import { unknownOption, UsageError } from "./train/mod.ts";
 
@@ -17,6 +19,8 @@ Commands
   train [DATA]      train a GPT on a text, on Moby Dick without one
   generate DIR      go on writing a prompt with a trained model
   bench WHAT        measure matmul, collectives or a training step
+  topology          draw how ranks form a mesh
+  schedule          draw and check a pipeline schedule
   doctor            say what this machine offers and what will be used of it
 
 COMMAND --help lists the options of a command. --debug shows stack traces.`;
@@ -25,6 +29,8 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   train: trainModel,
   generate: generateText,
   bench,
+  topology,
+  schedule,
   doctor,
 };
 

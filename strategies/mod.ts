@@ -1,5 +1,5 @@
 /**
- * How a model is spread over devices: the mesh, and data parallelism.
+ * How a model is spread over devices: meshes, layouts, schedules, pipelines, ZeRO.
  *
  * @example Four devices along the data axis
  * ```ts
@@ -13,7 +13,6 @@
  */
 export * from "./bucket_memory.ts";
 export * from "./buckets.ts";
-export * from "./data_parallel.ts";
 export * from "./layout.ts";
 export * from "./mesh.ts";
 export * from "./mesh_picture.ts";

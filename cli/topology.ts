@@ -1,0 +1,50 @@
+import { AXES, type Axis, drawMesh, layoutOf, parseLayout } from "../strategies/mod.ts";
+import { UsageError } from "../train/mod.ts";
+import { parseArguments, parseNumber } from "./arguments.ts";
+
+const HELP = `Draws how ranks form a mesh: who talks to whom.
+
+Usage: topology [LAYOUT] [OPTIONS]       LAYOUT: such as "data(2, pipeline(2, tensor(2)))"
+
+  --dp N --pp N --ep N --cp N --tp N     degrees by axis, instead of a layout
+  --zero 0..3                            what the data axis shards [0]
+  --json                                 print ranks with their coordinates`;
+
+/** The command `topology`. */
+export function topology(args: string[]): Promise<number> {
+  const { options, positionals, isHelp } = parseArguments(args, {
+    values: [...AXES, "zero"],
+    flags: ["json"],
+    positionals: ["LAYOUT"],
+  });
+  if (isHelp) {
+    console.log(HELP);
+    return Promise.resolve(0);
+  }
+  const layout = asUsageError(() => {
+    if (positionals[0] !== undefined) return parseLayout(positionals[0]);
+    const given = AXES.filter((axis) => options[axis] !== undefined);
+    const degree = (axis: Axis) => parseNumber(axis, options[axis], { min: 1, max: 1024, isInteger: true });
+    const stage = parseNumber("zero", options.zero ?? "0", { min: 0, max: 3, isInteger: true }) as
+      | 0
+      | 1
+      | 2
+      | 3;
+    return layoutOf(Object.fromEntries(given.map((axis) => [axis, degree(axis)])), { stage });
+  });
+  const mesh = layout.mesh();
+  if (options.json) {
+    const ranks = Array.from({ length: mesh.size }, (_, rank) => ({ rank, ...mesh.coordinates(rank) }));
+    console.log(JSON.stringify({ layout: layout.toString(), degrees: mesh.degrees, ranks }));
+  } else console.log(`${layout.toString()}\n\n${drawMesh(mesh)}`);
+  return Promise.resolve(0);
+}
+
+/** What a layout or schedule refuses is the user's input. */
+export function asUsageError<Result>(run: () => Result): Result {
+  try {
+    return run();
+  } catch (error) {
+    throw error instanceof RangeError || error instanceof SyntaxError ? new UsageError(error.message) : error;
+  }
+}
