@@ -11,11 +11,11 @@ import type { Operation } from "./operation.ts";
  */
 export function workAllGather(queue: GroupQueue, operation: Operation): boolean {
   const { index, size } = queue;
-  const { elementBytes, length, input, output } = operation;
+  const { elementBytes, length, input, output, detail: row } = operation;
   for (let turn = 0; turn < size; turn++) {
     const i = (index + 1 + turn) % size;
-    const start = chunkStart(length, size, i);
-    const bytes = (chunkStart(length, size, i + 1) - start) * elementBytes;
+    const start = chunkStart(length, size, i, row);
+    const bytes = (chunkStart(length, size, i + 1, row) - start) * elementBytes;
     const to = output + start * elementBytes;
     if (i === index && to === input) continue;
     queue.links[i].copyFromPeer(to, i === index ? input : queue.peerOffsets[i], bytes);

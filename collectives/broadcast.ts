@@ -7,7 +7,7 @@ import type { Operation } from "./operation.ts";
  * Cost: each rank but the root reads `length` elements of the root.
  */
 export function workBroadcast(queue: GroupQueue, operation: Operation): boolean {
-  const { root, output } = operation;
+  const { detail: root, output } = operation;
   if (root === queue.index) return true;
   const bytes = operation.length * operation.elementBytes;
   queue.links[root].copyFromPeer(output, queue.peerOffsets[root], bytes);

@@ -12,7 +12,7 @@ export const REDUCTIONS = ["none", "sum f32", "max f32", "sum f64", "sum i32"] a
 export type ReductionName = typeof REDUCTIONS[number];
 
 /** Cells of a descriptor, by place; all but OFFSET and LABEL must be equal on all ranks. */
-export const DESCRIPTOR = { SHAPE: 0, LENGTH: 1, ROOT: 2, OFFSET: 3, LABEL: 4 } as const;
+export const DESCRIPTOR = { SHAPE: 0, LENGTH: 1, DETAIL: 2, OFFSET: 3, LABEL: 4 } as const;
 
 /** Operation, algorithm, reduction and bytes of an element in one cell. */
 export function packShape(
@@ -47,8 +47,11 @@ export function describeOperation(
     parts.push(`of ${words.get(cell + DESCRIPTOR.LENGTH)} elements of ${elementBytes} bytes`);
   }
   if (reduction !== 0) parts.push(`(${REDUCTIONS[reduction]})`);
+  const detail = words.get(cell + DESCRIPTOR.DETAIL);
   if (OPERATIONS[operation] === "broadcast") {
-    parts.push(`from rank ${layout.topology.groups[at.group].ranks[words.get(cell + DESCRIPTOR.ROOT)]}`);
+    parts.push(`from rank ${layout.topology.groups[at.group].ranks[detail]}`);
+  } else if (detail > 1) {
+    parts.push(`in rows of ${detail}`);
   }
   if (label !== "") parts.push(`for ${label}`);
   return parts.join(" ");

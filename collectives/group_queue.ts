@@ -144,7 +144,7 @@ export class GroupQueue implements Waitable {
     const { kind, algorithm, reduction, elementBytes } = operation;
     words.set(cell + DESCRIPTOR.SHAPE, packShape(kind, algorithm, reduction, elementBytes));
     words.set(cell + DESCRIPTOR.LENGTH, operation.length);
-    words.set(cell + DESCRIPTOR.ROOT, operation.root);
+    words.set(cell + DESCRIPTOR.DETAIL, operation.detail);
     words.set(cell + DESCRIPTOR.OFFSET, operation.published | 0);
     words.set(cell + DESCRIPTOR.LABEL, operation.label);
     words.store(this.#announcedWords[this.index], sequence); // [publish]
@@ -250,7 +250,7 @@ export class GroupQueue implements Waitable {
     const isEqual =
       words.get(cell + DESCRIPTOR.SHAPE) === packShape(kind, algorithm, reduction, elementBytes) &&
       words.get(cell + DESCRIPTOR.LENGTH) === operation.length &&
-      words.get(cell + DESCRIPTOR.ROOT) === operation.root;
+      words.get(cell + DESCRIPTOR.DETAIL) === operation.detail;
     if (!isEqual) this.#failMismatch(index, sequence);
     this.peerOffsets[index] = words.get(cell + DESCRIPTOR.OFFSET) >>> 0;
     this.#verified[index] = sequence;

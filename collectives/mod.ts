@@ -34,7 +34,7 @@ export type { GroupParts } from "./group_queue.ts";
 export { Ledger, type LedgerEntry } from "./ledger.ts";
 export type { Reduction } from "./operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
-export type { AllReduceOptions, BufferHeap, OperationOptions, ReduceOptions } from "./options.ts";
+export type * from "./options.ts";
 export { ProcessGroup } from "./process_group.ts";
 export {
   describeStatus,

@@ -17,8 +17,8 @@ export class Operation {
   elementBytes = 0;
   /** Elements of the whole operation, equal on all ranks. */
   length = 0;
-  /** Index of the member that sends a broadcast. */
-  root = 0;
+  /** Of a broadcast, index of the member that sends; of operations on chunks, elements that stay together. */
+  detail = 0;
   /** What peers read; the place of an eager payload, not of the caller's span. */
   published = 0;
   input = 0;

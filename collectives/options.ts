@@ -8,11 +8,20 @@ export interface OperationOptions {
   label?: string;
 }
 
+/** How to cut into chunks. */
+export interface ChunkOptions extends OperationOptions {
+  /** Elements that stay together: every chunk is whole rows of so many. By default 1. */
+  row?: number;
+}
+
 /** How to reduce. */
 export interface ReduceOptions extends OperationOptions {
   /** By default "sum". */
   reduction?: Reduction;
 }
+
+/** How to reduce and cut into chunks. */
+export type ReduceScatterOptions = ReduceOptions & ChunkOptions;
 
 /** How to run an all-reduce. */
 export interface AllReduceOptions extends ReduceOptions {

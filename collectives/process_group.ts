@@ -5,11 +5,12 @@ import { workAllToAll } from "./all_to_all.ts";
 import { workBarrier } from "./barrier.ts";
 import { workBroadcast } from "./broadcast.ts";
 import { ChannelReceiver, ChannelSender, type Message } from "./channel.ts";
-import { chunkStart } from "./chunks.ts";
+import { chunkOf } from "./chunks.ts";
 import { ALGORITHMS } from "./descriptor.ts";
 import { type GroupParts, GroupQueue } from "./group_queue.ts";
 import { type Operation, reductionCode } from "./operation.ts";
-import type { AllReduceOptions, BufferHeap, OperationOptions, ReduceOptions } from "./options.ts";
+import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
+import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
 import { workReduceScatter } from "./reduce_scatter.ts";
 import { operationCode, type OperationName, type RankStatus } from "./status.ts";
@@ -85,8 +86,8 @@ export class ProcessGroup {
   }
 
   /** Announces a reduce-scatter; see {@link reduceScatter}. */
-  startReduceScatter(input: Span, output: Span, options: ReduceOptions = {}): Pending {
-    this.#checkLength("reduceScatter", output, this.#chunkLength(input.length));
+  startReduceScatter(input: Span, output: Span, options: ReduceScatterOptions = {}): Pending {
+    this.#checkLength("reduceScatter", output, this.#chunkLength(input.length, options.row));
     const reduction = reductionCode(options.reduction ?? "sum", input.dtype);
     const operation = this.#open(REDUCE_SCATTER, input.length, output, options);
     operation.reduction = reduction;
@@ -94,26 +95,25 @@ export class ProcessGroup {
   }
 
   /**
-   * Gives this rank its chunk (`chunkOf(input.length, size, index)`) of the sum of all inputs, in the bits that
+   * Gives this rank its chunk (`chunkOf(input.length, size, index, row)`) of the sum of all inputs, in the bits that
    * all-reduce gives. `output` may be that chunk of `input` itself.
    */
-  reduceScatter(input: Span, output: Span, options: ReduceOptions = {}): void {
+  reduceScatter(input: Span, output: Span, options: ReduceScatterOptions = {}): void {
     this.startReduceScatter(input, output, options).wait();
   }
 
   /** Announces an all-gather; see {@link allGather}. */
-  startAllGather(input: Span, output: Span, options: OperationOptions = {}): Pending {
-    this.#checkLength("allGather", input, this.#chunkLength(output.length));
-    return this.#pending(
-      this.#announceInput(this.#open(ALL_GATHER, output.length, output, options), input, true),
-    );
+  startAllGather(input: Span, output: Span, options: ChunkOptions = {}): Pending {
+    this.#checkLength("allGather", input, this.#chunkLength(output.length, options.row));
+    const operation = this.#open(ALL_GATHER, output.length, output, options);
+    return this.#pending(this.#announceInput(operation, input, true));
   }
 
   /**
-   * Fills `output` with the chunks of all members; `input` is this rank's, of `chunkOf(output.length, size, index)`
-   * elements, and may be that chunk of `output` itself.
+   * Fills `output` with the chunks of all members; `input` is this rank's, of
+   * `chunkOf(output.length, size, index, row)` elements, and may be that chunk of `output` itself.
    */
-  allGather(input: Span, output: Span, options: OperationOptions = {}): void {
+  allGather(input: Span, output: Span, options: ChunkOptions = {}): void {
     this.startAllGather(input, output, options).wait();
   }
 
@@ -121,7 +121,7 @@ export class ProcessGroup {
   startBroadcast(span: Span, rootIndex: number, options: OperationOptions = {}): Pending {
     this.#checkIndex("broadcast from", rootIndex);
     const operation = this.#open(BROADCAST, span.length, span, options);
-    operation.root = rootIndex;
+    operation.detail = rootIndex;
     return this.#pending(this.#announceInput(operation, span, rootIndex === this.index));
   }
 
@@ -133,9 +133,8 @@ export class ProcessGroup {
   /** Announces an all-to-all; see {@link allToAll}. */
   startAllToAll(input: Span, output: Span, options: OperationOptions = {}): Pending {
     this.#checkLength("allToAll", output, this.size * this.#chunkLength(input.length));
-    return this.#pending(
-      this.#announceInput(this.#open(ALL_TO_ALL, input.length, output, options), input, true),
-    );
+    const operation = this.#open(ALL_TO_ALL, input.length, output, options);
+    return this.#pending(this.#announceInput(operation, input, true));
   }
 
   /**
@@ -223,10 +222,11 @@ export class ProcessGroup {
     return this.#announceInput(this.#open(BARRIER, 0, NOTHING, options), NOTHING, false);
   }
 
-  #open(kind: number, length: number, output: Span, options: OperationOptions): Operation {
+  #open(kind: number, length: number, output: Span, options: ChunkOptions): Operation {
     const operation = this.#queue.open();
     operation.kind = kind;
-    operation.algorithm = operation.reduction = operation.root = 0;
+    operation.algorithm = operation.reduction = 0;
+    operation.detail = options.row ?? 1;
     operation.length = length;
     operation.elementBytes = DTYPE_BYTES[output.dtype];
     operation.output = output.byteOffset;
@@ -280,8 +280,8 @@ export class ProcessGroup {
     });
   }
 
-  #chunkLength(length: number): number {
-    return chunkStart(length, this.size, this.index + 1) - chunkStart(length, this.size, this.index);
+  #chunkLength(length: number, row?: number): number {
+    return chunkOf(length, this.size, this.index, row).length;
   }
 
   #checkLength(operation: OperationName, span: Span, length: number): void {

@@ -10,8 +10,8 @@ import type { Operation } from "./operation.ts";
  */
 export function workReduceScatter(queue: GroupQueue, operation: Operation, reducer: Reducer): boolean {
   const { index, size } = queue;
-  const { elementBytes, length, input, output } = operation;
-  const start = chunkStart(length, size, index), end = chunkStart(length, size, index + 1);
+  const { elementBytes, length, input, output, detail: row } = operation;
+  const start = chunkStart(length, size, index, row), end = chunkStart(length, size, index + 1, row);
   const block = BLOCK_BYTES / elementBytes;
   for (let at = start; at < end; at += block) {
     const count = Math.min(block, end - at), delta = at * elementBytes;

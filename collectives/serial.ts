@@ -41,10 +41,11 @@ export function serialRingAllReduce<T extends Elements>(
 export function serialReduceScatter<T extends Elements>(
   inputs: readonly T[],
   reduction: Reduction = "sum",
+  row = 1,
 ): T[] {
   const sum = serialAllReduce(inputs, reduction);
   return inputs.map((_, i) => {
-    const { start, length } = chunkOf(sum.length, inputs.length, i);
+    const { start, length } = chunkOf(sum.length, inputs.length, i, row);
     return sum.slice(start, start + length) as T;
   });
 }

@@ -8,7 +8,9 @@ import type { Parameter, Tensor } from "./tensor.ts";
 
 /** Sizes and start of a {@link Linear} layer. */
 export interface LinearConfig {
+  /** Length of the last dim of what goes in. */
   readonly inputs: number;
+  /** Length of the last dim of what comes out. */
   readonly outputs: number;
   /** By default true. */
   readonly bias?: boolean;
@@ -18,7 +20,9 @@ export interface LinearConfig {
 
 /** `y = x weight + bias`; weight [inputs, outputs]. */
 export class Linear {
+  /** [inputs, outputs]: the Conv1D layout of GPT-2. */
   readonly weight: Parameter;
+  /** [outputs], from zero. */
   readonly bias: Parameter | undefined;
   readonly #hooks: LayerHooks | undefined;
 
@@ -41,6 +45,7 @@ export class Linear {
 
 /** A table of `rows` vectors. */
 export class Embedding {
+  /** [rows, width]. */
   readonly weight: Parameter;
   readonly #hooks: LayerHooks | undefined;
 
@@ -50,17 +55,18 @@ export class Embedding {
     this.weight = scope.parameter("weight", [config.rows, config.width], config.initialize ?? normal(0.02));
   }
 
-  /** Shapes: ids i32 [...], result [..., width]; `onto` is added. */
+  /** Shapes: ids i32 [...], result [..., width], or that of this device's rows; `onto` is added. */
   forward(tape: Tape, ids: Tensor, onto?: Tensor): Tensor {
-    const { input, output } = this.#hooks ?? {};
-    if (output === undefined) return embedding(tape, ids, this.weight, onto);
-    const rows = output(tape, embedding(tape, input?.(tape, ids) ?? ids, this.weight));
+    const { input, output } = this.#hooks ?? {}, own = input?.(tape, ids) ?? ids;
+    if (output === undefined) return embedding(tape, own, this.weight, onto);
+    const rows = output(tape, embedding(tape, own, this.weight));
     return onto === undefined ? rows : add(tape, onto, rows);
   }
 }
 
 /** The output head: scores of all rows of a table, which may be the token embedding. */
 export class Head {
+  /** [rows, width]: may be the table of an embedding. */
   readonly table: Parameter;
   readonly #hooks: LayerHooks | undefined;
 
@@ -80,10 +86,13 @@ export class Head {
 
 /** Layer norm with gain and shift. */
 export class LayerNorm {
+  /** [width], from one: the gain. */
   readonly weight: Parameter;
+  /** [width], from zero: the shift. */
   readonly bias: Parameter;
   readonly #epsilon: number;
 
+  /** Normalises rows of `width` elements; `epsilon` is added to their variance. */
   constructor(scope: Scope, width: number, epsilon = 1e-5) {
     this.weight = scope.parameter("weight", [width], constant(1));
     this.bias = scope.parameter("bias", [width], constant(0));
@@ -98,7 +107,9 @@ export class LayerNorm {
 
 /** Sizes of the layers of a transformer block. */
 export interface BlockConfig {
+  /** Width of the residual stream. */
   readonly embed: number;
+  /** Attention heads; must divide `embed`. */
   readonly heads: number;
   /** Deviation of the two projections that write to the residual stream. */
   readonly residualDeviation: number;
@@ -110,6 +121,7 @@ export class CausalSelfAttention {
   readonly #qkv: Linear;
   readonly #project: Linear;
 
+  /** Makes `c_attn` [embed, 3 embed] and `c_proj` [embed, embed]. */
   constructor(scope: Scope, { embed, heads, residualDeviation }: BlockConfig) {
     this.#headDim = embed / heads;
     this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs: 3 * embed });
@@ -129,6 +141,7 @@ export class FeedForward {
   readonly #up: Linear;
   readonly #down: Linear;
 
+  /** Makes `c_fc` [embed, 4 embed] and `c_proj` [4 embed, embed]. */
   constructor(scope: Scope, { embed, residualDeviation }: BlockConfig) {
     this.#up = new Linear(scope.child("c_fc"), { inputs: embed, outputs: 4 * embed });
     const initialize = normal(residualDeviation);

@@ -28,6 +28,13 @@ function casesOf(size: number): Case[] {
     }
     cases.push({ operation: "allGather", length, dtype: "f64" });
   }
+  for (const row of [1, 5, 48]) {
+    for (const rows of [0, 1, size - 1, size + 1, 2 * size, 101]) {
+      for (const operation of ["allGather", "reduceScatter"] as const) {
+        cases.push({ operation, length: rows * row, row, dtype: "f32" });
+      }
+    }
+  }
   return cases;
 }
 

@@ -35,6 +35,7 @@ async function mismatches(t: Deno.TestContext, world: TestWorld): Promise<void> 
     ["another reduction", [["allReduce", 8], ["max", 8]], ["sum f32", "max f32"]],
     ["another algorithm", [["allReduce", 8], ["ring", 8]], ["by eager", "by ring"]],
     ["another root", [["broadcast0", 8], ["broadcast1", 8]], ["from rank 0", "from rank 1"]],
+    ["other rows", [["rows1", 8], ["rows4", 8]], ["of 8 elements of 4 bytes for tensor 0", "in rows of 4"]],
     ["one of three", [["allReduce", 8], ["allReduce", 8], ["allReduce", 7]], [
       "of 8 elements",
       "of 7 elements",

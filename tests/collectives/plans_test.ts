@@ -21,6 +21,12 @@ Deno.test("chunkOf() covers every element once", () => {
   }
 });
 
+Deno.test("chunkOf() keeps rows together, and refuses a length that is not whole rows", () => {
+  const chunks = [0, 1, 2].map((i) => chunkOf(4 * 5, 3, i, 5));
+  assertEquals(chunks, [{ start: 0, length: 10 }, { start: 10, length: 10 }, { start: 20, length: 0 }]);
+  assertThrows(() => chunkOf(21, 3, 0, 5), RangeError, "Cannot split 21 elements into rows of 5");
+});
+
 Deno.test("lineChunkStart() gives every owner whole lines of 128 bytes", () => {
   const starts = [0, 1, 2, 3, 4].map((i) => lineChunkStart(100, 4, i));
   assertEquals(starts, [0, 32, 64, 96, 100]);

@@ -30,6 +30,8 @@ export interface Case {
   length: number;
   dtype: DType;
   reduction?: "sum" | "max";
+  /** Elements of a row, which no chunk splits. */
+  row?: number;
   algorithm?: AllReduceOptions["algorithm"];
 }
 
@@ -57,16 +59,19 @@ function conformance({ endpoint, heap, config }: Device): string[] {
   });
 }
 
-function expectedOf({ operation, length, dtype, reduction, algorithm }: Case, group: ProcessGroup): Elements {
+function expectedOf(
+  { operation, length, dtype, reduction, algorithm, row }: Case,
+  group: ProcessGroup,
+): Elements {
   const { size, index } = group;
   const inputs = Array.from({ length: size }, (_, i) => inputOf(i, length, dtype));
   switch (operation) {
     case "allReduce":
       return (algorithm === "ring" ? serialRingAllReduce : serialAllReduce)(inputs, reduction);
     case "reduceScatter":
-      return serialReduceScatter(inputs, reduction)[index];
+      return serialReduceScatter(inputs, reduction, row)[index];
     case "allGather":
-      return serialAllGather(inputs.map((input, i) => chunkView(input, size, i)));
+      return serialAllGather(inputs.map((input, i) => chunkView(input, size, i, row)));
     case "broadcast":
       return inputs[size - 1];
     case "allToAll":
@@ -77,20 +82,20 @@ function expectedOf({ operation, length, dtype, reduction, algorithm }: Case, gr
 }
 
 function actualOf(test: Case, group: ProcessGroup, heap: DeviceHeap): Elements {
-  const { operation, length, dtype } = test;
+  const { operation, length, dtype, row } = test;
   const { size, index } = group;
   const input = inputOf(index, length, dtype);
   const span = write(heap, input, dtype);
-  const chunk = chunkOf(length, size, index).length;
+  const chunk = chunkOf(length, size, index, row).length;
   const sizes = { reduceScatter: chunk, allGather: length, allToAll: chunk * size, sendRecv: length };
   const output = operation in sizes
     ? heap.allocate("output", sizes[operation as "allGather"], "workspace", dtype)
     : span;
   if (operation === "allReduce") group.allReduce(span, { ...test, label: "case" });
-  if (operation === "reduceScatter") group.reduceScatter(span, output, { reduction: test.reduction });
+  if (operation === "reduceScatter") group.reduceScatter(span, output, { reduction: test.reduction, row });
   if (operation === "allGather") {
-    const own = write(heap, chunkView(input, size, index), dtype);
-    group.allGather(own, output);
+    const own = write(heap, chunkView(input, size, index, row), dtype);
+    group.allGather(own, output, { row });
     heap.free(own);
   }
   if (operation === "broadcast") group.broadcast(span, size - 1);
@@ -146,6 +151,10 @@ function calls({ endpoint, heap, rank, config }: Device): void {
   if (operation === "barrier") group.barrier({ label });
   if (operation === "allReduce") group.allReduce(span, { label });
   if (operation === "ring") group.allReduce(span, { label, algorithm: "ring" });
+  if (operation.startsWith("rows")) {
+    const own = write(heap, new Float32Array(length / group.size), "f32");
+    group.allGather(own, span, { label, row: Number(operation.at(-1)) });
+  }
   if (operation === "max") group.allReduce(span, { label, reduction: "max" });
   if (operation.startsWith("broadcast")) group.broadcast(span, Number(operation.at(-1)), { label });
   if (operation.startsWith("send")) group.send(span, Number(operation.at(-1)), { label });
@@ -193,8 +202,8 @@ function ledger({ endpoint, heap, rank }: Device): unknown {
   return endpoint.ledger.read();
 }
 
-function chunkView<T extends Elements>(input: T, size: number, index: number): T {
-  const { start, length } = chunkOf(input.length, size, index);
+function chunkView<T extends Elements>(input: T, size: number, index: number, row = 1): T {
+  const { start, length } = chunkOf(input.length, size, index, row);
   return input.subarray(start, start + length) as T;
 }
 
