@@ -11,9 +11,11 @@ export interface BackwardPass {
 
 /** One recorded op. */
 export interface Entry {
+  /** Kind of op, or the layer that it works for: shown by `Tape.names`. */
   readonly name: string;
   /** Tensors that the op reads and may deliver gradients to, parameters included. */
   readonly inputs: readonly Tensor[];
+  /** What it fills; it may share memory with an input (a view). */
   readonly output: Tensor;
   /** The backward pass starts here: a loss, or what another device sends a gradient for. */
   readonly isRoot?: boolean;

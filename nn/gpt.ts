@@ -9,12 +9,15 @@ import type { Tensor } from "./tensor.ts";
 
 /** Sizes of a GPT. */
 export interface GptConfig {
+  /** Number of transformer blocks. */
   readonly layers: number;
+  /** Attention heads of a block; must divide `embed`. */
   readonly heads: number;
   /** Width of the residual stream. */
   readonly embed: number;
   /** Longest sequence. */
   readonly context: number;
+  /** Number of token ids: rows of the token table, and logits of a position. */
   readonly vocab: number;
   /** Of the layer norms; by default 1e-5. */
   readonly layerNormEpsilon?: number;
@@ -108,7 +111,11 @@ export class Gpt implements Model {
   readonly #blocks: readonly Block[];
   readonly #head: GptHead;
 
-  /** @throws {RangeError} If the heads do not divide the width. */
+  /**
+   * Makes the parameters of all layers in a scope.
+   *
+   * @throws {RangeError} If the heads do not divide the width.
+   */
   constructor(scope: Scope, config: GptConfig) {
     checkSizes(config);
     this.config = config;

@@ -8,6 +8,7 @@ export class GradientArena {
   readonly #free = new Map<number, Span[]>();
   readonly #all: Span[] = [];
 
+  /** Takes blocks from this heap, as activations. */
   constructor(heap: DeviceHeap) {
     this.#heap = heap;
   }
@@ -37,14 +38,17 @@ export class GradientArena {
 
 /** Where an op delivers the gradient of an input. */
 export interface GradientTarget {
+  /** Where to write; as many floats as the input has elements. */
   readonly span: Span;
   /** Another consumer of the input has delivered before: add. */
   readonly accumulate: boolean;
 }
 
 /** What this file needs to know of a recorded op. */
-interface Consumer {
+export interface Consumer {
+  /** What it reads and may deliver gradients to. */
   readonly inputs: readonly Tensor[];
+  /** What it fills. */
   readonly output: Tensor;
 }
 
@@ -81,6 +85,7 @@ export class Gradients {
   readonly #throughActivation = new Set<Tensor>();
   readonly #temporaries: Span[] = [];
 
+  /** Begins to plan the backward pass of these ops, which must be in the order of the forward pass. */
   constructor(options: GradientsOptions, entries: readonly Consumer[]) {
     this.#arena = options.arena;
     this.#backend = options.backend;

@@ -70,7 +70,11 @@ export class Head {
   readonly table: Parameter;
   readonly #hooks: LayerHooks | undefined;
 
-  /** @param table Full name, rows and width of the table; made if this device does not have it. */
+  /**
+   * Shares the table of that name, or makes it.
+   *
+   * @param table Full name, rows and width of the table.
+   */
   constructor(scope: Scope, table: { name: string; rows: number; width: number; initialize?: Initializer }) {
     this.#hooks = scope.hooks;
     this.table = scope.shared(table.name, [table.rows, table.width], table.initialize ?? normal(0.02));

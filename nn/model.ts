@@ -39,6 +39,8 @@ export type BuildModel<Config = unknown> = (scope: Scope, config: Config) => Mod
  * {@link BuildModel}, and its configuration.
  */
 export interface ModelSpec {
+  /** URL of the module; relative ones are resolved where the worker's code lies, so use `import.meta.resolve`. */
   readonly module: string;
+  /** Handed to what builds the model: plain data. */
   readonly config: unknown;
 }

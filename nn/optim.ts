@@ -3,8 +3,11 @@ import type { Parameter } from "./tensor.ts";
 
 /** Hyper-parameters of AdamW. */
 export interface AdamWConfig {
+  /** Decay of the first moment per step, below 1. */
   readonly beta1: number;
+  /** Decay of the second moment per step, below 1. */
   readonly beta2: number;
+  /** Added to the root of the second moment. */
   readonly epsilon: number;
   /** Decoupled; applied to tensors of two or more dims. */
   readonly weightDecay: number;
@@ -24,7 +27,9 @@ export interface OptimizerTarget {
 
 /** First and second moment of one parameter. */
 export interface Moments {
+  /** Running mean of the gradient. */
   readonly m: Span;
+  /** Running mean of its square. */
   readonly v: Span;
 }
 
@@ -34,6 +39,7 @@ export class AdamW {
   readonly #config: AdamWConfig;
   readonly #moments = new Map<OptimizerTarget, Moments>();
 
+  /** Allocates zeroed moments for each target: 8 bytes an element. */
   constructor(backend: Backend, targets: readonly OptimizerTarget[], config: AdamWConfig) {
     this.#backend = backend;
     this.#config = config;

@@ -14,6 +14,7 @@ export class RandomStream {
   #low = 0;
   #high = 0;
 
+  /** Opens the stream of a name, of which the 32-bit FNV-1a hash counts; of `seed` the low 32 bits do. */
   constructor(seed: number, name: string) {
     const key0 = seed | 0, key1 = hashName(name);
     this.#keys = [key0, key1, key0 ^ key1 ^ PARITY];

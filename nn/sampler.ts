@@ -6,6 +6,7 @@ export interface SamplerOptions {
   readonly temperature: number;
   /** Choose among this many of the likeliest tokens; 0 = among all. */
   readonly topK: number;
+  /** Of the random numbers. */
   readonly seed: number;
 }
 

@@ -61,6 +61,7 @@ interface ModelState extends ScopeOptions {
 /** Names and allocates the parameters of a model; layers take one and make children of it. */
 export class Scope {
   readonly #state: ModelState;
+  /** Names from the root to here, joined by dots; empty at the root. */
   readonly path: string;
 
   private constructor(state: ModelState, path: string) {

@@ -2,13 +2,17 @@ import { numElements, type Shape } from "./shape.ts";
 
 /** Consecutive indices of a dim. */
 export interface Run {
+  /** First index. */
   readonly start: number;
+  /** Number of indices. */
   readonly length: number;
 }
 
 /** The part of a tensor that a device holds: runs of indices along one dim, in the order in which they are stored. */
 export interface Shard {
+  /** The dim that is cut; all others are whole. */
   readonly dim: number;
+  /** Indices of that dim that the device holds. */
   readonly runs: readonly Run[];
 }
 

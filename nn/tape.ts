@@ -13,7 +13,8 @@ import { numElements, type Shape } from "./shape.ts";
 import { type Parameter, Tensor } from "./tensor.ts";
 
 /** One step of the planned backward pass. */
-interface BackwardStep {
+export interface BackwardStep {
+  /** What the op runs. */
   readonly pass: BackwardPass;
   /** Parameters whose gradient is complete after this step. */
   readonly ready: readonly Parameter[];
@@ -24,6 +25,7 @@ export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) =
 
 /** How a tape is made. */
 export interface TapeOptions {
+  /** Runs the kernels; tensors live in its heap. */
   readonly backend: Backend;
   /** Records a backward pass; without it outputs need no gradient. */
   readonly training: boolean;
@@ -41,8 +43,11 @@ export interface TapeOptions {
 
 /** Records ops in order; runs them, and their backward passes in reverse. */
 export class Tape {
+  /** Runs the kernels of the ops. */
   readonly backend: Backend;
+  /** Whether ops record their backward passes. */
   readonly isTraining: boolean;
+  /** Called once per parameter and backward pass, when its gradient is complete; may be set before each pass. */
   onGradReady: ((parameter: Parameter) => void) | undefined;
   /** See {@link TapeOptions}. */
   readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
@@ -54,6 +59,7 @@ export class Tape {
   readonly #spans: Span[] = [];
   #steps: BackwardStep[] | undefined;
 
+  /** Makes an empty tape. */
   constructor(options: TapeOptions) {
     this.backend = options.backend;
     this.isTraining = options.training;

@@ -4,8 +4,11 @@ import { type DeviceHeap, type DType, type Span, subspan } from "../kernels/mod.
 
 /** How a tensor is made. */
 export interface TensorOptions {
+  /** Shown in errors, and key of a parameter in checkpoints. */
   readonly name: string;
+  /** Sizes of the dims, outermost first. */
   readonly shape: Shape;
+  /** Where the elements lie. */
   readonly span: Span;
   /** Whether the backward pass must reach it. */
   readonly requiresGradient: boolean;
@@ -13,9 +16,13 @@ export interface TensorOptions {
 
 /** A dense, row-major array in the memory of one device. */
 export class Tensor {
+  /** Shown in errors. */
   readonly name: string;
+  /** Sizes of the dims, outermost first. */
   readonly shape: Shape;
+  /** Where the elements lie, in rows. */
   readonly span: Span;
+  /** Whether the backward pass must reach it. */
   readonly requiresGradient: boolean;
   /**
    * Set on the output of a fused activation: the input of the activation. An op that is the only consumer may then
@@ -23,6 +30,7 @@ export class Tensor {
    */
   preActivation: Span | undefined;
 
+  /** Describes memory that is there already; allocates nothing. */
   constructor(options: TensorOptions) {
     this.name = options.name;
     this.shape = options.shape;
@@ -52,6 +60,7 @@ export class Parameter extends Tensor {
   readonly shard: Shard | undefined;
   #gradient: Span | undefined;
 
+  /** Describes memory that is there already; its gradient is allocated apart. */
   constructor(options: ParameterOptions) {
     super({ ...options, requiresGradient: true });
     this.globalShape = options.globalShape ?? options.shape;

@@ -24,7 +24,9 @@ export interface Piece extends StoredPiece {
 
 /** A bucket with its memory. */
 export interface Bucket {
+  /** Which parameters it holds, and where. */
   readonly plan: BucketPlan;
+  /** Those that were built on this device, in the order of the plan. */
   readonly parameters: Parameter[];
   /** All values: resident, or (stage 3) a staging buffer. */
   readonly values: Span;
@@ -32,12 +34,15 @@ export interface Bucket {
   readonly gradients: Span;
   /** This rank's chunk; what stages 1 to 3 update. */
   readonly chunk: { readonly start: number; readonly length: number };
+  /** This rank's chunk of the values; part of `values` unless that is a staging buffer. */
   readonly ownValues: Span;
+  /** This rank's chunk of the gradients; part of `gradients` unless that is a staging buffer. */
   readonly ownGradients: Span;
   /** Fills the staging buffer of the values. */
   gather: Pending | undefined;
   /** Sums the gradients over the group. */
   reduction: Pending | undefined;
+  /** The gradients of this step are sums over the group already. */
   isReduced: boolean;
 }
 
@@ -46,8 +51,11 @@ const NUM_STAGING = 2;
 
 /** Who shares what. */
 export interface BucketMemoryOptions {
+  /** Its heap holds the buckets. */
   readonly backend: Backend;
+  /** Ranks that share the buckets out. */
   readonly group: ProcessGroup;
+  /** What they share out. */
   readonly zeroStage: ZeroStage;
 }
 

@@ -13,9 +13,12 @@ export type Coordinates = Readonly<Record<Axis, number>>;
 
 /** A grid of ranks with named axes. Rank = coordinates as digits, outermost axis first. */
 export class Mesh {
+  /** Number of devices along each axis, 1 where none was given. */
   readonly degrees: Degrees;
 
   /**
+   * Makes a grid of `size` ranks.
+   *
    * @param degrees Axes that are left out have degree 1.
    * @throws {RangeError} If a degree is not a positive integer.
    */

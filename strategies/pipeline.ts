@@ -51,7 +51,11 @@ export class Pipeline {
   readonly #group: ProcessGroup;
   readonly #handoffs = new Map<string, Handoff>();
 
-  /** @throws {RangeError} If the schedule is not valid, or not for as many devices as the group has. */
+  /**
+   * Takes this rank's part of a schedule; the group's ranks are the devices in order.
+   *
+   * @throws {RangeError} If the schedule is not valid, or not for as many devices as the group has.
+   */
   constructor(group: ProcessGroup, schedule: Schedule) {
     const report = checkSchedule(schedule);
     if (report.problems.length > 0) {

@@ -68,7 +68,9 @@ export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Pro
 
 /** A GPT-2 directory: sizes, and weights in shared memory. */
 export interface LoadedGpt {
+  /** What `config.json` says. */
   readonly sizes: ModelSizes;
+  /** Every parameter, by its Hugging Face name. */
   readonly weights: SharedTensors;
 }
 
@@ -86,10 +88,13 @@ export async function loadGpt(folder: string): Promise<LoadedGpt> {
 
 /** What a run goes on from. */
 export interface LoadedRun {
+  /** The checkpoint: `OUT/step-N`. */
   readonly folder: string;
   /** Undefined for a model of the user's own. */
   readonly sizes: ModelSizes | undefined;
+  /** Options that its numbers depend on; they are taken over unless others are given. */
   readonly options: Readonly<Record<string, string | number>>;
+  /** Step, losses, parameters and moments. */
   readonly start: JobStart;
 }
 

@@ -15,7 +15,9 @@ import { UsageError } from "./usage_error.ts";
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> {
   /** Text to go on from; its bytes are the tokens. */
   readonly prompt: string;
+  /** Backend of the device; by default "wasm". */
   readonly kernels?: "wasm" | "reference";
+  /** Cap of the memory of the device; by default 512 MiB. */
   readonly deviceMemoryBytes?: number;
 }
 
@@ -28,7 +30,7 @@ export class ByteText {
 
   /** Text that is complete with this token. */
   next(token: number): string {
-    if (token >= BYTE_VOCAB) return this.#decoder.decode() + "�";
+    if (token >= BYTE_VOCAB) return this.#decoder.decode() + "\ufffd";
     return this.#decoder.decode(Uint8Array.of(token), { stream: true });
   }
 

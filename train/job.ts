@@ -32,9 +32,13 @@ export interface JobStart {
 
 /** All that a rank needs to train: plain data and shared buffers. */
 export interface TrainJob {
+  /** The recipe, checked and complete. */
   readonly config: TrainConfig;
+  /** Module and configuration that every rank builds the model from. */
   readonly model: ModelSpec;
+  /** In shared memory. */
   readonly data: DataSpec;
+  /** Where the run begins: anew, from weights, or from a checkpoint. */
   readonly start: JobStart;
   /** Where ranks gather a checkpoint; undefined if none is written. */
   readonly snapshot?: Snapshot;
@@ -42,12 +46,15 @@ export interface TrainJob {
 
 /** How to generate. */
 export interface SampleOptions {
+  /** Tokens to go on from; at least one. */
   readonly prompt: readonly number[];
+  /** Tokens to write. */
   readonly numTokens: number;
   /** 0 always takes the likeliest token. */
   readonly temperature: number;
   /** Choose among this many; 0 = all. */
   readonly topK: number;
+  /** Of the choice of tokens. */
   readonly seed: number;
 }
 
@@ -56,8 +63,11 @@ export type TrainEvent = MetricsRecord | CheckpointEvent;
 
 /** A checkpoint was written. */
 export interface CheckpointEvent {
+  /** Tells events apart. */
   readonly type: "checkpoint";
+  /** Finished steps when it was written. */
   readonly step: number;
+  /** Its folder. */
   readonly path: string;
 }
 
@@ -67,5 +77,6 @@ export interface TrainResult {
   readonly step: number;
   /** The user asked to stop before the last step. */
   readonly isStopped: boolean;
+  /** Folder of the last checkpoint; rank 0 knows it. */
   readonly checkpoint?: string;
 }

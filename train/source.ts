@@ -10,23 +10,33 @@ import { evaluationStarts, permute, sampleStart } from "./order.ts";
 
 /** A corpus of tokens; sample = `context` tokens and the `context` tokens one further on. */
 export interface TokenData {
+  /** Tells kinds of data apart. */
   readonly kind: "tokens";
+  /** In shared memory. */
   readonly tokens: Uint16Array;
+  /** Tokens of a sample. */
   readonly context: number;
+  /** Tokens to train on; starts at 0. */
   readonly train: TokenRange;
+  /** Tokens that are held out, if any. */
   readonly validation: TokenRange | undefined;
 }
 
 /** Features and targets; the last samples validate. */
 export interface ArrayData {
+  /** Tells kinds of data apart. */
   readonly kind: "arrays";
   /** [numSamples, ...inputShape]. */
   readonly inputs: Float32Array;
+  /** Shape of the inputs of one sample. */
   readonly inputShape: readonly number[];
   /** [numSamples, ...targetShape]; negative = masked. */
   readonly targets: Int32Array;
+  /** Shape of the targets of one sample; empty for one class. */
   readonly targetShape: readonly number[];
+  /** The first samples train. */
   readonly numTrain: number;
+  /** All samples; those after `numTrain` validate. */
   readonly numSamples: number;
 }
 
@@ -35,28 +45,35 @@ export type DataSpec = TokenData | ArrayData;
 
 /** How training samples are ordered. */
 export interface SourceOrder {
+  /** As they lie, or in an order that the seed and the epoch decide. */
   readonly order: "sequential" | "shuffle";
+  /** Of the shuffled order. */
   readonly seed: number;
+  /** Samples of a step, over all devices. */
   readonly batch: number;
 }
 
 /** Views on the memory of a batch. */
 export interface BatchViews {
+  /** [size, ...inputShape]. */
   readonly inputs: Float32Array | Int32Array;
+  /** [size, ...targetShape]. */
   readonly targets: Int32Array;
 }
 
 /** A target that does not count. */
-export const MASKED = -1;
+export const MASKED: number = -1;
 
 /** Evaluation uses at most this many validation samples, evenly spread. */
 const MAX_EVALUATION_SAMPLES = 1024;
 
 /** Gives samples by (step, index); the same ones whatever the layout. */
 export interface Source {
+  /** Element type of the inputs: token ids, or features. */
   readonly inputDType: Extract<DType, "i32" | "f32">;
   /** Shape of the inputs of one sample. */
   readonly inputShape: readonly number[];
+  /** Shape of the targets of one sample. */
   readonly targetShape: readonly number[];
   /** Samples of an evaluation; 0 if nothing is held out. */
   readonly numEvaluation: number;

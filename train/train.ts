@@ -28,6 +28,7 @@ export interface Samples {
   readonly inputShape: readonly number[];
   /** [numSamples] classes; negative = does not count. */
   readonly targets: Int32Array;
+  /** The first so many train, the others validate. */
   readonly numTrain?: number;
 }
 
@@ -47,10 +48,13 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
 
 /** A job that is checked and ready to start. */
 export interface PreparedTraining {
+  /** What every rank is sent. */
   readonly job: TrainJob;
+  /** Which ranks there are, and their groups. */
   readonly mesh: Mesh;
   /** One line on the data. */
   readonly statement: string;
+  /** A planned failure, for tests. */
   readonly fault: Fault | undefined;
 }
 
@@ -146,6 +150,7 @@ function loadSamples(samples: Samples, { batch }: TrainConfig): LoadedData {
  * A run that has been started. Iterating it gives the record of each step; leaving the loop early stops the run.
  */
 export class Training implements AsyncIterable<StepRecord> {
+  /** What the run was started from. */
   readonly prepared: PreparedTraining;
   /** How the run ended; rejects if a device failed. */
   readonly result: Promise<TrainResult>;
@@ -154,6 +159,7 @@ export class Training implements AsyncIterable<StepRecord> {
   readonly #hash: LossHash;
   readonly #throughput = new Throughput();
 
+  /** Starts the workers at once; its output folder must be ready (see {@link startTraining}). */
   constructor(prepared: PreparedTraining) {
     const { job, mesh, fault } = prepared;
     this.prepared = prepared;

@@ -9,6 +9,7 @@ export class KeyValueCache {
   readonly #keys: Span;
   readonly #values: Span;
 
+  /** Allocates `capacity` keys and values of `width` floats each, for the life of the tape. */
   constructor(tape: Tape, capacity: number, width: number) {
     this.#keys = tape.scratch("key cache", capacity * width);
     this.#values = tape.scratch("value cache", capacity * width);

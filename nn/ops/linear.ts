@@ -7,6 +7,7 @@ import type { Parameter, Tensor } from "../tensor.ts";
 
 /** What a linear layer adds to the product. */
 export interface LinearOptions {
+  /** [out]: added to every row. */
   readonly bias?: Parameter;
   /** Fused GELU (tanh form); needs a bias; not together with `residual`. */
   readonly activation?: "gelu";

@@ -4,8 +4,11 @@ import type { Parameter, Tensor } from "../tensor.ts";
 
 /** Gain and shift of a layer norm. */
 export interface LayerNormOptions {
+  /** [C]: the gain. */
   readonly gamma: Parameter;
+  /** [C]: the shift. */
   readonly beta: Parameter;
+  /** Added to the variance of a row. */
   readonly epsilon: number;
 }
 
