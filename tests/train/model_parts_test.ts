@@ -1,0 +1,37 @@
+import { assertEquals } from "@std/assert";
+import { gpt, Tape } from "../../nn/mod.ts";
+import { loadModel, parameterShapes, traceShapes } from "../../train/model_parts.ts";
+import { openSource } from "../../train/mod.ts";
+import { phantomBackend } from "../support/device.ts";
+
+const SIZES = { layers: 2, heads: 2, embed: 8, context: 6, vocab: 13 };
+const ORDER = { order: "sequential", seed: 1, batch: 2 } as const;
+const TOKENS = {
+  kind: "tokens",
+  tokens: new Uint16Array(100),
+  context: 6,
+  train: { start: 0, end: 100 },
+} as const;
+
+Deno.test("loadModel() gives the layers of a GPT, and their shapes without memory", async () => {
+  const parts = await loadModel(gpt(SIZES)), source = openSource({ ...TOKENS, validation: undefined }, ORDER);
+  assertEquals(parts.layers.map(({ name }) => name), ["embedding", "h.0", "h.1", "head"]);
+  assertEquals(traceShapes(parts, source, 3, undefined), [[3, 6, 8], [3, 6, 8], [3, 6, 8], [3, 6, 13]]);
+  assertEquals(parameterShapes(parts).get("h.1.mlp.c_fc.weight"), [8, 32]);
+});
+
+Deno.test("loadModel() takes a model that is not made of layers as one layer", async () => {
+  const module = import.meta.resolve("../../examples/04_own_model.ts");
+  const parts = await loadModel({ module, config: { hidden: 3 } });
+  assertEquals([...parameterShapes(parts).keys()], [
+    "first.weight",
+    "first.bias",
+    "second.weight",
+    "second.bias",
+  ]);
+  const tape = new Tape({ backend: phantomBackend(), training: true });
+  const { Scope } = await import("../../nn/mod.ts"), scope = Scope.root(tape.heap, 1);
+  parts.setTargets(tape.input("targets", [4], "i32"));
+  const out = parts.layers[0].build(scope).forward(tape, tape.input("images", [4, 784]));
+  assertEquals(parts.lossOf(tape, out).rows.shape, [4]);
+});
