@@ -7,6 +7,7 @@ import type {
   UnaryArgs,
   UnaryBackwardArgs,
 } from "./arguments.ts";
+import type { ChoiceDotsArgs, CombineRowsArgs, RouteArgs, RouteBackwardArgs } from "./expert_arguments.ts";
 import type { DeviceHeap } from "./heap.ts";
 import type {
   AddBiasArgs,
@@ -23,6 +24,7 @@ import type { Span } from "./span.ts";
 import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 
 export type * from "./arguments.ts";
+export type * from "./expert_arguments.ts";
 export type * from "./spread_arguments.ts";
 export type * from "./row_arguments.ts";
 
@@ -66,6 +68,14 @@ export interface Backend {
   gather(args: GatherArgs): void;
   /** The mirror of {@link gather}: adds rows to those of a table. */
   scatterAdd(args: ScatterAddArgs): void;
+  /** Decides which experts each token goes to. */
+  route(args: RouteArgs): void;
+  /** Gradient of the probabilities that {@link route} read. */
+  routeBackward(args: RouteBackwardArgs): void;
+  /** Weighted sums of rows of a table by their ids. */
+  combineRows(args: CombineRowsArgs): void;
+  /** Dot products with rows of a table by their ids. */
+  choiceDots(args: ChoiceDotsArgs): void;
   /** A function of each element. */
   unary(args: UnaryArgs): void;
   /** Its derivative times the gradient of its result. */

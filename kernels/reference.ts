@@ -2,6 +2,7 @@ import type * as args from "./backend.ts";
 import { need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { attention, attentionBackward } from "./reference_attention.ts";
+import * as experts from "./reference_experts.ts";
 import { UNARY } from "./reference_math.ts";
 import { matmul } from "./reference_matmul.ts";
 import * as rows from "./reference_rows.ts";
@@ -85,6 +86,26 @@ export class ReferenceBackend implements args.Backend {
   /** Sums in float64, rounded once. */
   scatterAdd(a: args.ScatterAddArgs): void {
     rows.scatterAdd(this.heap, a);
+  }
+
+  /** Sorts the experts of each token. */
+  route(a: args.RouteArgs): void {
+    experts.route(this.heap, a);
+  }
+
+  /** Token by token. */
+  routeBackward(a: args.RouteBackwardArgs): void {
+    experts.routeBackward(this.heap, a);
+  }
+
+  /** Sums in float64, rounded once. */
+  combineRows(a: args.CombineRowsArgs): void {
+    experts.combineRows(this.heap, a);
+  }
+
+  /** Sums in float64, rounded once. */
+  choiceDots(a: args.ChoiceDotsArgs): void {
+    experts.choiceDots(this.heap, a);
   }
 
   /** Element by element. */

@@ -1,9 +1,17 @@
 import type * as args from "./backend.ts";
 import * as check from "./check.ts";
+import {
+  checkChoiceDots,
+  checkCombineRows,
+  checkRoute,
+  checkRouteBackward,
+  type FindBadId,
+} from "./check_experts.ts";
 import type { DeviceHeap } from "./heap.ts";
 import type { Span } from "./span.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
+import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./wasm/experts.ts";
 import type { Tile } from "./wasm/gemm.ts";
 import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
@@ -22,6 +30,8 @@ export class WasmBackend implements args.Backend {
   readonly #kernels: Kernels;
   readonly #matmul: Matmul;
   readonly #attention: Attention;
+  readonly #findBadId: FindBadId = (ids, n, limit, lowest) =>
+    this.#kernels.firstBadId(ids.byteOffset, n, limit, lowest);
 
   /**
    * Binds the kernels to the memory of `heap` and allocates their workspace there.
@@ -153,6 +163,30 @@ export class WasmBackend implements args.Backend {
     if (a.cols === 0) return;
     this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols));
     this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
+  }
+
+  /** Scalar code: experts x choices operations for each token. */
+  route(a: args.RouteArgs): void {
+    checkRoute(a);
+    runRoute(this.#kernels, a);
+  }
+
+  /** One pass over the probabilities. */
+  routeBackward(a: args.RouteBackwardArgs): void {
+    checkRouteBackward(a, this.#findBadId, this.heap);
+    runRouteBackward(this.#kernels, a);
+  }
+
+  /** A fused multiply-add for each element of each row. */
+  combineRows(a: args.CombineRowsArgs): void {
+    checkCombineRows(a, this.#findBadId, this.heap);
+    runCombineRows(this.#kernels, a);
+  }
+
+  /** Eight chains, then a tree, for each dot product. */
+  choiceDots(a: args.ChoiceDotsArgs): void {
+    checkChoiceDots(a, this.#findBadId, this.heap);
+    runChoiceDots(this.#kernels, a);
   }
 
   /** One pass. */

@@ -2,6 +2,7 @@ import type { DeviceHeap } from "../heap.ts";
 import { addAttentionRows } from "./attention_rows.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { addElementwise, addEpilogues } from "./elementwise.ts";
+import { addExperts } from "./experts.ts";
 import { addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
@@ -23,6 +24,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     addRows(builder);
     addLoss(builder);
     addSpreadLoss(builder);
+    addExperts(builder);
     addOptimizer(builder);
     module = new WebAssembly.Module(builder.encode());
     compiled.set(tile.vectors, module);

@@ -102,6 +102,9 @@ export class F32 {
   max(other: Float): F32 {
     return this.#with(other, 0x97);
   }
+  gt(other: Float): I32 {
+    return new I32([...this.code, ...float(other).code, 0x5e]);
+  }
   sqrt(): F32 {
     return new F32([...this.code, 0x91]);
   }

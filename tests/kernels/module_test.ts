@@ -3,6 +3,7 @@ import { createDeviceMemory, DeviceHeap, now } from "../../kernels/mod.ts";
 import { addAttentionRows } from "../../kernels/wasm/attention_rows.ts";
 import { ModuleBuilder } from "../../kernels/wasm/builder.ts";
 import { addElementwise, addEpilogues } from "../../kernels/wasm/elementwise.ts";
+import { addExperts } from "../../kernels/wasm/experts.ts";
 import { NARROW_TILE, WIDE_TILE } from "../../kernels/wasm/gemm.ts";
 import { addLoss } from "../../kernels/wasm/loss.ts";
 import { instantiateKernels, kernelModule } from "../../kernels/wasm/module.ts";
@@ -29,6 +30,9 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   ]);
   assertEquals(exportsOf(addSpreadLoss), [
     ...["rowMax", "rowExpSum", "rowPowers", "spreadLoss", "spreadGradient"],
+  ]);
+  assertEquals(exportsOf(addExperts), [
+    ...["route", "routeBackward", "combineRows", "weighRows", "combineRowsAdd", "weighRowsAdd", "choiceDots"],
   ]);
   assertEquals(exportsOf(addOptimizer), ["adamw", "sum", "sumSquares"]);
   const unary = ["gelu", "relu", "tanh", "exp", "log", "square"];
