@@ -3,6 +3,7 @@ import type { Backend } from "../../kernels/mod.ts";
 import {
   add,
   allocateGradients,
+  type Entry,
   gelu,
   Gpt,
   GradientArena,
@@ -15,6 +16,7 @@ import {
   sumLoss,
   tanh,
   Tape,
+  type Tensor,
 } from "../../nn/mod.ts";
 import { makeBackend, phantomBackend } from "../support/device.ts";
 
@@ -47,6 +49,19 @@ function record(backend: Backend, options: { arena?: GradientArena } = {}): Reco
     tape.backward();
   };
   return { backend, parameters: scope.parameters, tape, loss, run };
+}
+
+/** A root of the backward pass: the gradient of `x` is `value` everywhere. */
+function rootOf(tape: Tape, x: Tensor, value: number): Entry {
+  const { backend } = tape;
+  return {
+    ...{ name: "root", inputs: [x], output: tape.output("root", [1], [x]), isRoot: true },
+    forward: () => {},
+    backward: (gradients) => {
+      const { span } = gradients.input(x)!;
+      return { input: () => backend.fill(value, span) };
+    },
+  };
 }
 
 function gradientsOf({ backend, parameters }: Recording): Float32Array[] {
@@ -89,11 +104,7 @@ Deno.test("Tape uses the blocks of gradients again: more layers need no more of 
     const tape = new Tape({ backend, training: true });
     let x = gelu(tape, linear(tape, tape.input("x", [4, 8]), weights[0]));
     for (const weight of weights.slice(1)) x = gelu(tape, linear(tape, x, weight));
-    tape.record({
-      ...{ name: "root", inputs: [x], output: tape.output("root", [1], [x]), isRoot: true },
-      forward: () => {},
-      backward: (gradients) => (gradients.input(x), {}),
-    });
+    tape.record(rootOf(tape, x, 1));
     const before = backend.heap.totalBytes;
     tape.plan();
     return backend.heap.totalBytes - before;
@@ -107,11 +118,7 @@ Deno.test("tapes that share an arena share the memory of their gradients", () =>
   const passOf = (arena: GradientArena | undefined) => {
     const tape = new Tape({ backend, training: true, arena });
     const x = gelu(tape, gelu(tape, parameter));
-    tape.record({
-      ...{ name: "root", inputs: [x], output: tape.output("root", [1], [x]), isRoot: true },
-      forward: () => {},
-      backward: (gradients) => (gradients.input(x), {}),
-    });
+    tape.record(rootOf(tape, x, 1));
     const before = backend.heap.totalBytes;
     tape.plan();
     return backend.heap.totalBytes - before;
@@ -149,14 +156,7 @@ Deno.test("Tape onGradReady is called once for a parameter that an op reads twic
   backend.fill(0, allocateGradients(backend.heap, [p]));
   const tape = new Tape({ backend, training: true }), names: string[] = [];
   const x = add(tape, multiply(tape, p, p), add(tape, p, p));
-  tape.record({
-    ...{ name: "root", inputs: [x], output: tape.output("root", [1], [x]), isRoot: true },
-    forward: () => {},
-    backward: (gradients) => {
-      const { span } = gradients.input(x)!;
-      return { input: () => backend.fill(1, span) };
-    },
-  });
+  tape.record(rootOf(tape, x, 1));
   tape.onGradReady = ({ name }) => void names.push(name);
   tape.forward();
   tape.backward();
@@ -189,14 +189,7 @@ Deno.test("Tape does not reach what the loss does not depend on", () => {
   const tape = new Tape({ backend, training: true }), ready: string[] = [];
   tanh(tape, unused);
   const x = tanh(tape, used);
-  tape.record({
-    ...{ name: "root", inputs: [x], output: tape.output("root", [1], [x]), isRoot: true },
-    forward: () => {},
-    backward: (gradients) => {
-      const { span } = gradients.input(x)!;
-      return { input: () => backend.fill(1, span) };
-    },
-  });
+  tape.record(rootOf(tape, x, 1));
   tape.onGradReady = ({ name }) => void ready.push(name);
   tape.forward();
   tape.backward();

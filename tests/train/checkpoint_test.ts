@@ -72,6 +72,25 @@ Deno.test("a model of the user's own resumes with the bits of a run that went th
     assertEquals(resumed.lossHash, whole.lossHash);
   }));
 
+/** A parameter that the checkpoint does not know kept its random start, and one of another size was filled in part. */
+Deno.test("a model of the user's own that has changed since its checkpoint is refused by name", () =>
+  withTempDir(async (folder) => {
+    const config = { inputs: 6, hidden: 5, classes: 3 }, options = { mesh: { dp: 1 }, out: folder };
+    await runToEnd({ ...tinyClassifier(config), ...options, steps: 4 });
+    const resume = { resume: `${folder}/step-4`, out: `${folder}/resumed`, steps: 6 };
+    const cases = [
+      [{ ...config, unused: true }, "unused"],
+      [{ ...config, hidden: 7 }, "first.weight"],
+    ] as const;
+    for (const [changed, name] of cases) {
+      const error = await assertRejects(
+        () => runToEnd({ ...tinyClassifier(changed), ...options, ...resume }),
+        Error,
+      );
+      assertStringIncludes(error.message, `Cannot load ${name}`);
+    }
+  }));
+
 Deno.test("checkResume() refuses a run that is finished", () =>
   withTempDir(async (folder) => {
     const run = await loadRun(await makeCheckpoint(folder)),
