@@ -168,11 +168,10 @@ export class Waiter {
     const stall = this.#graph.look(at) ?? this.#findTimeout(at, waitedMs);
     if (stall === undefined) return;
     const message = `Stalled: ${stall}`;
+    // The first report wins: a later one may see a rank that has failed because of the first, and tell half of it.
     const first = this.#abort.raise(this.#rank, message);
-    if (first.rank !== this.#rank && !first.reason.startsWith("Stalled")) {
-      throw new AbortError(first.rank, first.reason);
-    }
-    throw new StallError(message);
+    if (first.reason.startsWith("Stalled")) throw new StallError(first.reason);
+    throw new AbortError(first.rank, first.reason);
   }
 
   #findTimeout(at: WaitPoint, waitedMs: number): string | undefined {

@@ -140,7 +140,7 @@ export const TRAIN_OPTIONS = [
     min: 0,
     max: 3,
     default: 0,
-    help: "what replicas share out: optimizer, + gradients, + parameters",
+    help: "replicas share out 1 optimizer, 2 + gradients, 3 + weights",
   },
   {
     key: "schedule",
