@@ -140,7 +140,7 @@ export const TRAIN_OPTIONS = [
     min: 0,
     max: 3,
     default: 0,
-    help: "replicas share out 1 optimizer, 2 + gradients, 3 + weights",
+    help: "replicas share: 1 optimizer, 2 + gradients, 3 + all",
   },
   {
     key: "schedule",
@@ -155,7 +155,7 @@ export const TRAIN_OPTIONS = [
     kind: "text",
     value: "HOW",
     default: "uniform",
-    help: "layers of each stage: uniform, parameters, type:REGEX, or counts such as 2,2,2",
+    help: "layers to stages: uniform, parameters, type:REGEX, 2,2,2",
   },
   {
     key: "kernels",
