@@ -46,7 +46,7 @@ export function sendOf(
 }
 
 /** A name that the two ends of a transfer agree on. */
-export function keyOf({ payload, stage, microBatch }: Transfer): string {
+export function transferKey({ payload, stage, microBatch }: Transfer): string {
   return `${payload} of micro-batch ${microBatch} for stage ${stage}`;
 }
 
@@ -101,7 +101,7 @@ function collectEnds(schedule: Schedule) {
     const name = `${from} -> ${to}`;
     const channel = channels.get(name) ?? { from, to, sends: [], receives: [] };
     channels.set(name, channel);
-    channel[side].push({ ...end, key: keyOf(transfer) });
+    channel[side].push({ ...end, key: transferKey(transfer) });
   };
   for (const [device, list] of schedule.devices.entries()) {
     for (const [index, instruction] of list.entries()) {

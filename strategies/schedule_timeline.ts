@@ -6,7 +6,7 @@
  * there is no deadlock.
  */
 import type { Instruction, PassKind, Schedule } from "./schedule.ts";
-import { keyOf, receiveOf, sendOf, type Transfer } from "./schedule_channels.ts";
+import { receiveOf, sendOf, type Transfer, transferKey } from "./schedule_channels.ts";
 import { formatInstruction } from "./schedule_text.ts";
 
 /**
@@ -145,7 +145,7 @@ class PaperRun {
     const { kind, stage, microBatch } = instruction;
     const device = stage % this.#schedule.p;
     const received = receiveOf(this.#schedule, instruction);
-    const needs = received === undefined ? [] : [{ name: keyOf(received), from: received.from }];
+    const needs = received === undefined ? [] : [{ name: transferKey(received), from: received.from }];
     if (kind === "F") return needs;
     return [
       { name: formatInstruction({ kind: kind === "W" ? "I" : "F", stage, microBatch }), from: device },
@@ -162,7 +162,7 @@ class PaperRun {
   #send(transfer: Transfer | undefined, end: number): number | undefined {
     if (transfer === undefined) return end;
     if (transfer.from === transfer.to) {
-      this.#done.set(keyOf(transfer), end);
+      this.#done.set(transferKey(transfer), end);
       return end;
     }
     const { sent, taken } = this.#queue(transfer);
@@ -170,7 +170,7 @@ class PaperRun {
     if (before >= 0 && taken.length <= before) return undefined;
     const time = before >= 0 ? Math.max(end, taken[before]) : end;
     sent.push(time);
-    this.#done.set(keyOf(transfer), time);
+    this.#done.set(transferKey(transfer), time);
     return time;
   }
 
@@ -203,7 +203,7 @@ class PaperRun {
     const sending = sendOf(this.#schedule, instruction);
     if (this.#cursors[at.device].blocked !== undefined && sending !== undefined) {
       const slots = `all ${this.#channelSlots} slots to device ${sending.to} are taken`;
-      return { ...at, peer: sending.to, message: `${text} cannot send ${keyOf(sending)}: ${slots}` };
+      return { ...at, peer: sending.to, message: `${text} cannot send ${transferKey(sending)}: ${slots}` };
     }
     const missing = this.#needs(instruction).find(({ name }) => !this.#done.has(name));
     const peer = missing?.from ?? at.device;

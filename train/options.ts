@@ -140,7 +140,7 @@ export const TRAIN_OPTIONS = [
     min: 0,
     max: 3,
     default: 0,
-    help: "replicas share: 1 optimizer, 2 + gradients, 3 + all",
+    help: "replicas share 1 moments, 2 + gradients, 3 + weights",
   },
   {
     key: "schedule",
@@ -155,7 +155,7 @@ export const TRAIN_OPTIONS = [
     kind: "text",
     value: "HOW",
     default: "uniform",
-    help: "layers to stages: uniform, parameters, type:REGEX, 2,2,2",
+    help: "layers by uniform, parameters, type:REGEX, or 2,2,2",
   },
   {
     key: "kernels",
