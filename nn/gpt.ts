@@ -2,13 +2,14 @@ import { KeyValueCache } from "./ops/cached_attention.ts";
 import { CausalSelfAttention, Embedding, FeedForward, Head, LayerNorm } from "./layers.ts";
 import type { Layer, LayerFactory, Model, ModelSpec } from "./model.ts";
 import type { Loss } from "./loss.ts";
+import { checkMixture, type MixtureConfig, MoeFeedForward } from "./moe.ts";
 import { crossEntropy } from "./ops/loss.ts";
 import type { Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Sizes of a GPT. */
-export interface GptConfig {
+/** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
+export interface GptConfig extends Partial<MixtureConfig> {
   /** Number of transformer blocks. */
   readonly layers: number;
   /** Attention heads of a block; must divide `embed`. */
@@ -57,7 +58,7 @@ class Block implements Layer {
   readonly #norm1: LayerNorm;
   readonly #attention: CausalSelfAttention;
   readonly #norm2: LayerNorm;
-  readonly #feedForward: FeedForward;
+  readonly #feedForward: FeedForward | MoeFeedForward;
 
   constructor(scope: Scope, config: GptConfig) {
     const residualDeviation = 0.02 / Math.sqrt(2 * config.layers);
@@ -65,7 +66,10 @@ class Block implements Layer {
     this.#norm1 = new LayerNorm(scope.child("ln_1"), config.embed, config.layerNormEpsilon);
     this.#attention = new CausalSelfAttention(scope.child("attn"), sizes);
     this.#norm2 = new LayerNorm(scope.child("ln_2"), config.embed, config.layerNormEpsilon);
-    this.#feedForward = new FeedForward(scope.child("mlp"), sizes);
+    const { experts = 0 } = config, feedForward = scope.child("mlp");
+    this.#feedForward = experts > 0
+      ? new MoeFeedForward(feedForward, { ...config, ...sizes, experts })
+      : new FeedForward(feedForward, sizes);
   }
 
   forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
@@ -177,7 +181,8 @@ export function layers(config: GptConfig): LayerFactory[] {
   ];
 }
 
-function checkSizes({ embed, heads }: GptConfig): void {
+function checkSizes({ embed, heads, experts = 0, ...mixture }: GptConfig): void {
+  if (experts !== 0) checkMixture({ ...mixture, experts });
   if (embed % heads === 0) return;
   throw new RangeError(`Cannot split embed ${embed} into ${heads} heads: embed must be a multiple of heads`);
 }

@@ -24,12 +24,16 @@ export { type Decoder, Gpt, gpt, type GptConfig, layers as gptLayers } from "./g
 export * from "./gradients.ts";
 export * from "./layers.ts";
 export * from "./loss.ts";
+export * from "./moe.ts";
 export * from "./model.ts";
 export * from "./ops/attention.ts";
 export * from "./ops/cached_attention.ts";
 export * from "./ops/elementwise.ts";
+export * from "./ops/experts.ts";
+export * from "./ops/grouped_linear.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/loss.ts";
+export * from "./ops/router.ts";
 export * from "./ops/rows.ts";
 export * from "./optim.ts";
 export * from "./random.ts";

@@ -29,6 +29,23 @@ export interface LayerHooks {
   readonly input?: (tape: Tape, x: Tensor) => Tensor;
   /** After its product, before bias and residual; "g" of a row-parallel layer. */
   readonly output?: (tape: Tape, y: Tensor) => Tensor;
+  /** After all of the layer, which makes logits: to know them again when their loss is computed. */
+  readonly result?: (tape: Tape, y: Tensor) => Tensor;
+  /** Of a layer of experts: which of them are here, and how tokens reach the others. */
+  readonly experts?: ExpertHooks;
+}
+
+/** How a strategy spreads the experts of a layer. The rows of an expert are those of units of tokens, in their order. */
+export interface ExpertHooks {
+  /** Indices of the experts that this device holds, ascending. */
+  readonly held: readonly number[];
+  /**
+   * Rows of this device's tokens for all experts [experts, units, capacity, C] become those of all devices' tokens for
+   * the held experts [held, units of all devices, capacity, C].
+   */
+  dispatch(tape: Tape, rows: Tensor): Tensor;
+  /** The way back, of the experts' results. */
+  combine(tape: Tape, rows: Tensor): Tensor;
 }
 
 /** How a strategy spreads a model; without one every device holds all of every parameter. */

@@ -8,7 +8,7 @@
 import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
 import type { BackwardPass, Entry } from "./entry.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
-import type { Loss } from "./loss.ts";
+import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import { numElements, type Shape } from "./shape.ts";
 import { type Parameter, Tensor } from "./tensor.ts";
 
@@ -35,6 +35,11 @@ export interface TapeOptions {
   readonly arena?: GradientArena;
   /** Place in its sequence of each token of a row of the batch; by default 0, 1, 2, ... */
   readonly positions?: readonly number[];
+  /**
+   * Units that a row of the batch holds: eighths of a sequence. By default 8; fewer where a device holds a part of each
+   * sequence. Experts are chosen within a unit.
+   */
+  readonly unitsPerRow?: number;
   /** Computes the loss of logits whose classes lie on several devices; undefined for other logits. */
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
   /** Called when the gradient of a parameter is complete, in the order of the backward pass. */
@@ -51,6 +56,15 @@ export class Tape {
   onGradReady: ((parameter: Parameter) => void) | undefined;
   /** See {@link TapeOptions}. */
   readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
+  /** See {@link TapeOptions}. */
+  readonly unitsPerRow: number;
+  /**
+   * What each row counts for in the gradients of auxiliary losses: 1 / (counted rows of the global batch). The scale of
+   * the main loss sets it; a tape without one, such as that of a pipeline stage, is told. Read by the backward pass.
+   */
+  lossScale = 1;
+  /** Losses beside the main one, in the order of their layers. */
+  readonly auxiliary: AuxiliaryLoss[] = [];
   readonly #positions: readonly number[] | undefined;
   readonly #arena: GradientArena;
   readonly #isDeferring: boolean;
@@ -67,6 +81,7 @@ export class Tape {
     this.#isDeferring = options.deferWeights ?? false;
     this.#positions = options.positions;
     this.spreadCrossEntropy = options.spreadCrossEntropy;
+    this.unitsPerRow = options.unitsPerRow ?? 8;
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }
 
@@ -140,8 +155,8 @@ export class Tape {
   }
 
   /** Memory that an op keeps from its forward to its backward pass. */
-  scratch(name: string, length: number, category: Category = "activations"): Span {
-    const span = this.heap.allocate(name, length, category);
+  scratch(name: string, length: number, category: Category = "activations", dtype: DType = "f32"): Span {
+    const span = this.heap.allocate(name, length, category, dtype);
     this.#spans.push(span);
     return span;
   }
@@ -193,7 +208,7 @@ export class Tape {
   /** Gives the memory of all tensors of this tape back. */
   release(): void {
     for (const span of this.#spans.splice(0)) this.heap.free(span);
-    this.#entries.length = 0;
+    this.#entries.length = this.auxiliary.length = 0;
     this.#steps = undefined;
   }
 

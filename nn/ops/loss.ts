@@ -18,7 +18,7 @@ export function sumLoss(backend: Backend, loss: Loss): number {
  */
 export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss {
   const spread = tape.spreadCrossEntropy?.(tape, logits, targets);
-  if (spread !== undefined) return spread;
+  if (spread !== undefined) return tieScale(tape, spread);
   const backend = tape.backend, { rows, cols } = asMatrix(logits.shape);
   const out = tape.output("loss", [rows], [logits]);
   const dLogits = out.requiresGradient ? logits.span : undefined;
@@ -37,7 +37,7 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
       return {};
     },
   });
-  return {
+  return tieScale(tape, {
     rows: out,
     targets,
     get scale() {
@@ -45,6 +45,21 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
     },
     set scale(value: number) {
       args.scale = value;
+    },
+  });
+}
+
+/** The loss, whose scale is that of the auxiliary losses of its tape too. */
+function tieScale(tape: Tape, loss: Loss): Loss {
+  tape.lossScale = loss.scale;
+  return {
+    rows: loss.rows,
+    targets: loss.targets,
+    get scale() {
+      return loss.scale;
+    },
+    set scale(value: number) {
+      loss.scale = tape.lossScale = value;
     },
   };
 }
