@@ -7,9 +7,8 @@ import {
   SCHEDULES,
 } from "../strategies/mod.ts";
 import type { Schedule, ScheduleName } from "../strategies/mod.ts";
-import { fileProblem, UsageError } from "../train/mod.ts";
+import { asUsageError, fileProblem, UsageError } from "../train/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
-import { asUsageError } from "./topology.ts";
 
 const HELP = `Draws a pipeline schedule with its bubble, and checks it.
 

@@ -1,5 +1,5 @@
 import { AXES, type Axis, drawMesh, layoutOf, parseLayout } from "../strategies/mod.ts";
-import { UsageError } from "../train/mod.ts";
+import { asUsageError } from "../train/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws how ranks form a mesh: who talks to whom.
@@ -38,13 +38,4 @@ export function topology(args: string[]): Promise<number> {
     console.log(JSON.stringify({ layout: layout.toString(), degrees: mesh.degrees, ranks }));
   } else console.log(`${layout.toString()}\n\n${drawMesh(mesh)}`);
   return Promise.resolve(0);
-}
-
-/** What a layout or schedule refuses is the user's input. */
-export function asUsageError<Result>(run: () => Result): Result {
-  try {
-    return run();
-  } catch (error) {
-    throw error instanceof RangeError || error instanceof SyntaxError ? new UsageError(error.message) : error;
-  }
 }

@@ -29,6 +29,11 @@ export interface ParameterStoreOptions {
   readonly ownLayers: readonly LayerFactory[];
   /** Tensor parallelism. */
   readonly sharding?: Sharding;
+  /**
+   * Makes what completes the gradients of a bucket's parameters on this rank before they are summed over the group: under
+   * sequence parallelism a sum over the tensor group.
+   */
+  readonly completeWith?: (parameters: readonly Parameter[]) => { sum(): void };
 }
 
 /**
@@ -51,6 +56,8 @@ export class ParameterStore {
   readonly #options: ParameterStoreOptions;
   readonly #plans: BucketPlans;
   readonly #buckets: readonly Bucket[];
+  /** By bucket; see {@link ParameterStoreOptions}. */
+  readonly #completions: readonly ({ sum(): void } | undefined)[];
   #isLastPass = true;
 
   /** Allocates everything, builds the layers and fills their parameters. */
@@ -77,6 +84,7 @@ export class ParameterStore {
       });
     });
     this.parameters = scope.parameters;
+    this.#completions = this.#buckets.map((bucket) => options.completeWith?.(bucket.parameters));
   }
 
   /** What this rank updates. */
@@ -200,6 +208,7 @@ export class ParameterStore {
     const { group, zeroStage } = this.#options, { gradients, chunk } = bucket;
     const label = `gradients of ${bucket.plan.name}`;
     bucket.isReduced = this.#isLastPass;
+    this.#completions[this.#buckets.indexOf(bucket)]?.sum();
     if (zeroStage < 2) {
       bucket.reduction = group.startAllReduce(gradients, { label });
     } else {

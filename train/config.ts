@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ScheduleName, ZeroStage } from "../strategies/mod.ts";
+import type { ZeroStage } from "../strategies/mod.ts";
 import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
 import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
@@ -59,12 +59,16 @@ export interface TrainConfig {
   readonly order: "shuffle" | "sequential";
   /** Devices, each with a replica. */
   readonly dp: number;
+  /** Devices that share every layer. */
+  readonly tp: number;
+  /** Sequence parallelism: rows between split layers are spread over the tp group. */
+  readonly sp: boolean;
   /** Pipeline stages. */
   readonly pp: number;
   /** What the data axis shards. */
   readonly zero: ZeroStage;
-  /** Order of the passes of a pipeline. */
-  readonly schedule: ScheduleName;
+  /** Order of the passes of a pipeline: a name, or a file. */
+  readonly schedule: string;
   /** Stages per device of the interleaved schedule. */
   readonly virtualStages: number;
   /** How layers are split over stages. */
@@ -114,7 +118,8 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   checkSizes(given, values, context.sizes);
   const batch = values.batch as number;
   values.minLr ??= (values.lr as number) / 10;
-  values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / (values.pp as number)), batch));
+  const perReplica = (values.tp as number) * (values.pp as number);
+  values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / perReplica), batch));
   values.microBatch ??= Math.ceil(batch / (values.dp as number));
   const { deviceMemory, ...rest } = values;
   const config = {
@@ -252,7 +257,7 @@ function checkTogether(config: TrainConfig): void {
       `Cannot use --micro-batch ${microBatch}: a device has ${local} of the ${batch} sequences; use ${local} or less`,
     );
   }
-  checkLayout(config);
+  checkCombination(config);
   if (minLr > lr) throw new UsageError(`Cannot use --min-lr ${minLr}: it must be at most --lr ${lr}`);
   if (init !== undefined && resume !== undefined) {
     throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
@@ -260,7 +265,10 @@ function checkTogether(config: TrainConfig): void {
 }
 
 /** Strategies that cannot be combined, each with its reason. */
-function checkLayout({ batch, dp, pp, zero, schedule, microBatch }: TrainConfig): void {
+function checkCombination({ batch, dp, tp, sp, pp, zero, schedule, microBatch }: TrainConfig): void {
+  if (sp && tp === 1) {
+    throw new UsageError("Cannot use --sp without --tp: there is no group to share rows with");
+  }
   if (pp > 1 && schedule === "zero-bubble" && zero >= 2) {
     throw new UsageError(
       `Cannot use --schedule zero-bubble with --zero ${zero}: weight gradients come late and need the whole gradients, ` +

@@ -1,4 +1,5 @@
 import type { ModelSpec } from "../nn/mod.ts";
+import type { Schedule } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { MetricsRecord } from "./metrics.ts";
 import type { DataSpec } from "./source.ts";
@@ -40,6 +41,8 @@ export interface TrainJob {
   readonly data: DataSpec;
   /** Where the run begins: anew, from weights, or from a checkpoint. */
   readonly start: JobStart;
+  /** Order of the passes on every pipeline stage. */
+  readonly schedule: Schedule;
   /** Where ranks gather a checkpoint; undefined if none is written. */
   readonly snapshot?: Snapshot;
 }

@@ -20,6 +20,7 @@ export * from "./corpus.ts";
 export * from "./generate.ts";
 export * from "./gpt2_files.ts";
 export * from "./job.ts";
+export * from "./layout_check.ts";
 export * from "./metrics.ts";
 export * from "./options.ts";
 export * from "./order.ts";

@@ -2,6 +2,7 @@ import { createBackend } from "../kernels/mod.ts";
 import {
   type BuildModel,
   crossEntropy,
+  type GptConfig,
   type LayerFactory,
   type Loss,
   type ModelLayers,
@@ -12,13 +13,16 @@ import {
   Tape,
   type Tensor,
 } from "../nn/mod.ts";
-import { phantomHeap } from "../strategies/mod.ts";
+import { gptPlan, type ParallelPlan, phantomHeap } from "../strategies/mod.ts";
+import { isGpt } from "./checkpoint.ts";
 import type { Source } from "./source.ts";
 
 /** A model as a job sees it: layers in a row, and the loss of what the last one returns. */
 export interface ModelParts {
   /** A model that is not made of layers is one layer. */
   readonly layers: readonly LayerFactory[];
+  /** How tensor parallelism splits its layers; nothing, unless the model says so. */
+  readonly plan: ParallelPlan;
   /** Records the loss of what the last layer returned. */
   lossOf(tape: Tape, output: Tensor): Loss;
   /** Says which targets the passes that are recorded next have. */
@@ -29,17 +33,21 @@ export interface ModelParts {
 export interface ModelModule {
   readonly default: BuildModel;
   readonly layers?: ModelLayers;
+  /** Says how tensor parallelism splits the layers. */
+  readonly plan?: (config: unknown) => ParallelPlan;
 }
 
 /** Loads the module of a model; every device does. */
 export async function loadModel(model: ModelSpec): Promise<ModelParts> {
   const module = await import(model.module) as ModelModule;
-  return module.layers === undefined
+  const plan = module.plan?.(model.config) ?? (isGpt(model) ? gptPlan(model.config as GptConfig) : {});
+  const parts = module.layers === undefined
     ? wholeModel(module.default, model.config)
     : layeredModel(module.layers(model.config));
+  return { ...parts, plan };
 }
 
-function layeredModel(layers: readonly LayerFactory[]): ModelParts {
+function layeredModel(layers: readonly LayerFactory[]): Omit<ModelParts, "plan"> {
   let current: Tensor | undefined;
   return {
     layers,
@@ -49,7 +57,7 @@ function layeredModel(layers: readonly LayerFactory[]): ModelParts {
 }
 
 /** A model that computes its loss itself: one layer whose result is that of the loss. */
-function wholeModel(build: BuildModel, config: unknown): ModelParts {
+function wholeModel(build: BuildModel, config: unknown): Omit<ModelParts, "plan"> {
   let current: Tensor | undefined, loss: Loss | undefined;
   const layer: LayerFactory = {
     name: "model",

@@ -132,6 +132,13 @@ export const TRAIN_OPTIONS = [
     help: "order of the sequences",
   },
   { ...COUNT, key: "dp", max: 1024, help: "devices, each with a replica (all cores, at most --batch)" },
+  { ...COUNT, key: "tp", max: 1024, default: 1, help: "devices that share every layer's weights" },
+  {
+    key: "sp",
+    kind: "flag",
+    default: false,
+    help: "with --tp: rows between split layers are shared out, too",
+  },
   { ...COUNT, key: "pp", max: 1024, default: 1, help: "pipeline stages, each on its own devices" },
   {
     key: "zero",
@@ -144,10 +151,10 @@ export const TRAIN_OPTIONS = [
   },
   {
     key: "schedule",
-    kind: "choice",
-    choices: ["1f1b", "gpipe", "interleaved", "zero-bubble"],
+    kind: "text",
+    value: "NAME|FILE",
     default: "1f1b",
-    help: "order of the passes of a pipeline",
+    help: "gpipe, 1f1b, interleaved, zero-bubble, or a file",
   },
   { ...COUNT, key: "virtualStages", max: 64, default: 2, help: "stages per device of interleaved" },
   {

@@ -1,46 +1,28 @@
 import type { Device } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, createBackend, type Span } from "../kernels/mod.ts";
-import { AdamW, type Moments, type OptimizerTarget, type Sharding, sumLoss } from "../nn/mod.ts";
+import { AdamW, type Moments, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
-  countParameters,
   type Instruction,
-  makeSchedule,
   ParameterStore,
-  partitionLayers,
+  PartialGradients,
   type Piece,
   Pipeline,
-  type Schedule,
   shareOf,
   type StagePass,
   type StageRunner,
+  TensorParallel,
 } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
+import { partitionOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
 import { MASKED, type Source } from "./source.ts";
 import { type RecordedPass, Stage } from "./stage.ts";
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
-
-/** Micro-batches of a step: as many on every rank of the data axis, so that all run the same schedule. */
-export function countMicroBatches(
-  { batch, dp, microBatch }: Pick<TrainConfig, "batch" | "dp" | "microBatch">,
-): number {
-  return Math.ceil(Math.ceil(batch / dp) / microBatch);
-}
-
-/** The schedule of a configuration. */
-export function scheduleOf(config: TrainConfig): Schedule {
-  const { pp, virtualStages } = config, name = pp === 1 ? "1f1b" : config.schedule;
-  return makeSchedule(name, {
-    p: pp,
-    m: countMicroBatches(config),
-    v: name === "interleaved" ? virtualStages : undefined,
-  });
-}
 
 /**
  * One rank's part of a training run: its stages of the model, their parameters, the optimizer, and the recordings that
@@ -60,7 +42,7 @@ export class Replica implements StageRunner {
   readonly #stages = new Map<number, Stage>();
   readonly #data: ProcessGroup;
   readonly #sums: Span;
-  readonly #sharding: Sharding | undefined;
+  readonly #tensor: TensorParallel | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
   #lossScale = 1;
@@ -73,8 +55,9 @@ export class Replica implements StageRunner {
     this.#parts = parts;
     this.#data = device.group("dp");
     this.backend = createBackend(config.kernels, device.heap);
-    this.#sharding = undefined;
-    this.pipeline = new Pipeline(device.group("pp"), scheduleOf(config));
+    const tp = device.group("tp"), sequenceParallel = config.sp;
+    this.#tensor = tp.size === 1 ? undefined : new TensorParallel(tp, parts.plan, { sequenceParallel });
+    this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     this.#buildStages();
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
@@ -114,7 +97,7 @@ export class Replica implements StageRunner {
     const { heap } = this.#device;
     let squares = 0;
     for (const { parameter, gradient } of this.#stores.flatMap((store) => store.chunkPieces())) {
-      if (this.#countsHere(parameter.name)) squares += this.backend.sumSquares(gradient);
+      if (this.#countsHere(parameter)) squares += this.backend.sumSquares(gradient);
     }
     heap.f64(this.#sums)[0] = squares;
     this.#device.group("world").allReduce(this.#sums, { label: "gradient norm" });
@@ -146,7 +129,7 @@ export class Replica implements StageRunner {
       const pieces = this.#stores.flatMap((store) => store.updatePieces());
       // Every element of the model comes from one rank.
       const [own, kept] = [pieces, states].map((list) =>
-        list.filter((_, i) => this.#countsHere(pieces[i].parameter.name))
+        list.filter((_, i) => this.#countsHere(pieces[i].parameter))
       ) as [
         Piece[],
         Moments[],
@@ -198,22 +181,34 @@ export class Replica implements StageRunner {
     return size > 1 && (index === 0 || index === size - 1) ? this.#device.group("ends") : undefined;
   }
 
-  /** A parameter that several ranks hold whole counts on the first of them. */
-  #countsHere(name: string): boolean {
+  /** What several ranks hold whole counts on the first of them. */
+  #countsHere({ name, shard }: Parameter): boolean {
+    if (shard === undefined && this.#device.group("tp").index > 0) return false;
     return !(this.#ends?.index === 1 && this.#stores.some((store) => store.sharedNames.includes(name)));
   }
 
   #buildStages(): void {
     const { backend, pipeline } = this, { layers } = this.#parts, { seed, zero, partition } = this.#config;
-    const counts = countParameters(layers), { p, v, name } = pipeline.schedule;
-    const facts = layers.map(({ name, type }, i) => ({ name, type, parameters: counts[i] }));
-    const { ranges } = partitionLayers(facts, { numStages: p * v, method: partition });
-    const shared = { backend, sharding: this.#sharding }, deferWeights = name === "zero-bubble";
+    const { ranges } = partitionOf(this.#parts, pipeline.schedule, partition);
+    const shared = { backend, sharding: this.#tensor },
+      deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
     const stored = { ...shared, group: this.#data, zeroStage: zero, seed, allLayers: layers };
+    const tensor = this.#tensor,
+      completeWith = tensor &&
+        ((own: readonly Parameter[]) =>
+          new PartialGradients(tensor.group, backend, tensor.partialParameters(own)));
     for (const stage of pipeline.stages) {
       const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);
-      const store = new ParameterStore({ ...stored, ownLayers });
-      const options = { ...shared, parts: this.#parts, source: this.#source, store, range, deferWeights };
+      const store = new ParameterStore({ ...stored, ownLayers, completeWith });
+      const options = {
+        backend,
+        tensor,
+        parts: this.#parts,
+        source: this.#source,
+        store,
+        range,
+        deferWeights,
+      };
       this.#stages.set(stage, new Stage(options));
     }
   }

@@ -1,13 +1,6 @@
 import type { Backend } from "../kernels/mod.ts";
-import {
-  GradientArena,
-  type Loss,
-  type Sharding,
-  type SpreadCrossEntropy,
-  Tape,
-  type Tensor,
-} from "../nn/mod.ts";
-import type { ParameterStore, StagePass } from "../strategies/mod.ts";
+import { GradientArena, type Loss, Tape, type Tensor } from "../nn/mod.ts";
+import type { ParameterStore, StagePass, TensorParallel } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 import type { BatchViews, Source } from "./source.ts";
 
@@ -34,9 +27,7 @@ export interface StageOptions {
   /** Weight gradients run apart from input gradients. */
   readonly deferWeights: boolean;
   /** Tensor parallelism. */
-  readonly sharding?: Sharding;
-  /** Loss of logits whose classes lie on several devices. */
-  readonly spreadCrossEntropy?: SpreadCrossEntropy;
+  readonly tensor?: TensorParallel;
 }
 
 /** The layers of one pipeline stage on this device, and their recordings. */
@@ -80,15 +71,22 @@ export class Stage {
   }
 
   #record(size: number): RecordedPass {
-    const { backend, parts, source, store, range, deferWeights, spreadCrossEntropy } = this.#options;
+    const { backend, parts, source, store, range, deferWeights, tensor } = this.#options;
     const arena = deferWeights ? undefined : this.#arena;
-    const tape = new Tape({ backend, training: true, deferWeights, arena, spreadCrossEntropy });
+    const tape = new Tape({
+      backend,
+      training: true,
+      deferWeights,
+      arena,
+      spreadCrossEntropy: tensor?.spreadCrossEntropy,
+    });
     const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
     const inputs = isFirst
       ? tape.input("inputs", [size, ...source.inputShape], source.inputDType)
       : undefined;
     const targets = isLast ? tape.input("targets", [size, ...source.targetShape], "i32") : undefined;
     const handed = isFirst ? undefined : tape.handoff("activations", this.#shapeBefore(size));
+    if (handed !== undefined) tensor?.beginLocal(tape, [size, ...source.inputShape]);
     if (targets !== undefined) parts.setTargets(targets);
     let x = inputs ?? handed!.tensor;
     for (const layer of store.layers) x = layer.forward(tape, x);
@@ -101,7 +99,7 @@ export class Stage {
 
   /** Shape of what the stage before hands over. */
   #shapeBefore(size: number): readonly number[] {
-    const { parts, source, sharding, range } = this.#options;
-    return traceShapes(parts, source, size, sharding)[range.start - 1];
+    const { parts, source, tensor, range } = this.#options;
+    return traceShapes(parts, source, size, tensor)[range.start - 1];
   }
 }

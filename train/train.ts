@@ -14,6 +14,7 @@ import { EventQueue } from "./event_queue.ts";
 import type { ModelSizes } from "./gpt2_files.ts";
 import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import { checkLayout, loadSchedule } from "./layout_check.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats, toShared } from "./shared.ts";
@@ -76,10 +77,19 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
   const loaded = await loadData(data, config);
   const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
   const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab });
-  const snapshot = config.out === undefined ? undefined : makeSnapshot(await loadModel(spec));
+  const parts = await loadModel(spec), schedule = await loadSchedule(config);
+  checkLayout(parts, schedule, config);
+  const snapshot = config.out === undefined ? undefined : makeSnapshot(parts);
   return {
-    job: { config: { ...config, vocab: loaded.vocab }, model: spec, data: loaded.spec, start, snapshot },
-    mesh: new Mesh({ dp: config.dp, pp: config.pp }),
+    job: {
+      config: { ...config, vocab: loaded.vocab },
+      model: spec,
+      data: loaded.spec,
+      start,
+      schedule,
+      snapshot,
+    },
+    mesh: new Mesh({ dp: config.dp, pp: config.pp, tp: config.tp }),
     statement: loaded.statement,
     fault,
   };

@@ -29,7 +29,10 @@ interface Expected {
 const expected: Expected = JSON.parse(await Deno.readTextFile(`${GOLDEN}expected.json`));
 
 /** Options that change how the run is spread over devices, and none of its numbers. */
-type Layout = Pick<TrainOptions, "dp" | "pp" | "zero" | "microBatch" | "schedule" | "partition">;
+type Layout = Pick<
+  TrainOptions,
+  "dp" | "tp" | "sp" | "pp" | "zero" | "microBatch" | "schedule" | "partition"
+>;
 
 interface GoldenRun {
   steps: StepRecord[];
@@ -127,6 +130,11 @@ const LAYOUTS: Layout[] = [
   { dp: 1, pp: 2, microBatch: 2, schedule: "interleaved" },
   { dp: 2, pp: 2, microBatch: 1, zero: 3 },
   { dp: 1, pp: 3, microBatch: 2, partition: "parameters" },
+  { dp: 1, tp: 2 },
+  { dp: 1, tp: 4, sp: true },
+  { dp: 1, tp: 3 },
+  { dp: 2, tp: 2, pp: 2, microBatch: 2 },
+  { dp: 2, tp: 2, pp: 2, microBatch: 2, sp: true, zero: 3 },
 ];
 
 for (const layout of LAYOUTS) {

@@ -4,7 +4,13 @@
  */
 import { assert } from "@std/assert";
 import { Gpt, RandomStream } from "../../nn/mod.ts";
-import { prepareTraining, readModel, startTraining, writeCheckpoint } from "../../train/mod.ts";
+import {
+  prepareTraining,
+  readModel,
+  startTraining,
+  type TrainOptions,
+  writeCheckpoint,
+} from "../../train/mod.ts";
 import { gpt2Shapes, LAYER_NORM_EPSILON, toHuggingFaceConfig } from "../../train/mod.ts";
 import { type Sizes, type Tensors, trainFloat64 } from "../support/gpt_float64.ts";
 import { withTempDir } from "../support/temp_dir.ts";
@@ -13,8 +19,7 @@ interface Case {
   sizes: Sizes;
   batch: number;
   steps: number;
-  dp: number;
-  microBatch: number;
+  layout: Pick<TrainOptions, "dp" | "tp" | "sp" | "pp" | "zero" | "microBatch" | "schedule">;
 }
 
 const CASES: Case[] = [
@@ -22,29 +27,43 @@ const CASES: Case[] = [
     sizes: { layers: 1, heads: 3, embed: 48, context: 32, vocab: 259 },
     batch: 5,
     steps: 4,
-    dp: 2,
-    microBatch: 2,
+    layout: { dp: 2, microBatch: 2 },
   },
   {
     sizes: { layers: 2, heads: 4, embed: 32, context: 128, vocab: 97 },
     batch: 3,
     steps: 3,
-    dp: 2,
-    microBatch: 1,
+    layout: { dp: 2, microBatch: 1 },
   },
   {
     sizes: { layers: 1, heads: 1, embed: 17, context: 7, vocab: 31 },
     batch: 7,
     steps: 4,
-    dp: 3,
-    microBatch: 2,
+    layout: { dp: 3, microBatch: 2 },
   },
   {
     sizes: { layers: 1, heads: 5, embed: 35, context: 51, vocab: 13 },
     batch: 4,
     steps: 3,
-    dp: 4,
-    microBatch: 1,
+    layout: { dp: 4, microBatch: 1 },
+  },
+  {
+    sizes: { layers: 3, heads: 3, embed: 27, context: 11, vocab: 259 },
+    batch: 5,
+    steps: 3,
+    layout: { dp: 1, tp: 2, pp: 2, microBatch: 2 },
+  },
+  {
+    sizes: { layers: 2, heads: 5, embed: 35, context: 13, vocab: 31 },
+    batch: 6,
+    steps: 3,
+    layout: { dp: 2, tp: 3, sp: true, microBatch: 2 },
+  },
+  {
+    sizes: { layers: 3, heads: 1, embed: 17, context: 9, vocab: 19 },
+    batch: 6,
+    steps: 3,
+    layout: { dp: 3, pp: 2, zero: 3, microBatch: 1, schedule: "gpipe" },
   },
 ];
 
@@ -61,7 +80,7 @@ function makeWeights(sizes: Sizes): Map<string, { shape: readonly number[]; data
   }));
 }
 
-async function check({ sizes, batch, steps, dp, microBatch }: Case): Promise<void> {
+async function check({ sizes, batch, steps, layout }: Case): Promise<void> {
   const tokens = new Uint16Array(steps * batch * sizes.context + 1), stream = new RandomStream(3, "tokens");
   for (let i = 0; i < tokens.length; i++) tokens[i] = stream.below(i, sizes.vocab);
   const start = makeWeights(sizes);
@@ -81,7 +100,7 @@ async function check({ sizes, batch, steps, dp, microBatch }: Case): Promise<voi
     const training = await startTraining(
       await prepareTraining({
         ...{ ...RECIPE, data: `${folder}/tokens.bin`, init, order: "sequential", out: folder, evalEvery: 0 },
-        ...{ steps, batch, dp, microBatch },
+        ...{ steps, batch, ...layout },
       }),
     );
     for await (const { step, loss, gradNorm } of training) {
@@ -105,5 +124,6 @@ async function check({ sizes, batch, steps, dp, microBatch }: Case): Promise<voi
 for (const test of CASES) {
   const { layers, heads, embed, context, vocab } = test.sizes;
   const name = `${layers} x ${embed}, ${heads} heads, context ${context}, vocabulary ${vocab}`;
-  Deno.test(`${Gpt.name} of ${name} on dp ${test.dp} agrees with float64`, () => check(test));
+  Deno.test(`${Gpt.name} of ${name} with ${JSON.stringify(test.layout)} agrees with float64`, () =>
+    check(test));
 }

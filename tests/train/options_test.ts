@@ -26,6 +26,8 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--seed 1337",
     "--order shuffle",
     "--dp -",
+    "--tp 1",
+    "--sp false",
     "--pp 1",
     "--zero 0",
     "--schedule 1f1b",

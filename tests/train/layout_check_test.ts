@@ -1,7 +1,6 @@
-/** What a replica computes is in tests/equivalence; here: how it cuts a batch. */
 import { assertEquals } from "@std/assert";
 import { resolveConfig } from "../../train/mod.ts";
-import { countMicroBatches, scheduleOf } from "../../train/replica.ts";
+import { countMicroBatches, loadSchedule } from "../../train/layout_check.ts";
 
 const resolve = (options: Record<string, number | string>) => resolveConfig(options, { numCores: 4 });
 
@@ -11,13 +10,13 @@ Deno.test("countMicroBatches() is the same on every rank, also of batches that d
   assertEquals(countMicroBatches({ batch: 7, dp: 3, microBatch: 1 }), 3);
 });
 
-Deno.test("scheduleOf() runs one device's micro-batches one after another", () => {
-  const { name, p, m } = scheduleOf(resolve({ dp: 1, batch: 8, microBatch: 2, schedule: "gpipe" }));
+Deno.test("loadSchedule() runs one device's micro-batches one after another", async () => {
+  const { name, p, m } = await loadSchedule(resolve({ dp: 1, batch: 8, microBatch: 2, schedule: "gpipe" }));
   assertEquals([name, p, m], ["1f1b", 1, 4]);
 });
 
-Deno.test("scheduleOf() gives virtual stages to the interleaved schedule only", () => {
+Deno.test("loadSchedule() gives virtual stages to the interleaved schedule only", async () => {
   const sizes = { pp: 2, dp: 1, batch: 8, microBatch: 2, virtualStages: 3 };
-  assertEquals(scheduleOf(resolve({ ...sizes, schedule: "interleaved" })).v, 3);
-  assertEquals(scheduleOf(resolve({ ...sizes, schedule: "gpipe" })).v, 1);
+  assertEquals((await loadSchedule(resolve({ ...sizes, schedule: "interleaved" }))).v, 3);
+  assertEquals((await loadSchedule(resolve({ ...sizes, schedule: "gpipe" }))).v, 1);
 });

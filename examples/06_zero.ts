@@ -1,0 +1,34 @@
+/**
+ * What you learn: ZeRO shares out what replicas would all hold: optimizer state (1), gradients (2), parameters (3). The
+ * numbers stay those of one device; memory falls, traffic grows from 2 to 3 times the parameters in stage 3.
+ *
+ *     deno run --allow-read examples/06_zero.ts
+ *
+ * prints for each stage the loss, the peak of a device's memory and what it moved in a step.
+ */
+import { assertAlmostEquals } from "@std/assert";
+import { formatBytes } from "../kernels/mod.ts";
+import { gpt, type StepRecord, train, type TrainOptions } from "../mod.ts";
+
+const recipe: TrainOptions = {
+  model: gpt({ layers: 4, heads: 4, embed: 128, context: 32 }),
+  ...{ batch: 4, steps: 3, warmup: 1, evalEvery: 0, dp: 4 },
+};
+
+/** The last step of a run. */
+async function lastStep(options: TrainOptions): Promise<StepRecord> {
+  let last: StepRecord | undefined;
+  for await (const step of train({ ...recipe, ...options })) last = step;
+  return last!;
+}
+
+if (import.meta.main) {
+  const { loss } = await lastStep({ dp: 1 });
+  console.log(`one device: loss ${loss.toFixed(6)}`);
+  for (const zero of [0, 1, 2, 3]) {
+    const step = await lastStep({ zero }), [device] = step.devices;
+    const cost = `${formatBytes(device.peakBytes)} at most, ${formatBytes(device.bytesMoved)} moved`;
+    console.log(`4 devices, zero ${zero}: loss ${step.loss.toFixed(6)}, ${cost}`);
+    assertAlmostEquals(step.loss, loss, 5e-6);
+  }
+}
