@@ -36,8 +36,11 @@ export class Linear {
 
   /** Shapes: x [..., inputs], result [..., outputs]; of a sharded layer, this device's part of them. */
   forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias"> = {}): Tensor {
-    const input = this.#hooks?.input?.(tape, x) ?? x, { output } = this.#hooks ?? {};
-    if (output === undefined) return linear(tape, input, this.weight, { ...options, bias: this.bias });
+    const input = this.#hooks?.input?.(tape, x) ?? x, { output, result } = this.#hooks ?? {};
+    if (output === undefined) {
+      const y = linear(tape, input, this.weight, { ...options, bias: this.bias });
+      return result?.(tape, y) ?? y;
+    }
     const sum = output(tape, linear(tape, input, this.weight));
     return addBias(tape, sum, { ...options, bias: this.bias });
   }
@@ -82,9 +85,9 @@ export class Head {
 
   /** Shapes: x [..., width], result [..., rows]. */
   forward(tape: Tape, x: Tensor): Tensor {
-    const { input, output } = this.#hooks ?? {};
+    const { input, result } = this.#hooks ?? {};
     const logits = project(tape, input?.(tape, x) ?? x, this.table);
-    return output?.(tape, logits) ?? logits;
+    return result?.(tape, logits) ?? logits;
   }
 }
 

@@ -1,0 +1,238 @@
+/**
+ * Tensor parallelism: every layer that a plan names is split over a group of ranks, which compute each layer together.
+ * Sequence parallelism: between those layers, every rank holds some of the rows only.
+ *
+ * Source: Shoeybi et al., Megatron-LM, 2019, section 3; Korthikanti et al., Reducing Activation Recomputation in Large
+ * Transformer Models, MLSys 2023, section 4.2.
+ */
+import { chunkOf } from "../collectives/mod.ts";
+import {
+  formatShape,
+  type LayerHooks,
+  numElements,
+  type Parameter,
+  type Shape,
+  type Shard,
+  type Sharding,
+  type SpreadCrossEntropy,
+  type Tape,
+  type Tensor,
+} from "../nn/mod.ts";
+import { layerOf, type LayerSplit, type ParallelPlan, shardOf, splitOf } from "./plan.ts";
+import {
+  copyToGroup,
+  gatherRows,
+  type GroupOp,
+  scatterRows,
+  sliceRows,
+  sumOverGroup,
+  type TensorGroup,
+  tokensOf,
+} from "./tensor_ops.ts";
+import { type ClassRange, ownIds, vocabParallelCrossEntropy } from "./vocab_parallel.ts";
+
+/** How to run a plan. */
+export interface TensorParallelOptions {
+  /** Rows between split layers are spread over the group, too. By default false. */
+  readonly sequenceParallel?: boolean;
+}
+
+/** What is known of a tape. */
+interface TapeState {
+  /** Dims that count the rows, of which this rank holds a chunk between layers; undefined while it holds all. */
+  tokens?: Shape;
+  /** Inputs of split layers that were made whole already. */
+  readonly whole: Map<Tensor, Tensor>;
+  /** Logits of spread classes, by where they lie: a reshaped tensor lies there too. */
+  readonly heads: Map<number, { readonly label: string; readonly range: ClassRange }>;
+}
+
+/**
+ * The parts of a model that one rank of a tensor group holds, and the collectives around its layers. A model is built
+ * with it (`Scope.root(heap, seed, tensorParallel)`) and recorded on tapes that have its `spreadCrossEntropy`.
+ *
+ * Cost, for activations of P bytes and n ranks: a column layer followed by a row layer moves one all-reduce forward and
+ * one backward, 2 (n-1)/n x P each; under sequence parallelism an all-gather and a reduce-scatter of (n-1)/n x P each
+ * way, so the same. A block of GPT has two such pairs: 4 all-reduces of [B, T, C].
+ */
+export class TensorParallel implements Sharding {
+  /** Ranks that share every layer. */
+  readonly group: TensorGroup;
+  /** What is split, and how. */
+  readonly plan: ParallelPlan;
+  /** Whether rows are spread between split layers. */
+  readonly isSequenceParallel: boolean;
+  readonly #states = new WeakMap<Tape, TapeState>();
+  /** Rows of tables and outputs of heads, by name of the layer. */
+  readonly #classes = new Map<string, ClassRange>();
+
+  /** Splits nothing if the group has one rank. */
+  constructor(group: TensorGroup, plan: ParallelPlan, options: TensorParallelOptions = {}) {
+    this.group = group;
+    this.plan = plan;
+    this.isSequenceParallel = group.size > 1 && (options.sequenceParallel ?? false);
+  }
+
+  /**
+   * The part of a parameter that this rank holds.
+   *
+   * @throws {RangeError} If it has fewer units than the group has ranks (see `checkPlan`).
+   */
+  shard(name: string, shape: Shape): Shard | undefined {
+    const shard = shardOf(this.plan, name, shape, this.group);
+    if (shard !== undefined) {
+      const [{ start, length }] = shard.runs;
+      this.#classes.set(layerOf(name), { start, end: start + length, total: shape[shard.dim] });
+    }
+    return shard;
+  }
+
+  /** The collectives around the layer at a path; undefined for layers that are not split. */
+  hooks(path: string): LayerHooks | undefined {
+    const split = splitOf(this.plan, path), op = { group: this.group, label: path };
+    return split === undefined || this.group.size === 1 ? undefined : this.#hooksOf(split, op);
+  }
+
+  /**
+   * For `TapeOptions`: the loss of logits of a `head` layer, whose classes are spread over the group; undefined for
+   * other logits.
+   *
+   * @throws {RangeError} If the logits are those of some rows only.
+   */
+  readonly spreadCrossEntropy: SpreadCrossEntropy = (tape, logits, targets) => {
+    const head = this.#states.get(tape)?.heads.get(logits.span.byteOffset);
+    if (head !== undefined) {
+      return vocabParallelCrossEntropy(tape, logits, targets, { group: this.group, ...head });
+    }
+    const rows = numElements(tokensOf(logits)), wanted = numElements(targets.shape);
+    if (this.isSequenceParallel && rows !== wanted) {
+      throw new RangeError(
+        `Cannot compute the loss of ${logits.name} ${
+          formatShape(logits.shape)
+        } for ${wanted} targets: under ` +
+          `sequence parallelism the layer that makes the logits must be a head`,
+      );
+    }
+    return undefined;
+  };
+
+  /**
+   * Those of `parameters` whose gradients are sums over this rank's rows only and must be summed over the group
+   * (`PartialGradients`): under sequence parallelism, all that every rank holds whole. Without, none.
+   */
+  partialParameters(parameters: readonly Parameter[]): Parameter[] {
+    if (!this.isSequenceParallel) return [];
+    return parameters.filter(({ name, shard }) =>
+      shard === undefined && splitOf(this.plan, layerOf(name))?.kind !== "whole"
+    );
+  }
+
+  /** Shape of what this rank holds of an activation [..., C] between layers. */
+  localShape(shape: Shape): Shape {
+    if (!this.isSequenceParallel) return shape;
+    const { length } = chunkOf(numElements(shape.slice(0, -1)), this.group.size, this.group.index);
+    return [length, ...shape.slice(-1)];
+  }
+
+  /**
+   * Says that a tape begins with this rank's rows of an activation [...tokens, C] (`localShape`), as one of a later
+   * pipeline stage does under sequence parallelism.
+   */
+  beginLocal(tape: Tape, tokens: Shape): void {
+    if (this.isSequenceParallel) this.#spread(tape, tokens, "this stage");
+  }
+
+  #hooksOf(split: LayerSplit, op: GroupOp): LayerHooks | undefined {
+    const before = (tape: Tape, x: Tensor) => this.#makeWhole(tape, x, op);
+    const after = (tape: Tape, y: Tensor) => this.#sum(tape, y, op);
+    switch (split.kind) {
+      case "column":
+        return { input: before };
+      case "row":
+        return { output: after };
+      case "vocab":
+        return {
+          input: (tape, ids) => ownIds(tape, ids, this.#classesOf(op.label), op.label),
+          output: after,
+        };
+      case "head":
+        return {
+          input: before,
+          result: (tape, y) => this.#noteHead(tape, y, op.label, split.table ?? op.label),
+        };
+      case "local":
+        return this.isSequenceParallel ? { input: (tape, x) => this.#slice(tape, x, op) } : undefined;
+      case "whole":
+        return undefined;
+    }
+  }
+
+  /** The whole input of a layer with split outputs; made once for all layers that read it. */
+  #makeWhole(tape: Tape, x: Tensor, op: GroupOp): Tensor {
+    const { whole, tokens } = this.#state(tape), known = whole.get(x);
+    if (known !== undefined) return known;
+    const made = tokens === undefined || isWhole(x, tokens)
+      ? copyToGroup(tape, x, op)
+      : gatherRows(tape, x, { ...op, tokens });
+    whole.set(x, made);
+    return made;
+  }
+
+  #sum(tape: Tape, y: Tensor, op: GroupOp): Tensor {
+    if (!this.isSequenceParallel) return sumOverGroup(tape, y, op);
+    this.#spread(tape, tokensOf(y), op.label);
+    return scatterRows(tape, y, op);
+  }
+
+  #slice(tape: Tape, x: Tensor, op: GroupOp): Tensor {
+    const { tokens } = this.#state(tape);
+    if (tokens !== undefined && !isWhole(x, tokens)) return x;
+    this.#spread(tape, tokensOf(x), op.label);
+    return sliceRows(tape, x, op);
+  }
+
+  #noteHead(tape: Tape, logits: Tensor, label: string, table: string): Tensor {
+    this.#state(tape).heads.set(logits.span.byteOffset, { label, range: this.#classesOf(table) });
+    return logits;
+  }
+
+  #classesOf(layer: string): ClassRange {
+    const range = this.#classes.get(layer);
+    if (range === undefined) {
+      throw new TypeError(`Cannot find the classes of ${layer}: the plan does not split it`);
+    }
+    return range;
+  }
+
+  /** From here on, this rank holds a chunk of the rows that `tokens` counts. */
+  #spread(tape: Tape, tokens: Shape, label: string): void {
+    const state = this.#state(tape), text = formatShape(tokens), known = formatShape(state.tokens ?? tokens);
+    if (text !== known) {
+      throw new RangeError(`Cannot spread rows ${text} of ${label}: those of this tape are ${known}`);
+    }
+    if (tokens.length === 1 && tokens[0] === 1) {
+      throw new RangeError(
+        `Cannot spread rows ${text} of ${label}: sequence parallelism needs more than one`,
+      );
+    }
+    state.tokens = tokens;
+  }
+
+  #state(tape: Tape): TapeState {
+    let state = this.#states.get(tape);
+    if (state === undefined) this.#states.set(tape, state = { whole: new Map(), heads: new Map() });
+    return state;
+  }
+}
+
+function isWhole(x: Tensor, tokens: Shape): boolean {
+  return formatShape(tokensOf(x)) === formatShape(tokens);
+}
+
+/** A group to plan with, on a device that computes nothing: its collectives throw. */
+export function phantomGroup(size: number, index: number): TensorGroup {
+  const refuse = () => {
+    throw new TypeError("Cannot communicate in a phantom group: it only has a size");
+  };
+  return { size, index, allReduce: refuse, allGather: refuse, reduceScatter: refuse };
+}
