@@ -14,6 +14,8 @@ import {
   crossEntropy,
   embedding,
   gelu,
+  groupedBias,
+  groupedLinear,
   layerNorm,
   linear,
   multiply,
@@ -95,6 +97,25 @@ const CASES: Case[] = [
       const up = linear(t, x, w, { bias: b, activation: "gelu" });
       return add(t, linear(t, up, w2), up);
     },
+  },
+  {
+    name: "groupedLinear() with GELU",
+    shapes: [[2, 3, 4], [4, 5], [4, 5], [5], [5]],
+    build: (t, [x, w0, w1, b0, b1]) =>
+      groupedLinear(t, tanh(t, x), { weights: [w0, w1], biases: [b0, b1], activation: "gelu" }),
+  },
+  {
+    name: "groupedLinear() twice (gradient through the activation), without biases at the end",
+    shapes: [[2, 3, 4], [4, 5], [4, 5], [5], [5], [5, 3], [5, 3]],
+    build: (t, [x, w0, w1, b0, b1, v0, v1]) => {
+      const up = groupedLinear(t, x, { weights: [w0, w1], biases: [b0, b1], activation: "gelu" });
+      return groupedLinear(t, up, { weights: [v0, v1], biases: [] });
+    },
+  },
+  {
+    name: "groupedBias()",
+    shapes: [[2, 3, 4], [4], [4]],
+    build: (t, [x, b0, b1]) => groupedBias(t, tanh(t, x), [b0, b1]),
   },
   { name: "project()", shapes: [[2, 3, 4], [7, 4]], build: (t, [x, w]) => project(t, x, w) },
   { name: "add()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => add(t, tanh(t, a), tanh(t, b)) },

@@ -1,0 +1,98 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  AdamW,
+  allocateGradients,
+  Gpt,
+  type GptConfig,
+  gptLayers,
+  Scope,
+  sumLoss,
+  Tape,
+} from "../../nn/mod.ts";
+import { makeBackend, phantomBackend } from "../support/device.ts";
+
+const CONFIG: GptConfig = {
+  layers: 2,
+  heads: 2,
+  embed: 16,
+  context: 16,
+  vocab: 32,
+  experts: 4,
+  topKExperts: 2,
+};
+
+Deno.test("a GPT of experts has a router and experts where the feed-forward layer was", () => {
+  const scope = Scope.root(phantomBackend().heap, 1);
+  new Gpt(scope, CONFIG);
+  const shapes = new Map(scope.parameters.map(({ name, shape }) => [name, shape.join()]));
+  assertEquals(shapes.get("h.1.mlp.router.weight"), "16,4");
+  assertEquals(shapes.get("h.1.mlp.experts.3.c_fc.weight"), "16,64");
+  assertEquals(shapes.get("h.1.mlp.experts.3.c_proj.bias"), "16");
+  assertEquals(shapes.has("h.1.mlp.c_fc.weight"), false);
+  const layered = Scope.root(phantomBackend().heap, 1);
+  for (const factory of gptLayers(CONFIG)) factory.build(layered);
+  const names = (list: readonly { name: string }[]) => list.map(({ name }) => name).sort();
+  assertEquals(names(layered.parameters), names(scope.parameters));
+});
+
+Deno.test("a GPT without experts is the dense one", () => {
+  const names = (config: GptConfig) => {
+    const scope = Scope.root(phantomBackend().heap, 1);
+    new Gpt(scope, config);
+    return scope.parameters.map(({ name }) => name);
+  };
+  const { experts: _, topKExperts: __, ...dense } = CONFIG;
+  assertEquals(names({ ...CONFIG, experts: 0 }), names(dense));
+  assert(names(dense).includes("h.1.mlp.c_fc.weight"));
+});
+
+Deno.test("a mixture that makes no sense is refused before anything is built", () => {
+  assertThrows(() => gptLayers({ ...CONFIG, topKExperts: 5 }), RangeError, "Cannot mix 4 experts");
+});
+
+for (const topKExperts of [1, 2]) {
+  Deno.test(`a GPT of experts learns, top ${topKExperts}, and its load loss stays near even`, () => {
+    const backend = makeBackend(), { heap } = backend, scope = Scope.root(heap, 1);
+    const model = new Gpt(scope, { ...CONFIG, topKExperts }), tape = new Tape({ backend, training: true });
+    const [inputs, targets] = ["inputs", "targets"].map((name) => tape.input(name, [4, 16], "i32"));
+    const loss = model.loss(tape, inputs, targets), gradients = allocateGradients(heap, scope.parameters);
+    const optimizer = new AdamW(backend, scope.parameters, {
+      ...{ beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
+    });
+    heap.i32(inputs.span).forEach((_, i, all) => all[i] = i * i % 13);
+    heap.i32(targets.span).forEach((_, i, all) => all[i] = (i + 1) ** 2 % 13);
+    const losses: number[] = [];
+    for (let step = 1; step <= 30; step++) {
+      backend.fill(0, gradients);
+      tape.forward();
+      tape.backward();
+      optimizer.update(step, 1e-2, 1);
+      losses.push(sumLoss(backend, loss) / 64);
+    }
+    assert(losses[0] > 3.4 && losses.at(-1)! < 1, `${losses}`);
+    assertEquals(tape.auxiliary.map(({ name }) => name), ["h.0.mlp.router", "h.1.mlp.router"]);
+    for (const { rows, load } of tape.auxiliary) {
+      const { kept, dropped } = load();
+      assertEquals([...kept, ...dropped].reduce((a, b) => a + b), 64 * topKExperts);
+      const mean = backend.sum(rows.span) / 64;
+      assert(mean > 0.005 && mean < 0.04, `${mean}`);
+    }
+  });
+}
+
+Deno.test("the decoder of a GPT of experts gives the logits of the whole sequence when nothing is dropped", () => {
+  const backend = makeBackend(), { heap } = backend, scope = Scope.root(heap, 1);
+  const model = new Gpt(scope, { ...CONFIG, capacityFactor: 4 }), ids = [3, 1, 4, 1, 5, 9, 2, 6];
+  const whole = new Tape({ backend, training: false }), inputs = whole.input("ids", [1, 8], "i32");
+  const logits = model.logits(whole, inputs), single = new Tape({ backend, training: false });
+  const decoder = model.decoder(single);
+  heap.i32(inputs.span).set(ids);
+  whole.forward();
+  ids.forEach((id, t) => {
+    heap.i32(decoder.id.span)[0] = id;
+    decoder.setPosition(t);
+    single.forward();
+    const want = heap.f32(logits.span).subarray(t * 32, (t + 1) * 32);
+    heap.f32(decoder.logits.span).forEach((value, i) => assert(Math.abs(value - want[i]) < 1e-5, `${t}`));
+  });
+});
