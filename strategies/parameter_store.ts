@@ -40,7 +40,7 @@ export interface ParameterStoreOptions {
  * Parameters and gradients of a device, and how the ranks of the data axis share them out (ZeRO).
  *
  * Every layer's parameters are a bucket. Stage 0 keeps values and gradients whole and all-reduces gradients; stage 1
- * updates a chunk of each bucket and gathers the values; stage 2 keeps a chunk of the gradients only; stage 3 a chunk of
+ * reduce-scatters them, updates a chunk of each bucket and gathers the values; stage 2 keeps a chunk of the gradients only; stage 3 a chunk of
  * the values too: a layer is gathered before its forward and before its backward pass, the next one ahead of time.
  * Entries on the tape around each layer do it; the layers do not know.
  *
@@ -138,7 +138,7 @@ export class ParameterStore {
   reduceShared(stages: ProcessGroup): void {
     for (const { plan, gradients, ownGradients } of this.#buckets) {
       if (!plan.isShared) continue;
-      const span = this.#options.zeroStage < 2 ? gradients : ownGradients;
+      const span = this.#options.zeroStage === 0 ? gradients : ownGradients;
       stages.allReduce(span, { algorithm: "ordered", label: `gradient of ${plan.name}` });
     }
   }
@@ -209,7 +209,7 @@ export class ParameterStore {
     const label = `gradients of ${bucket.plan.name}`;
     bucket.isReduced = this.#isLastPass;
     this.#completions[this.#buckets.indexOf(bucket)]?.sum();
-    if (zeroStage < 2) {
+    if (zeroStage === 0) {
       bucket.reduction = group.startAllReduce(gradients, { label });
     } else {
       const own = subspan(gradients, chunk.start, chunk.length);
