@@ -100,11 +100,21 @@ export interface AttentionArgs {
   readonly causal: boolean;
   /** Key index of query 0: what a KV cache already holds. By default 0. */
   readonly queryOffset?: number;
-  /** [batch * heads * queries]: log of the sum of exponentials of each row; the backward pass reads it. */
+  /**
+   * Log of the sum of exponentials of each row; the backward pass reads it. Row t of head h of sample b is element
+   * `(b * heads + h) * strideLogSumExp + t`.
+   */
   readonly logSumExp: Span;
+  /** Elements from one head to the next; by default `queries`, more if these are some of the queries only. */
+  readonly strideLogSumExp?: number;
 }
 
-/** Gradients of {@link AttentionArgs}; dQ, dK and dV lie as q, k and v do and are overwritten. */
+/**
+ * Gradients of {@link AttentionArgs}; dQ, dK and dV lie as q, k and v do.
+ *
+ * `k` and `v` may be some of the keys that the queries saw, if `out` and `logSumExp` are those of all of them: what the
+ * parts give then adds up to the gradients.
+ */
 export interface AttentionBackwardArgs extends AttentionArgs {
   /** Gradient of `out`; lies as it does. */
   readonly dOut: Span;
@@ -114,6 +124,34 @@ export interface AttentionBackwardArgs extends AttentionArgs {
   readonly dK: Span;
   /** Gradient of the values. */
   readonly dV: Span;
+  /** Adds to dQ, dK and dV; by default they are overwritten. */
+  readonly accumulate?: boolean;
+}
+
+/**
+ * Makes attention to two disjoint sets of keys attention to both: with `L = log(exp(l) + exp(m))` of the log-sum-exps l
+ * and m, `out = exp(l - L) out + exp(m - L) part` and `logSumExp = L`. A row that sees no key has -Infinity there, and
+ * any finite values.
+ *
+ * Source: Dao et al., FlashAttention, NeurIPS 2022, section 3.1.
+ */
+export interface MergeAttentionArgs extends
+  Pick<
+    AttentionArgs,
+    | "batch"
+    | "heads"
+    | "queries"
+    | "headDim"
+    | "out"
+    | "ldOut"
+    | "strideOut"
+    | "logSumExp"
+    | "strideLogSumExp"
+  > {
+  /** [batch, queries, heads * headDim]: attention to the other keys. */
+  readonly part: Span;
+  /** [batch * heads * queries]: its log-sum-exps. */
+  readonly partLogSumExp: Span;
 }
 
 /** Functions of one element; `gelu` is the tanh form (`gelu_new`). */

@@ -4,6 +4,7 @@ import type {
   AttentionBackwardArgs,
   BinaryArgs,
   MatmulArgs,
+  MergeAttentionArgs,
   UnaryArgs,
   UnaryBackwardArgs,
 } from "./arguments.ts";
@@ -48,6 +49,8 @@ export interface Backend {
   attention(args: AttentionArgs): void;
   /** Gradients of queries, keys and values. */
   attentionBackward(args: AttentionBackwardArgs): void;
+  /** Adds attention to other keys to a result of {@link attention}. */
+  mergeAttention(args: MergeAttentionArgs): void;
   /** Rows of mean 0 and variance 1, scaled and shifted. */
   layerNorm(args: LayerNormArgs): void;
   /** Gradients of rows, gain and shift. */

@@ -8,6 +8,7 @@ import type {
   CrossEntropyArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
+  MergeAttentionArgs,
   RowExpSumArgs,
   SpreadCrossEntropyArgs,
 } from "./backend.ts";
@@ -79,7 +80,7 @@ export function checkAttention(args: AttentionArgs): void {
   needHeads(args, "k", args.k, keys, args.ldK, args.strideK);
   needHeads(args, "v", args.v, keys, args.ldV, args.strideV);
   needHeads(args, "out", args.out, queries, args.ldOut, args.strideOut);
-  need("attention", "logSumExp", args.logSumExp, args.batch * args.heads * queries);
+  needLogSumExp(args);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short. */
@@ -92,8 +93,27 @@ export function checkAttentionBackward(args: AttentionBackwardArgs): void {
   needHeads(args, "dV", args.dV, keys, args.ldV, args.strideV);
 }
 
+/** @throws {RangeError} If a span of the arguments is too short. */
+export function checkMergeAttention(args: MergeAttentionArgs): void {
+  const { batch, heads, queries, headDim } = args;
+  needHeads(args, "out", args.out, queries, args.ldOut, args.strideOut);
+  needLogSumExp(args);
+  need("mergeAttention", "part", args.part, batch * queries * heads * headDim);
+  need("mergeAttention", "partLogSumExp", args.partLogSumExp, batch * heads * queries);
+}
+
+type Heads = Pick<
+  AttentionArgs,
+  "batch" | "heads" | "queries" | "headDim" | "logSumExp" | "strideLogSumExp"
+>;
+
+function needLogSumExp({ batch, heads, queries, logSumExp, strideLogSumExp = queries }: Heads): void {
+  if (batch === 0 || heads === 0 || queries === 0) return;
+  need("attention", "logSumExp", logSumExp, (batch * heads - 1) * strideLogSumExp + queries);
+}
+
 function needHeads(
-  args: AttentionArgs,
+  args: Heads,
   name: string,
   span: Span,
   rows: number,

@@ -1,7 +1,7 @@
 import type * as args from "./backend.ts";
 import { need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
-import { attention, attentionBackward } from "./reference_attention.ts";
+import { attention, attentionBackward, mergeAttention } from "./reference_attention.ts";
 import * as experts from "./reference_experts.ts";
 import { UNARY } from "./reference_math.ts";
 import { matmul } from "./reference_matmul.ts";
@@ -36,6 +36,11 @@ export class ReferenceBackend implements args.Backend {
   /** Query by query. */
   attentionBackward(a: args.AttentionBackwardArgs): void {
     attentionBackward(this.heap, a);
+  }
+
+  /** Query by query. */
+  mergeAttention(a: args.MergeAttentionArgs): void {
+    mergeAttention(this.heap, a);
   }
 
   /** Row by row. */

@@ -1,5 +1,5 @@
-import type { AttentionArgs, AttentionBackwardArgs } from "./backend.ts";
-import { checkAttention, checkAttentionBackward } from "./check.ts";
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./backend.ts";
+import { checkAttention, checkAttentionBackward, checkMergeAttention } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
 
 /** Softmax of each query's scores over the keys it sees, times v. */
@@ -53,9 +53,32 @@ export function attentionBackward(heap: DeviceHeap, args: AttentionBackwardArgs)
     }
   });
   const { queries, keys } = args;
-  copyHeads(args, dQ, heap.f32(args.dQ), { rows: queries, ld: args.ldQ, stride: args.strideQ });
-  copyHeads(args, dK, heap.f32(args.dK), { rows: keys, ld: args.ldK, stride: args.strideK });
-  copyHeads(args, dV, heap.f32(args.dV), { rows: keys, ld: args.ldV, stride: args.strideV });
+  deliver(args, dQ, heap.f32(args.dQ), { rows: queries, ld: args.ldQ, stride: args.strideQ });
+  deliver(args, dK, heap.f32(args.dK), { rows: keys, ld: args.ldK, stride: args.strideK });
+  deliver(args, dV, heap.f32(args.dV), { rows: keys, ld: args.ldV, stride: args.strideV });
+}
+
+/** Weighs each row of both parts by its share of the sum of exponentials. */
+export function mergeAttention(heap: DeviceHeap, args: MergeAttentionArgs): void {
+  checkMergeAttention(args);
+  const { batch, heads, queries, headDim, strideLogSumExp = queries } = args;
+  const out = heap.f32(args.out), logSumExp = heap.f32(args.logSumExp);
+  const part = heap.f32(args.part), partLogSumExp = heap.f32(args.partLogSumExp);
+  for (let head = 0; head < batch * heads; head++) {
+    const b = Math.floor(head / heads), h = head % heads;
+    for (let i = 0; i < queries; i++) {
+      const row = head * strideLogSumExp + i, own = logSumExp[row], other = partLogSumExp[head * queries + i];
+      const max = Math.max(own, other, -Number.MAX_VALUE);
+      const total = Math.exp(own - max) + Math.exp(other - max), inverse = total === 0 ? 0 : 1 / total;
+      const at = b * args.strideOut + i * args.ldOut + h * headDim;
+      const atPart = ((b * queries + i) * heads + h) * headDim;
+      for (let c = 0; c < headDim; c++) {
+        const sum = Math.exp(own - max) * out[at + c] + Math.exp(other - max) * part[atPart + c];
+        out[at + c] = sum * inverse;
+      }
+      logSumExp[row] = max + Math.log(total);
+    }
+  }
 }
 
 interface Query {
@@ -67,12 +90,12 @@ interface Query {
 }
 
 function eachQuery(args: AttentionArgs, visit: (query: Query & { row: number }) => void): void {
-  const { batch, heads, queries, keys } = args;
+  const { batch, heads, queries, keys, strideLogSumExp = queries } = args;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < queries; i++) {
         const visible = args.causal ? Math.min(keys, i + (args.queryOffset ?? 0) + 1) : keys;
-        visit({ b, h, i, visible, row: (b * heads + h) * queries + i });
+        visit({ b, h, i, visible, row: (b * heads + h) * strideLogSumExp + i });
       }
     }
   }
@@ -89,9 +112,9 @@ function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, i, visible }: Q
   });
 }
 
-/** Copies only what belongs to the heads: q, k and v may lie in one fused tensor. */
-function copyHeads(
-  { batch, heads, headDim }: AttentionArgs,
+/** Writes, or adds, only what belongs to the heads: q, k and v may lie in one fused tensor. */
+function deliver(
+  { batch, heads, headDim, accumulate }: AttentionBackwardArgs,
   from: Float64Array,
   to: Float32Array,
   { rows, ld, stride }: { rows: number; ld: number; stride: number },
@@ -99,7 +122,7 @@ function copyHeads(
   for (let b = 0; b < batch; b++) {
     for (let r = 0; r < rows; r++) {
       const start = b * stride + r * ld, end = start + heads * headDim;
-      to.set(from.subarray(start, end), start);
+      for (let i = start; i < end; i++) to[i] = accumulate ? to[i] + from[i] : from[i];
     }
   }
 }

@@ -15,6 +15,7 @@ import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./was
 import type { Tile } from "./wasm/gemm.ts";
 import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
+import { runAdamW } from "./wasm/optimizer.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";
 
 /**
@@ -60,6 +61,12 @@ export class WasmBackend implements args.Backend {
   attentionBackward(a: args.AttentionBackwardArgs): void {
     check.checkAttentionBackward(a);
     this.#attention.backward(a);
+  }
+
+  /** Two exponentials and a logarithm for each row. */
+  mergeAttention(a: args.MergeAttentionArgs): void {
+    check.checkMergeAttention(a);
+    this.#attention.merge(a);
   }
 
   /** Mean first, then the variance around it. */
@@ -228,26 +235,11 @@ export class WasmBackend implements args.Backend {
 
   /** One pass over the four spans. */
   adamw(a: args.AdamWArgs): void {
-    const { parameter, gradient, m, v, beta1, beta2 } = a, n = parameter.length;
+    const { parameter, gradient, m, v } = a, n = parameter.length;
     check.need("adamw", "gradient", gradient, n);
     check.need("adamw", "m", m, n);
     check.need("adamw", "v", v, n);
-    this.#kernels.adamw(
-      parameter.byteOffset,
-      gradient.byteOffset,
-      m.byteOffset,
-      v.byteOffset,
-      n,
-      a.gradientScale,
-      beta1,
-      1 - beta1,
-      beta2,
-      1 - beta2,
-      1 / a.correction2,
-      a.learningRate / a.correction1,
-      a.epsilon,
-      a.learningRate * a.weightDecay,
-    );
+    runAdamW(this.#kernels, a);
   }
 
   /** One pass. */

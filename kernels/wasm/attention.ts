@@ -1,4 +1,4 @@
-import type { AttentionArgs, AttentionBackwardArgs } from "../backend.ts";
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "../backend.ts";
 import type { DeviceHeap } from "../heap.ts";
 import type { Span } from "../span.ts";
 import type { Kernels } from "./builder.ts";
@@ -63,17 +63,19 @@ export class Attention {
     });
   }
 
-  /** Gradients of q, k and v, which are overwritten. */
+  /** Gradients of q, k and v. */
   backward(args: AttentionBackwardArgs): void {
-    const ld = scoresStride(args), { headDim } = args, kernels = this.#kernels;
+    const ld = scoresStride(args), { headDim, accumulate = false } = args, kernels = this.#kernels;
     const p = this.#reserve(ld), dP = p + 4 * ld * BLOCK_QUERIES, delta = dP + 4 * ld * BLOCK_QUERIES;
     this.#eachHead(args, (head, b, h) => {
       const dOut = args.dOut.byteOffset + 4 * (b * args.strideOut + h * headDim);
       const dQ = args.dQ.byteOffset + 4 * (b * args.strideQ + h * headDim);
       const dK = args.dK.byteOffset + 4 * (b * args.strideK + h * headDim);
       const dV = args.dV.byteOffset + 4 * (b * args.strideV + h * headDim);
-      kernels.zeroBlock(dK, 4 * args.ldK, args.keys, headDim);
-      kernels.zeroBlock(dV, 4 * args.ldV, args.keys, headDim);
+      if (!accumulate) {
+        kernels.zeroBlock(dK, 4 * args.ldK, args.keys, headDim);
+        kernels.zeroBlock(dV, 4 * args.ldV, args.keys, headDim);
+      }
       this.#eachBlock(args, (first, rows, keys, visible) => {
         const q = head.q + 4 * first * args.ldQ, dO = dOut + 4 * first * args.ldOut;
         kernels.rowDots(
@@ -101,10 +103,31 @@ export class Attention {
           dQ + 4 * first * args.ldQ,
           args.ldQ,
           "nn",
+          accumulate,
         );
         this.#multiply(keys, headDim, rows, dP, ld, q, args.ldQ, dK, args.ldK, "tn", true);
       });
     });
+  }
+
+  /** Weighted sums of both parts, row by row. */
+  merge(args: MergeAttentionArgs): void {
+    const { batch, heads, queries, headDim, strideLogSumExp = queries } = args, width = heads * headDim;
+    for (let b = 0; b < batch; b++) {
+      for (let h = 0; h < heads; h++) {
+        const head = b * heads + h;
+        this.#kernels.mergeRows(
+          args.out.byteOffset + 4 * (b * args.strideOut + h * headDim),
+          4 * args.ldOut,
+          args.part.byteOffset + 4 * (b * queries * width + h * headDim),
+          4 * width,
+          queries,
+          headDim,
+          args.logSumExp.byteOffset + 4 * head * strideLogSumExp,
+          args.partLogSumExp.byteOffset + 4 * head * queries,
+        );
+      }
+    }
   }
 
   /** Address of the workspace: two blocks of scores and one row of dots. */
@@ -118,6 +141,7 @@ export class Attention {
   }
 
   #eachHead(args: AttentionArgs, visit: (head: Head, b: number, h: number) => void): void {
+    const strideLogSumExp = args.strideLogSumExp ?? args.queries;
     for (let b = 0; b < args.batch; b++) {
       for (let h = 0; h < args.heads; h++) {
         const shift = h * args.headDim;
@@ -127,7 +151,7 @@ export class Attention {
             k: args.k.byteOffset + 4 * (b * args.strideK + shift),
             v: args.v.byteOffset + 4 * (b * args.strideV + shift),
             out: args.out.byteOffset + 4 * (b * args.strideOut + shift),
-            lse: args.logSumExp.byteOffset + 4 * (b * args.heads + h) * args.queries,
+            lse: args.logSumExp.byteOffset + 4 * (b * args.heads + h) * strideLogSumExp,
           },
           b,
           h,

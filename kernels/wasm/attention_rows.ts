@@ -5,7 +5,7 @@ import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { Fold } from "./fold.ts";
 import { exp, log } from "./math.ts";
 import { softmaxRow } from "./softmax_row.ts";
-import { type I32, type I32Local, load } from "./values.ts";
+import { type I32, type I32Local, load, type V128 } from "./values.ts";
 
 /**
  * Adds to a module:
@@ -15,6 +15,8 @@ import { type I32, type I32Local, load } from "./values.ts";
  * - `causalSoftmaxGradient(p, dp, ld, rows, keys, firstVisible, scale, lse, delta)`: p holds raw scores and
  *   becomes probabilities `exp(scale * p - lse[r])`, dp holds dO V^T and becomes the gradient of the raw scores,
  *   `p * (dp - delta[r]) * scale`; both 0 from `visible` to `keys`,
+ * - `mergeRows(out, ldOut, part, ldPart, rows, cols, lse, partLse)`: rows of attention to two sets of keys become those
+ *   of attention to both, in out and lse,
  * - `rowDots(a, lda, b, ldb, rows, cols, out)`: `out[r] = sum over c of a[r][c] * b[r][c]`.
  *
  * Leading dimensions and addresses are in bytes, sizes in elements.
@@ -22,6 +24,7 @@ import { type I32, type I32Local, load } from "./values.ts";
 export function addAttentionRows(module: ModuleBuilder): void {
   addCausalSoftmax(module);
   addCausalSoftmaxGradient(module);
+  addMergeRows(module);
   addRowDots(module);
 }
 
@@ -65,6 +68,28 @@ function addCausalSoftmaxGradient(module: ModuleBuilder): void {
       zeroRest(k, dp, visible, masked);
       for (const pointer of [p, dp]) pointer.set(pointer.add(ld));
       for (const pointer of [lse, delta]) pointer.set(pointer.add(4));
+    });
+  });
+}
+
+function addMergeRows(module: ModuleBuilder): void {
+  const params = parameters("i32", "out", "ldOut", "part", "ldPart", "rows", "cols", "lse", "partLse");
+  module.func("mergeRows", params, (k, { out, ldOut, part, ldPart, rows, cols, lse, partLse }) => {
+    // By way of a scalar: see Fold.
+    const scalar = (value: V128) => k.let(k.f32(value.lane(0)).splat());
+    k.for(0, rows, 1, () => {
+      const own = k.let(load.splat(lse)), other = k.let(load.splat(partLse));
+      // A finite maximum and a positive divisor, also of a row that neither part sees.
+      const max = k.let(own.pmax(other).pmax(k.constant(-3e38)));
+      const ownPower = k.let(exp(k, own.sub(max))), otherPower = k.let(exp(k, other.sub(max)));
+      const total = k.let(ownPower.add(otherPower));
+      const inverse = k.let(k.constant(1).div(total.pmax(k.constant(2 ** -126))));
+      const keep = scalar(ownPower.mul(inverse)), take = scalar(otherPower.mul(inverse));
+      k.vectors(cols, (v) => v.store(out, v.load(part).madd(take, v.load(out).mul(keep))));
+      k.storeF32(lse, max.add(log(k, total)).lane(0));
+      out.set(out.add(ldOut));
+      part.set(part.add(ldPart));
+      for (const pointer of [lse, partLse]) pointer.set(pointer.add(4));
     });
   });
 }

@@ -1,7 +1,8 @@
 /**
  * Kernels of whole tensors: the AdamW update, and sums in float64.
  */
-import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
+import type { AdamWArgs } from "../backend.ts";
+import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { type F64, type V128, type V128Local } from "./values.ts";
 import type { Vectors } from "./walk.ts";
 
@@ -15,6 +16,27 @@ export function addOptimizer(module: ModuleBuilder): void {
   addSum(module, "sum", (sum, x) => sum.addF64(x));
   // The product of two float32 is exact in float64, so fused or not makes no difference.
   addSum(module, "sumSquares", (sum, x) => x.maddF64(x, sum));
+}
+
+/** Calls `adamw`. */
+export function runAdamW(kernels: Kernels, a: AdamWArgs): void {
+  const { beta1, beta2 } = a;
+  kernels.adamw(
+    a.parameter.byteOffset,
+    a.gradient.byteOffset,
+    a.m.byteOffset,
+    a.v.byteOffset,
+    a.parameter.length,
+    a.gradientScale,
+    beta1,
+    1 - beta1,
+    beta2,
+    1 - beta2,
+    1 / a.correction2,
+    a.learningRate / a.correction1,
+    a.epsilon,
+    a.learningRate * a.weightDecay,
+  );
 }
 
 function addAdamW(module: ModuleBuilder): void {

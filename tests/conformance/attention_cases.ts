@@ -77,6 +77,45 @@ export const ATTENTION_CASES: Record<string, (pair: BackendPair) => void> = {
     }
   },
 
+  "attentionBackward() of all shapes adds to what is there"(pair) {
+    for (const shape of SHAPES) {
+      for (const isFused of [false, true]) backwardCase(pair, shape, isFused, { accumulate: true });
+    }
+  },
+
+  "attention() of some of the queries has log-sum-exps in the place of all"(pair) {
+    for (const shape of SHAPES) {
+      const args = argsOf(pair, shape, false), strideLogSumExp = shape.queries + 5;
+      const length = Math.max(0, shape.batch * shape.heads * strideLogSumExp - 5);
+      const logSumExp = pair.tensor(noise(length, 31)), some = { ...args, logSumExp, strideLogSumExp };
+      const error = probabilityError(shape);
+      pair.compare(JSON.stringify(shape), [[args.out, error], [logSumExp, error]], (b) => b.attention(some));
+      backwardCase(pair, shape, false, { strideLogSumExp, logSumExp });
+    }
+  },
+
+  "mergeAttention() of rows with large, small and no log-sum-exps"(pair) {
+    const extremes = [-Infinity, 0, -200, 88, 1e4, -1e4, 0.1];
+    for (const { batch, heads, queries, headDim } of SHAPES) {
+      const width = heads * headDim, ldOut = 2 * width, strideOut = (queries + 1) * ldOut;
+      const strideLogSumExp = queries + 3, rows = batch * heads;
+      const out = pair.tensor(noise(batch * strideOut, 1)),
+        part = pair.tensor(noise(batch * queries * width, 2));
+      const sums = (length: number, seed: number) =>
+        pair.tensor(noise(length, seed).map((x, i) => i % 3 === 0 ? 5 * x : extremes[(i * seed) % 7]));
+      const logSumExp = sums(rows * strideLogSumExp, 3), partLogSumExp = sums(rows * queries, 5);
+      const sizes = { batch, heads, queries, headDim, ldOut, strideOut, strideLogSumExp };
+      const args = { ...sizes, out, logSumExp, part, partLogSumExp };
+      // Of a power e^-x, the difference is off by eps x, which is 0.4 eps of 1, and exp by 2 eps; sum, quotient, products.
+      const relative = (_: number, want: number) => EPS * (6 + Math.abs(want));
+      pair.compare(
+        JSON.stringify(sizes),
+        [[out, EPS * 16], [logSumExp, relative]],
+        (b) => b.mergeAttention(args),
+      );
+    }
+  },
+
   "attention() over more keys than queries sees what a cache holds"(pair) {
     const shape: Shape = {
       batch: 1,
@@ -92,8 +131,14 @@ export const ATTENTION_CASES: Record<string, (pair: BackendPair) => void> = {
   },
 };
 
-function backwardCase(pair: BackendPair, shape: Shape, isFused: boolean): void {
-  const args = argsOf(pair, shape, isFused), { headDim, queries, keys, scale } = { ...args, ...shape };
+function backwardCase(
+  pair: BackendPair,
+  shape: Shape,
+  isFused: boolean,
+  options: Partial<AttentionBackwardArgs> = {},
+): void {
+  const args = { ...argsOf(pair, shape, isFused), ...options },
+    { headDim, queries, keys, scale } = { ...args, ...shape };
   pair.candidate.attention(args);
   // |dP - delta| <= 2 d, so |dS| <= 2 d scale p; sums of p are 1 over keys, at most `queries` over queries.
   const error = probabilityError(shape) + EPS * (headDim + queries + keys + 10);

@@ -7,6 +7,7 @@ import {
   checkCrossEntropy,
   checkLayerNorm,
   checkLayerNormBackward,
+  checkMergeAttention,
   need,
 } from "../../kernels/check.ts";
 
@@ -41,6 +42,11 @@ Deno.test("checks of attention refuse every span that is one element too short",
   const [v, dV] = Array(2).fill(span(30 + 4 * 6 + 6)), [out, dOut] = Array(2).fill(span(32 + 3 * 8 + 6));
   const args = { ...sizes, ...lds, ...strides, q, k, v, out, dOut, dQ, dK, dV, logSumExp: span(24) };
   refusesShortSpans(args, checkAttentionBackward);
+  refusesShortSpans({ ...args, strideLogSumExp: 9, logSumExp: span(5 * 9 + 4) }, checkAttentionBackward);
+  const parts = { part: span(48), partLogSumExp: span(24) };
+  const { batch, heads, queries, headDim } = sizes, { ldOut } = lds, { strideOut } = strides;
+  const merged = { batch, heads, queries, headDim, ldOut, strideOut, out, logSumExp: span(24), ...parts };
+  refusesShortSpans(merged, checkMergeAttention);
 });
 
 Deno.test("need() and badId() say what is wrong and what is allowed", () => {

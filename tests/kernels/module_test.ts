@@ -20,7 +20,12 @@ function exportsOf(add: (module: ModuleBuilder) => void): string[] {
 }
 
 Deno.test("each file of kernels adds the functions that its documentation names", () => {
-  assertEquals(exportsOf(addAttentionRows), ["causalSoftmax", "causalSoftmaxGradient", "rowDots"]);
+  assertEquals(exportsOf(addAttentionRows), [
+    "causalSoftmax",
+    "causalSoftmaxGradient",
+    "mergeRows",
+    "rowDots",
+  ]);
   assertEquals(exportsOf(addEpilogues), ["biasBlock", "biasGeluBlock", "geluGradientBlock"]);
   assertEquals(exportsOf(addRows), [
     ...["layerNorm", "layerNormBackward", "layerNormBackwardAdd", "softmax", "softmaxBackward"],

@@ -113,6 +113,9 @@ function products(backend: Backend, tensor: Tensor, take: Take): void {
   take("attention", out, logSumExp);
   backend.attentionBackward({ ...args, dOut, dQ, dK, dV });
   take("attentionBackward", dQ, dK, dV);
+  const partLogSumExp = tensor(10, heads * queries);
+  backend.mergeAttention({ ...args, part: dOut, partLogSumExp });
+  take("mergeAttention", out, logSumExp);
 }
 
 if (import.meta.main) console.log(JSON.stringify([fingerprint(NARROW_TILE), fingerprint(WIDE_TILE)]));
