@@ -15,7 +15,11 @@ export class PartialGradients {
   readonly #buffer: Span | undefined;
   readonly #places: readonly Span[];
 
-  /** @param parameters Those whose gradients are partial; the same on every rank, in the same order. */
+  /**
+   * Allocates the buffer.
+   *
+   * @param parameters Those whose gradients are partial; the same on every rank, in the same order.
+   */
   constructor(group: TensorGroup, backend: Backend, parameters: readonly Parameter[]) {
     this.#group = group;
     this.#backend = backend;

@@ -22,6 +22,7 @@ export * from "./gpt2_files.ts";
 export * from "./job.ts";
 export * from "./layout_check.ts";
 export * from "./metrics.ts";
+export * from "./model_parts.ts";
 export * from "./options.ts";
 export * from "./order.ts";
 export * from "./safetensors.ts";

@@ -5,7 +5,7 @@ import {
   oneForwardOneBackward,
   zeroBubble,
 } from "../../strategies/schedule.ts";
-import { findPairingFaults, transferKey, receiveOf, sendOf } from "../../strategies/schedule_channels.ts";
+import { findPairingFaults, receiveOf, sendOf, transferKey } from "../../strategies/schedule_channels.ts";
 import { parseSchedule } from "../../strategies/schedule_text.ts";
 
 function instruction(text: string): Instruction {
@@ -57,7 +57,8 @@ Deno.test("every send of a schedule has a receive with the same key", () => {
   ) {
     const all = schedule.devices.flat();
     const sends = all.map((x) => sendOf(schedule, x)).filter((x) => x !== undefined).map(transferKey).sort();
-    const receives = all.map((x) => receiveOf(schedule, x)).filter((x) => x !== undefined).map(transferKey).sort();
+    const receives = all.map((x) => receiveOf(schedule, x)).filter((x) => x !== undefined).map(transferKey)
+      .sort();
     assertEquals(sends, receives);
     // Each micro-batch crosses each border of two stages twice.
     assertEquals(sends.length, 2 * schedule.m * (schedule.p * schedule.v - 1));
