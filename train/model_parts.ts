@@ -31,7 +31,9 @@ export interface ModelParts {
 
 /** What a model module exports. */
 export interface ModelModule {
+  /** Builds the whole model. */
   readonly default: BuildModel;
+  /** Its layers, if it can be cut into pipeline stages. */
   readonly layers?: ModelLayers;
   /** Says how tensor parallelism splits the layers. */
   readonly plan?: (config: unknown) => ParallelPlan;
