@@ -13,6 +13,7 @@
  */
 export * from "./bucket_memory.ts";
 export * from "./buckets.ts";
+export * from "./expert_parallel.ts";
 export * from "./layout.ts";
 export * from "./mesh.ts";
 export * from "./mesh_picture.ts";
