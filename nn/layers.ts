@@ -125,19 +125,21 @@ export interface BlockConfig {
 /** Multi-head causal self-attention with fused q, k and v. */
 export class CausalSelfAttention {
   readonly #headDim: number;
+  readonly #attend: typeof causalSelfAttention;
   readonly #qkv: Linear;
   readonly #project: Linear;
 
   /** Makes `c_attn` [embed, 3 embed] and `c_proj` [embed, embed]. */
   constructor(scope: Scope, { embed, heads, residualDeviation }: BlockConfig) {
     this.#headDim = embed / heads;
+    this.#attend = scope.hooks?.attend ?? causalSelfAttention;
     this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs: 3 * embed });
     const initialize = normal(residualDeviation);
     this.#project = new Linear(scope.child("c_proj"), { inputs: embed, outputs: embed, initialize });
   }
 
   /** Shapes: x and residual [B, T, C]; result `residual + attention(x)`. */
-  forward(tape: Tape, x: Tensor, residual: Tensor, attend = causalSelfAttention): Tensor {
+  forward(tape: Tape, x: Tensor, residual: Tensor, attend = this.#attend): Tensor {
     const mixed = attend(tape, this.#qkv.forward(tape, x), this.#headDim);
     return this.#project.forward(tape, mixed, { residual });
   }

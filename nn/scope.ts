@@ -31,6 +31,8 @@ export interface LayerHooks {
   readonly output?: (tape: Tape, y: Tensor) => Tensor;
   /** After all of the layer, which makes logits: to know them again when their loss is computed. */
   readonly result?: (tape: Tape, y: Tensor) => Tensor;
+  /** Of a layer of attention: computes it, as `causalSelfAttention` does, where a device holds parts of the sequences. */
+  readonly attend?: (tape: Tape, qkv: Tensor, headDim: number) => Tensor;
   /** Of a layer of experts: which of them are here, and how tokens reach the others. */
   readonly experts?: ExpertHooks;
 }

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
  * Source: Vaswani et al., Attention Is All You Need, 2017, section 3.2.
  *
  * @param headDim D, the width of a head.
- * @throws {RangeError} If C is no multiple of D.
+ * @throws {RangeError} If C is no multiple of D, or if the tape's rows are parts of sequences.
  */
 export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): Tensor {
   const [batch, steps, width] = qkv.shape, channels = width / 3, heads = channels / headDim;
@@ -21,6 +21,7 @@ export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): T
         `the last dim must be a multiple of 3 x ${headDim}`,
     );
   }
+  refuseParts(tape, qkv);
   const backend = tape.backend, out = tape.output("attention", [batch, steps, channels], [qkv]);
   const sizes = {
     batch,
@@ -61,4 +62,17 @@ export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): T
       };
     },
   });
+}
+
+/** What a token sees follows from its place in the row here: it must be that in its sequence. */
+function refuseParts(tape: Tape, { name, shape }: Tensor): void {
+  for (let i = 0; i < shape[1]; i++) {
+    if (tape.positionOf(i) === i) continue;
+    throw new RangeError(
+      `Cannot attend within ${name}: token ${i} of a row is token ${
+        tape.positionOf(i)
+      } of its sequence, so the ` +
+        `device holds a part of it; use CausalSelfAttention, which context parallelism gives its own attention`,
+    );
+  }
 }

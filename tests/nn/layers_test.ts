@@ -73,3 +73,28 @@ Deno.test("ops refuse shapes that do not fit, and name both", () => {
   ];
   for (const [call, text] of cases) assertThrows(call, RangeError, text);
 });
+
+Deno.test("CausalSelfAttention attends as the hooks of its path say, unless it is told how", () => {
+  const backend = phantomBackend(), paths: string[] = [], heads: number[] = [];
+  const attend: typeof causalSelfAttention = (tape, qkv, headDim) => {
+    heads.push(headDim);
+    return causalSelfAttention(tape, qkv, headDim);
+  };
+  const hooks = (path: string) => {
+    paths.push(path);
+    return path === "a" ? { attend } : undefined;
+  };
+  const scope = Scope.root(backend.heap, 1, { shard: () => undefined, hooks });
+  const sizes = { embed: 8, heads: 2, residualDeviation: 0.01 };
+  const [a, b] = ["a", "b"].map((name) => new CausalSelfAttention(scope.child(name), sizes));
+  const tape = new Tape({ backend, training: true }), x = tape.input("x", [2, 3, 8]);
+  for (const layer of [a, b]) layer.forward(tape, x, x);
+  a.forward(tape, x, x, causalSelfAttention);
+  assertEquals([heads, paths.includes("b")], [[4], true]);
+});
+
+Deno.test("causalSelfAttention() refuses rows that are parts of sequences", () => {
+  const tape = new Tape({ backend: phantomBackend(), training: true, positions: [0, 3] });
+  const call = () => causalSelfAttention(tape, tape.input("qkv", [1, 2, 6]), 1);
+  assertThrows(call, RangeError, "Cannot attend within qkv: token 1 of a row is token 3 of its sequence");
+});
