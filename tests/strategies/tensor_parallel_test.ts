@@ -16,8 +16,9 @@ import {
   type TensorGroup,
   TensorParallel,
 } from "../../strategies/mod.ts";
-import { within } from "../actors/support/world.ts";
 import { EPS } from "../conformance/backend_pair.ts";
+
+import { within } from "../support/deadline.ts";
 import { makeBackend, phantomBackend } from "../support/device.ts";
 import { buildModel, type Sizes, type TestModel } from "./programs/models.ts";
 import { type PartResult, type PassResult, runPass, type TensorCase } from "./programs/tensor_parallel.ts";
@@ -33,7 +34,9 @@ async function runCases(cases: readonly TensorCase[]): Promise<PassResult[][]> {
     topology: { worldSize: WORLD, groups },
     deviceMemoryBytes: 256 << 20,
   });
-  const results = await within(world.done, world) as PassResult[][];
+  const results = await within(world.done, {
+    describe: () => JSON.stringify(world.status()),
+  }) as PassResult[][];
   return cases.map(({ tp }, i) => results.slice(0, tp).map((ofRank) => ofRank[i]));
 }
 
@@ -81,7 +84,10 @@ function gptCase(options: GptCase): TensorCase {
 const MLP_PLAN: ParallelPlan = { first: { kind: "column" }, second: { kind: "row" } };
 const HEAD_PLAN: ParallelPlan = { first: { kind: "whole" }, second: { kind: "head" } };
 const GATED_PLAN: ParallelPlan = {
+  entry: { kind: "whole" },
   stem: { kind: "local" },
+  tune: { kind: "local" },
+  side: { kind: "column" },
   gate: { kind: "column" },
   up: { kind: "column" },
   down: { kind: "row" },

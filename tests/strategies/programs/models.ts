@@ -45,20 +45,23 @@ function buildMlp(scope: Scope, { inputs, hidden, classes }: Sizes): Model {
   };
 }
 
-/** A stem, a gated block with a residual stream, and a head of its own. */
+/** A stem, a gated block, and a head of its own; tensors that split layers read have other readers before and after. */
 function buildGated(scope: Scope, { inputs, width, hidden, classes }: Sizes): Model {
   const initialize = normal(0.3);
   const linear = (name: string, from: number, to: number, bias = true) =>
     new Linear(scope.child(name), { inputs: from, outputs: to, bias, initialize });
-  const stem = linear("stem", inputs, width), norm = new LayerNorm(scope.child("norm"), width);
+  const entry = linear("entry", inputs, width), stem = linear("stem", width, width);
+  const norm = new LayerNorm(scope.child("norm"), width), tune = linear("tune", width, width);
   const gate = linear("gate", width, hidden), up = linear("up", width, hidden, false);
-  const down = linear("down", hidden, width), last = new LayerNorm(scope.child("last"), width);
-  const head = linear("head", width, classes);
+  const side = linear("side", width, hidden), down = linear("down", hidden, width);
+  const last = new LayerNorm(scope.child("last"), width), head = linear("head", width, classes);
   return {
     loss: (tape, x, y) => {
-      const stream = stem.forward(tape, x), normed = norm.forward(tape, stream);
+      const entered = entry.forward(tape, x), stream = stem.forward(tape, entered);
+      const normed = norm.forward(tape, stream), tuned = tune.forward(tape, stream);
       const product = multiply(tape, gate.forward(tape, normed), up.forward(tape, normed));
-      const sum = add(tape, down.forward(tape, product, { residual: stream }), stream);
+      const inner = add(tape, product, side.forward(tape, entered));
+      const sum = add(tape, down.forward(tape, inner, { residual: normed }), tuned);
       return crossEntropy(tape, head.forward(tape, last.forward(tape, sum)), y);
     },
   };
