@@ -4,6 +4,7 @@ import type { Layer, LayerFactory, Model, ModelSpec } from "./model.ts";
 import type { Loss } from "./loss.ts";
 import { checkMixture, type MixtureConfig, MoeFeedForward } from "./moe.ts";
 import { crossEntropy } from "./ops/loss.ts";
+import { recomputed } from "./recompute.ts";
 import type { Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -74,7 +75,9 @@ class Block implements Layer {
 
   forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
     const attended = this.#attention.forward(tape, this.#norm1.forward(tape, x), x, cache?.attend);
-    return this.#feedForward.forward(tape, this.#norm2.forward(tape, attended), attended);
+    const feedForward = (t: Tape, y: Tensor) => this.#feedForward.forward(t, this.#norm2.forward(t, y), y);
+    if (tape.recompute?.mode !== "selective") return feedForward(tape, attended);
+    return recomputed(tape, "feed-forward", [attended], (inner, [y]) => feedForward(inner, y));
   }
 }
 

@@ -37,6 +37,7 @@ export * from "./ops/router.ts";
 export * from "./ops/rows.ts";
 export * from "./optim.ts";
 export * from "./random.ts";
+export * from "./recompute.ts";
 export * from "./sampler.ts";
 export * from "./scope.ts";
 export * from "./shape.ts";

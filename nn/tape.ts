@@ -10,7 +10,7 @@ import type { BackwardPass, Entry } from "./entry.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import { numElements, type Shape } from "./shape.ts";
-import { type Parameter, Tensor } from "./tensor.ts";
+import { Parameter, Tensor } from "./tensor.ts";
 
 /** One step of the planned backward pass. */
 export interface BackwardStep {
@@ -22,6 +22,19 @@ export interface BackwardStep {
 
 /** How a strategy computes the loss of logits of which this device holds some of the classes. */
 export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) => Loss | undefined;
+
+/** Which activations are computed again in the backward pass instead of kept: none, those of feed-forward parts, all. */
+export const RECOMPUTE = ["none", "selective", "full"] as const;
+/** One of {@link RECOMPUTE}. */
+export type Recompute = typeof RECOMPUTE[number];
+
+/** How a tape recomputes. */
+export interface Recomputation {
+  /** What is recomputed. */
+  readonly mode: Recompute;
+  /** Makes the tape of a segment; its activations are in a `SegmentMemory`. */
+  readonly makeInner: () => Tape;
+}
 
 /** How a tape is made. */
 export interface TapeOptions {
@@ -42,6 +55,10 @@ export interface TapeOptions {
   readonly unitsPerRow?: number;
   /** Computes the loss of logits whose classes lie on several devices; undefined for other logits. */
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
+  /** Gives the memory of activations; by default spans of their own on the heap. */
+  readonly allocate?: (name: string, length: number, dtype: DType) => Span;
+  /** Activations that are computed again instead of kept. */
+  readonly recompute?: Recomputation;
   /** Called when the gradient of a parameter is complete, in the order of the backward pass. */
   readonly onGradReady?: (parameter: Parameter) => void;
 }
@@ -65,6 +82,9 @@ export class Tape {
   lossScale = 1;
   /** Losses beside the main one, in the order of their layers. */
   readonly auxiliary: AuxiliaryLoss[] = [];
+  /** See {@link TapeOptions}; undefined also where nothing is recomputed. */
+  readonly recompute: Recomputation | undefined;
+  readonly #allocate: TapeOptions["allocate"];
   readonly #positions: readonly number[] | undefined;
   readonly #arena: GradientArena;
   readonly #isDeferring: boolean;
@@ -79,6 +99,8 @@ export class Tape {
     this.isTraining = options.training;
     this.onGradReady = options.onGradReady;
     this.#isDeferring = options.deferWeights ?? false;
+    this.#allocate = options.allocate;
+    this.recompute = options.recompute?.mode === "none" ? undefined : options.recompute;
     this.#positions = options.positions;
     this.spreadCrossEntropy = options.spreadCrossEntropy;
     this.unitsPerRow = options.unitsPerRow ?? 8;
@@ -115,6 +137,25 @@ export class Tape {
     const gradient = this.scratch(`gradient of ${name}`, numElements(shape));
     this.#destined.set(tensor, gradient);
     return { tensor, gradient };
+  }
+
+  /**
+   * A tensor of an outer tape as an input of this one, in the same memory.
+   *
+   * @returns The tensor, and the span that holds its gradient after this tape's backward pass.
+   */
+  alias(outer: Tensor): { tensor: Tensor; gradient: Span | undefined } {
+    const tensor = new Tensor(outer);
+    if (!outer.requiresGradient) return { tensor, gradient: undefined };
+    const gradient = this.scratch(`gradient of ${outer.name}`, outer.span.length);
+    this.#destined.set(tensor, gradient);
+    return { tensor, gradient };
+  }
+
+  /** Parameters that the recorded ops read. */
+  get parameters(): readonly Parameter[] {
+    const inputs = this.#entries.flatMap((entry) => entry.inputs);
+    return [...new Set(inputs.filter((input) => input instanceof Parameter))];
   }
 
   /**
@@ -213,8 +254,9 @@ export class Tape {
   }
 
   #tensor(name: string, shape: Shape, dtype: DType, requiresGradient: boolean): Tensor {
-    const span = this.heap.allocate(name, numElements(shape), "activations", dtype);
-    this.#spans.push(span);
+    const length = numElements(shape), own = this.#allocate?.(name, length, dtype);
+    const span = own ?? this.heap.allocate(name, length, "activations", dtype);
+    if (own === undefined) this.#spans.push(span);
     return new Tensor({ name, shape, span, requiresGradient });
   }
 

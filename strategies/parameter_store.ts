@@ -1,6 +1,13 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, type Span, subspan } from "../kernels/mod.ts";
-import { type Layer, type LayerFactory, type Parameter, Scope, type Sharding } from "../nn/mod.ts";
+import {
+  type Layer,
+  type LayerFactory,
+  type Parameter,
+  recomputedLayer,
+  Scope,
+  type Sharding,
+} from "../nn/mod.ts";
 import { bracketLayer } from "./bracket.ts";
 import {
   allocateBuckets,
@@ -77,7 +84,7 @@ export class ParameterStore {
         bucket.parameters.push(parameter);
       }
       if (options.zeroStage === 3) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
-      return bracketLayer(layer, {
+      return bracketLayer(factory.type === "block" ? recomputedLayer(factory.name, layer) : layer, {
         enterForward: () => this.#enterForward(i),
         enterBackward: () => this.#enterBackward(i),
         leaveBackward: () => this.#leaveBackward(i),

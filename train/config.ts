@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
 import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
 import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
@@ -73,6 +74,8 @@ export interface TrainConfig {
   readonly virtualStages: number;
   /** How layers are split over stages. */
   readonly partition: string;
+  /** Activations that are computed again in the backward pass instead of kept. */
+  readonly recompute: Recompute;
   /** Backend of every device. */
   readonly kernels: "wasm" | "reference";
   /** Cap of the memory of one device. */

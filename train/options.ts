@@ -165,6 +165,13 @@ export const TRAIN_OPTIONS = [
     help: "layers by uniform, parameters, type:REGEX, or 2,2,2",
   },
   {
+    key: "recompute",
+    kind: "choice",
+    choices: ["none", "selective", "full"],
+    default: "none",
+    help: "activations computed again, not kept",
+  },
+  {
     key: "kernels",
     kind: "choice",
     choices: ["wasm", "reference"],

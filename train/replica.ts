@@ -188,7 +188,9 @@ export class Replica implements StageRunner {
   }
 
   #buildStages(): void {
-    const { backend, pipeline } = this, { layers } = this.#parts, { seed, zero, partition } = this.#config;
+    const { backend, pipeline } = this,
+      { layers } = this.#parts,
+      { seed, zero, partition, recompute } = this.#config;
     const { ranges } = partitionOf(this.#parts, pipeline.schedule, partition);
     const shared = { backend, sharding: this.#tensor },
       deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
@@ -203,6 +205,7 @@ export class Replica implements StageRunner {
       const options = {
         backend,
         tensor,
+        recompute,
         parts: this.#parts,
         source: this.#source,
         store,

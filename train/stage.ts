@@ -1,5 +1,5 @@
-import type { Backend } from "../kernels/mod.ts";
-import { GradientArena, type Loss, Tape, type Tensor } from "../nn/mod.ts";
+import type { Backend, DType } from "../kernels/mod.ts";
+import { GradientArena, type Loss, type Recompute, SegmentMemory, Tape, type Tensor } from "../nn/mod.ts";
 import type { ParameterStore, StagePass, TensorParallel } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 import type { BatchViews, Source } from "./source.ts";
@@ -26,6 +26,8 @@ export interface StageOptions {
   readonly range: { readonly start: number; readonly end: number };
   /** Weight gradients run apart from input gradients. */
   readonly deferWeights: boolean;
+  /** Activations that are computed again instead of kept. */
+  readonly recompute: Recompute;
   /** Tensor parallelism. */
   readonly tensor?: TensorParallel;
 }
@@ -36,13 +38,18 @@ export class Stage {
   readonly store: ParameterStore;
   readonly #options: StageOptions;
   readonly #arena: GradientArena;
+  readonly #segmentArena: GradientArena;
+  readonly #segmentMemory: SegmentMemory;
   readonly #passes = new Map<string, RecordedPass>();
 
   /** Records nothing yet. */
   constructor(options: StageOptions) {
     this.store = options.store;
     this.#options = options;
-    this.#arena = new GradientArena(options.backend.heap);
+    const { heap } = options.backend;
+    this.#arena = new GradientArena(heap);
+    this.#segmentArena = new GradientArena(heap);
+    this.#segmentMemory = new SegmentMemory(heap);
   }
 
   /** The pass over `size` samples in a slot; recorded when first asked for. */
@@ -71,7 +78,7 @@ export class Stage {
   }
 
   #record(size: number): RecordedPass {
-    const { backend, parts, source, store, range, deferWeights, tensor } = this.#options;
+    const { backend, parts, source, store, range, deferWeights, tensor, recompute } = this.#options;
     const arena = deferWeights ? undefined : this.#arena;
     const tape = new Tape({
       backend,
@@ -79,6 +86,7 @@ export class Stage {
       deferWeights,
       arena,
       spreadCrossEntropy: tensor?.spreadCrossEntropy,
+      recompute: { mode: recompute, makeInner: () => this.#makeInner(size) },
     });
     const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
     const inputs = isFirst
@@ -95,6 +103,16 @@ export class Stage {
     tape.plan();
     const received = handed && { values: handed.tensor.span, gradient: handed.gradient };
     return { tape, size, inputs, targets, loss, received, sent };
+  }
+
+  /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */
+  #makeInner(size: number): Tape {
+    const { backend, tensor, source } = this.#options, memory = this.#segmentMemory;
+    memory.begin();
+    const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
+    const tape = new Tape({ backend, training: true, arena: this.#segmentArena, allocate });
+    tensor?.beginLocal(tape, [size, ...source.inputShape]);
+    return tape;
   }
 
   /** Shape of what the stage before hands over. */

@@ -33,6 +33,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--schedule 1f1b",
     "--virtual-stages 2",
     "--partition uniform",
+    "--recompute none",
     "--kernels wasm",
     "--device-memory 512MiB",
     "--eval-every 250",
