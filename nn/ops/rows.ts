@@ -17,9 +17,17 @@ export interface LayerNormOptions {
  *
  * Shapes: x [..., C], gamma [C], beta [C], result as x.
  * Source: Ba, Kiros and Hinton, Layer Normalization, 2016.
+ *
+ * @throws {RangeError} If the shapes do not fit.
  */
 export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Tensor {
   const { gamma, beta, epsilon } = options, backend = tape.backend, { rows, cols } = asMatrix(x.shape);
+  if (gamma.shape[0] !== cols) {
+    throw new RangeError(
+      `Cannot normalise ${x.name} ${formatShape(x.shape)} by ${gamma.name} ${formatShape(gamma.shape)}: ` +
+        `the last dims must be equal`,
+    );
+  }
   const name = gamma.name.replace(/\.weight$/, "");
   const out = tape.output(name, x.shape, [x, gamma, beta]);
   const mean = tape.scratch(`${name} mean`, rows), rstd = tape.scratch(`${name} rstd`, rows);

@@ -50,6 +50,16 @@ Deno.test("LayerNorm starts as the plain normalisation", () => {
   heap.f32(out.span).forEach((value, i) => assertEquals(Math.abs(value - expected[i]) < 1e-6, true));
 });
 
+Deno.test("LayerNorm refuses rows of another width, such as a part of the columns", () => {
+  const { heap } = makeBackend(), tape = new Tape({ backend: makeBackend(), training: true });
+  const norm = new LayerNorm(Scope.root(heap, 1).child("n"), 4);
+  assertThrows(
+    () => norm.forward(tape, tape.input("x", [3, 2])),
+    RangeError,
+    "Cannot normalise x [3, 2] by n.weight [4]: the last dims must be equal",
+  );
+});
+
 Deno.test("ops refuse shapes that do not fit, and name both", () => {
   const { scope, tape } = setUp();
   const x = tape.input("x", [2, 3]), y = tape.input("y", [3, 2]);

@@ -250,6 +250,12 @@ Deno.test("TensorParallel refuses by name what cannot work", () => {
     RangeError,
     "Cannot apply second.weight [23, 7] to first [13, 11]",
   );
+  const { gate: _, ...rest } = GATED_PLAN;
+  assertThrows(
+    () => recordPhantom(ownCase("gated", { ...rest, entry: { kind: "column" } }, 2, false)),
+    RangeError,
+    "Cannot apply stem.weight [12, 12] to entry [13, 6]",
+  );
   const parallel = new TensorParallel(phantomGroup(2, 0), GATED_PLAN, { sequenceParallel: true });
   const tape = new Tape({ backend: phantomBackend(), training: true });
   parallel.beginLocal(tape, [2, 3]);
