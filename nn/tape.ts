@@ -197,6 +197,9 @@ export class Tape {
 
   /** Memory that an op keeps from its forward to its backward pass. */
   scratch(name: string, length: number, category: Category = "activations", dtype: DType = "f32"): Span {
+    if (this.#allocate !== undefined && category === "activations") {
+      return this.#allocate(name, length, dtype);
+    }
     const span = this.heap.allocate(name, length, category, dtype);
     this.#spans.push(span);
     return span;
