@@ -1,16 +1,10 @@
 import type { BlockConfig } from "./layers.ts";
+import { add } from "./ops/elementwise.ts";
 import { combineTokens, dispatchTokens } from "./ops/experts.ts";
 import { groupedBias, groupedLinear } from "./ops/grouped_linear.ts";
 import { linear } from "./ops/linear.ts";
 import { route, type RouterOptions } from "./ops/router.ts";
-import {
-  constant,
-  type ExpertHooks,
-  type Initializer,
-  type LayerHooks,
-  normal,
-  type Scope,
-} from "./scope.ts";
+import { constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Parameter, Tensor } from "./tensor.ts";
 
@@ -67,7 +61,7 @@ class ExpertLinear {
     this.#weights = scopes.map((scope) => scope.parameter("weight", [inputs, outputs], initialize));
     this.#biases = scopes.map((scope) => scope.parameter("bias", [outputs], constant(0)));
     // A plan treats all experts alike, so what stands around the first stands around all of them.
-    this.#hooks = scopes[0]?.hooks;
+    this.#hooks = scopes.map((scope) => scope.hooks)[0];
   }
 
   /** Shapes: x [experts held, units, capacity, inputs], result [..., outputs]. */
@@ -92,7 +86,7 @@ class ExpertLinear {
 export class MoeFeedForward {
   readonly #router: Parameter;
   readonly #routing: RouterOptions;
-  readonly #hooks: ExpertHooks | undefined;
+  readonly #hooks: LayerHooks | undefined;
   readonly #up: ExpertLinear;
   readonly #down: ExpertLinear;
 
@@ -110,8 +104,8 @@ export class MoeFeedForward {
       ...{ name: router.path, choices: topKExperts, capacityFactor, auxLossCoefficient },
       deadExperts: [...new Set(deadExperts)],
     };
-    this.#hooks = scope.hooks?.experts;
-    const held = this.#hooks?.held ?? Array.from({ length: experts }, (_, e) => e);
+    this.#hooks = scope.hooks;
+    const held = this.#hooks?.experts?.held ?? Array.from({ length: experts }, (_, e) => e);
     const scopes = (name: string) => held.map((e) => scope.child("experts").child(`${e}`).child(name));
     this.#up = new ExpertLinear(scopes("c_fc"), {
       ...{ inputs: embed, outputs: 4 * embed, initialize: normal(0.02) },
@@ -123,9 +117,12 @@ export class MoeFeedForward {
 
   /** Shapes: x and residual [B, T, C]; result `residual + mixture(x)`. */
   forward(tape: Tape, x: Tensor, residual: Tensor): Tensor {
-    const plan = route(tape, linear(tape, x, this.#router), this.#routing), hooks = this.#hooks;
-    const rows = dispatchTokens(tape, x, plan), arrived = hooks?.dispatch(tape, rows) ?? rows;
+    const { input, output, experts } = this.#hooks ?? {}, whole = input?.(tape, x) ?? x, { shape } = whole;
+    const plan = route(tape, linear(tape, whole, this.#router), this.#routing);
+    const rows = dispatchTokens(tape, whole, plan), arrived = experts?.dispatch(tape, rows) ?? rows;
     const results = this.#down.forward(tape, this.#up.forward(tape, arrived, "gelu"));
-    return combineTokens(tape, hooks?.combine(tape, results) ?? results, plan, residual);
+    const back = experts?.combine(tape, results) ?? results;
+    if (output === undefined) return combineTokens(tape, back, plan, { shape, residual });
+    return add(tape, residual, output(tape, combineTokens(tape, back, plan, { shape })));
   }
 }

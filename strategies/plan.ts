@@ -19,6 +19,8 @@ import { shareOf } from "./mesh.ts";
  *   `Head` over the table of the layer of that name (which is `vocab`, or the head itself); without, a `Linear`.
  * - `local`: not split; under sequence parallelism it sees this device's rows of its input.
  * - `whole`: not split; under sequence parallelism it sees all rows on every device.
+ * - `mixture`: a layer of experts: under sequence parallelism it sees all rows on every device, and gives this device's.
+ *   The layers inside it (`column`, `row`) work on tokens sorted by expert, so their rows are never spread.
  *
  * Layers that a plan does not name are not split; under sequence parallelism they must see this device's rows.
  */
@@ -28,7 +30,8 @@ export type LayerSplit =
   | { readonly kind: "vocab" }
   | { readonly kind: "head"; readonly table?: string }
   | { readonly kind: "local" }
-  | { readonly kind: "whole" };
+  | { readonly kind: "whole" }
+  | { readonly kind: "mixture" };
 
 /** Splits by names of layers, in which `*` stands for one component: `h.*.attn.c_attn`. The first match counts. */
 export type ParallelPlan = Readonly<Record<string, LayerSplit>>;
@@ -54,6 +57,7 @@ export function gptPlan(
     "wpe": { kind: "local" },
     "h.*.attn.c_attn": { kind: "column", parts: 3, unit },
     "h.*.attn.c_proj": { kind: "row", unit },
+    ...(experts > 0 && { "h.*.mlp": { kind: "mixture" } as const }),
     [`${feedForward}.c_fc`]: { kind: "column" },
     [`${feedForward}.c_proj`]: { kind: "row" },
     "lm_head": { kind: "head", table: "wte" },
@@ -64,6 +68,16 @@ export function gptPlan(
 export function splitOf(plan: ParallelPlan, path: string): LayerSplit | undefined {
   for (const pattern in plan) if (matchesPattern(pattern, path)) return plan[pattern];
   return undefined;
+}
+
+/** Whether a layer lies inside of a layer of experts. */
+export function isInMixture(plan: ParallelPlan, path: string): boolean {
+  const names = path.split(".");
+  return Object.entries(plan).some(([pattern, { kind }]) => {
+    const length = pattern.split(".").length;
+    return kind === "mixture" && length < names.length &&
+      matchesPattern(pattern, names.slice(0, length).join("."));
+  });
 }
 
 /**

@@ -8,6 +8,7 @@
  * | gatherRows     | all-gather of rows       | reduce-scatter of rows | g [2]         |
  * | scatterRows    | reduce-scatter of rows   | all-gather of rows     | g-bar [2]     |
  * | sliceRows      | nothing                  | all-gather of rows     |               |
+ * | collectRows    | all-gather of rows       | nothing                |               |
  *
  * A tensor [..., C] is seen as its rows of C elements; of R rows, the device at place i of n holds the i-th chunk of
  * ceil(R / n) rows, the last chunks shorter or empty (`chunkOf`). An all-reduce moves 2 (n-1)/n of the bytes of the whole
@@ -96,6 +97,31 @@ export function gatherRows(tape: Tape, x: Tensor, op: GroupOp & { readonly token
           target.after?.();
         },
       };
+    },
+  });
+}
+
+/**
+ * The whole input of a layer that every device computes alike. Forward: all-gather. Backward: this device's rows of the
+ * gradient, which is complete on every device.
+ *
+ * Shapes: x [rows of this device, C], result [...tokens, C], equal on all devices.
+ */
+export function collectRows(tape: Tape, x: Tensor, op: GroupOp & { readonly tokens: Shape }): Tensor {
+  const { group, label, tokens } = op, row = asMatrix(x.shape).cols, { backend } = tape;
+  const out = tape.output(x.name, [...tokens, row], [x]);
+  const options = { row, label: `${label}: rows of its input` };
+  const { start, length } = chunkOf(out.span.length, group.size, group.index, row);
+  return tape.record({
+    name: `collect rows for ${label}`,
+    inputs: [x],
+    output: out,
+    forward: () => group.allGather(x.span, out.span, options),
+    backward: (gradients) => {
+      const own = subspan(gradients.output(out), start, length), target = gradients.input(x);
+      if (target === undefined) return {};
+      const { span, accumulate } = target;
+      return { input: () => accumulate ? backend.axpy(1, own, span) : backend.copy(own, span) };
     },
   });
 }

@@ -18,8 +18,9 @@ import {
   type Tape,
   type Tensor,
 } from "../nn/mod.ts";
-import { layerOf, type LayerSplit, type ParallelPlan, shardOf, splitOf } from "./plan.ts";
+import { isInMixture, layerOf, type LayerSplit, type ParallelPlan, shardOf, splitOf } from "./plan.ts";
 import {
+  collectRows,
   copyToGroup,
   gatherRows,
   type GroupOp,
@@ -122,9 +123,10 @@ export class TensorParallel implements Sharding {
    */
   partialParameters(parameters: readonly Parameter[]): Parameter[] {
     if (!this.isSequenceParallel) return [];
-    return parameters.filter(({ name, shard }) =>
-      shard === undefined && splitOf(this.plan, layerOf(name))?.kind !== "whole"
-    );
+    return parameters.filter(({ name, shard }) => {
+      const path = layerOf(name), isWhole = splitOf(this.plan, path)?.kind === "whole";
+      return shard === undefined && !isWhole && !isInMixture(this.plan, path);
+    });
   }
 
   /** Shape of what this rank holds of an activation [..., C] between layers. */
@@ -143,8 +145,10 @@ export class TensorParallel implements Sharding {
   }
 
   #hooksOf(split: LayerSplit, op: GroupOp): LayerHooks | undefined {
-    const before = (tape: Tape, x: Tensor) => this.#makeWhole(tape, x, op);
-    const after = (tape: Tape, y: Tensor) => this.#sum(tape, y, op);
+    const isSpread = this.isSequenceParallel && !isInMixture(this.plan, op.label);
+    const before = (tape: Tape, x: Tensor) => this.#makeWhole(tape, x, op, isSpread);
+    const after = (tape: Tape, y: Tensor) =>
+      isSpread ? this.#scatter(tape, y, op) : sumOverGroup(tape, y, op);
     switch (split.kind) {
       case "column":
         return { input: before };
@@ -162,24 +166,32 @@ export class TensorParallel implements Sharding {
         };
       case "local":
         return this.isSequenceParallel ? { input: (tape, x) => this.#slice(tape, x, op) } : undefined;
+      case "mixture":
+        return this.isSequenceParallel
+          ? { input: (tape, x) => this.#collect(tape, x, op), output: (tape, y) => this.#slice(tape, y, op) }
+          : undefined;
       case "whole":
         return undefined;
     }
   }
 
   /** The whole input of a layer with split outputs; made once for all layers that read it. */
-  #makeWhole(tape: Tape, x: Tensor, op: GroupOp): Tensor {
+  #makeWhole(tape: Tape, x: Tensor, op: GroupOp, isSpread: boolean): Tensor {
     const { whole, tokens } = this.#state(tape), known = whole.get(x);
     if (known !== undefined) return known;
-    const made = tokens === undefined || isWhole(x, tokens)
+    const made = !isSpread || tokens === undefined || isWhole(x, tokens)
       ? copyToGroup(tape, x, op)
       : gatherRows(tape, x, { ...op, tokens });
     whole.set(x, made);
     return made;
   }
 
-  #sum(tape: Tape, y: Tensor, op: GroupOp): Tensor {
-    if (!this.isSequenceParallel) return sumOverGroup(tape, y, op);
+  #collect(tape: Tape, x: Tensor, op: GroupOp): Tensor {
+    const { tokens } = this.#state(tape);
+    return tokens === undefined || isWhole(x, tokens) ? x : collectRows(tape, x, { ...op, tokens });
+  }
+
+  #scatter(tape: Tape, y: Tensor, op: GroupOp): Tensor {
     this.#spread(tape, tokensOf(y), op.label);
     return scatterRows(tape, y, op);
   }

@@ -1,3 +1,4 @@
+import type { Shape } from "../shape.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { RoutingPlan } from "./router.ts";
@@ -30,32 +31,39 @@ export function dispatchTokens(tape: Tape, x: Tensor, plan: RoutingPlan): Tensor
   });
 }
 
+/** What the results of experts become. */
+export interface CombineOptions {
+  /** Of the result: [batch, steps, C]. */
+  readonly shape: Shape;
+  /** Added: the residual stream. By default nothing. */
+  readonly residual?: Tensor;
+}
+
 /**
  * `out[t] = residual[t] + sum over the choices i of t of weight[t][i] * rows[slot of (t, i)]`; a dropped choice adds
  * nothing. Backward: `dRows[slot] = weight * dOut[t]`, `dWeight[t][i] = dOut[t] . rows[slot]`, `dResidual = dOut`.
  *
  * Shapes: rows [experts, units, capacity, C], residual and result [batch, steps, C].
  */
-export function combineTokens(tape: Tape, rows: Tensor, plan: RoutingPlan, residual: Tensor): Tensor {
-  const { units, unitTokens, choices, slots, slotTokens, slotWeights, weights } = plan,
-    backend = tape.backend;
-  const cols = residual.shape.at(-1)!,
-    out = tape.output("combine", residual.shape, [rows, weights, residual]);
-  const tokens = { rows: units * unitTokens, cols, count: choices, ids: slots, table: rows.span };
-  const args = { ...tokens, weights: weights.span, out: out.span, accumulate: true };
+export function combineTokens(tape: Tape, rows: Tensor, plan: RoutingPlan, options: CombineOptions): Tensor {
+  const { slots, slotTokens, slotWeights, weights } = plan, { shape, residual } = options, { backend } = tape;
+  const inputs = [rows, weights, residual].filter((tensor) => tensor !== undefined);
+  const cols = shape.at(-1)!, out = tape.output("combine", shape, inputs);
+  const sizes = { rows: plan.units * plan.unitTokens, cols, count: plan.choices };
+  const tokens = { ...sizes, ids: slots, table: rows.span };
+  const args = { ...tokens, weights: weights.span, out: out.span, accumulate: residual !== undefined };
   return tape.record({
     name: "combine",
-    inputs: [rows, weights, residual],
+    inputs,
     output: out,
     forward: () => {
-      backend.copy(residual.span, out.span);
+      if (residual !== undefined) backend.copy(residual.span, out.span);
       backend.combineRows(args);
     },
     backward: (gradients) => {
-      const dOut = gradients.output(out),
-        dRows = gradients.input(rows),
-        dWeights = gradients.inputOverwritten(weights);
-      const addResidual = gradients.pass(out, residual);
+      const dOut = gradients.output(out), dRows = gradients.input(rows);
+      const dWeights = gradients.inputOverwritten(weights);
+      const addResidual = residual && gradients.pass(out, residual);
       const scatter = dRows && {
         ...{ rows: slotTokens.length, cols, count: 1, ids: slotTokens, weights: slotWeights, table: dOut },
         ...{ out: dRows.span, accumulate: dRows.accumulate },

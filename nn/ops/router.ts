@@ -50,11 +50,20 @@ export function expertCapacity(
 /**
  * Sizes of the plan of logits [batch, steps, experts].
  *
- * @throws {RangeError} If a device holds parts of sequences that cannot be split into eighths.
+ * @throws {RangeError} If it is not clear which tokens are neighbours: rows without sequences, or parts of sequences
+ * that cannot be split into eighths.
  */
 export function routeSizes(tape: Tape, logits: Tensor, options: RouterOptions): RouteSizes {
   const [batch, steps, experts] = logits.shape, isSplit = steps % tape.unitsPerRow === 0;
-  if (logits.shape.length !== 3 || (!isSplit && tape.unitsPerRow !== 8)) {
+  if (logits.shape.length !== 3) {
+    throw new RangeError(
+      `Cannot route ${logits.name} ${
+        formatShape(logits.shape)
+      }: it must be [batch, steps, experts], as experts ` +
+        `are chosen within parts of a sequence`,
+    );
+  }
+  if (!isSplit && tape.unitsPerRow !== 8) {
     throw new RangeError(
       `Cannot route ${logits.name} ${
         formatShape(logits.shape)

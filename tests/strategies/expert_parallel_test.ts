@@ -8,12 +8,15 @@
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { launch } from "../../actors/mod.ts";
-import { eachRun, type GptConfig, numElements, Scope } from "../../nn/mod.ts";
+import { eachRun, Gpt, type GptConfig, numElements, Scope } from "../../nn/mod.ts";
 import {
   checkExpertParallel,
+  checkPlan,
   ExpertParallel,
   expertsOf,
+  gptPlan,
   isExpertParameter,
+  isInMixture,
   Mesh,
   phantomExpertGroup,
 } from "../../strategies/mod.ts";
@@ -33,7 +36,7 @@ function expertCase(
   const whole = { dp: 1, ep: 1, tp: 1, ...degrees }, { batch = 4, steps = 16 } = rest;
   const title = `${JSON.stringify(whole)} ${JSON.stringify(mixture)} ${batch} x ${steps} tokens${
     rest.deferWeights ? ", deferred" : ""
-  }`;
+  }${rest.sequenceParallel ? ", sp" : ""}`;
   return { title, config, batch, steps, ...rest, degrees: whole };
 }
 
@@ -49,6 +52,9 @@ const CASES: ExpertCase[] = [
   expertCase({ dp: 2, ep: 2 }, TIGHT),
   expertCase({ ep: 2, tp: 2 }, TIGHT),
   expertCase({ ep: 1, tp: 2 }, { experts: 3, topKExperts: 2 }),
+  expertCase({ ep: 2, tp: 2 }, TIGHT, { sequenceParallel: true }),
+  expertCase({ tp: 3 }, { experts: 3, heads: 3, embed: 24 }, { sequenceParallel: true, batch: 1, steps: 11 }),
+  expertCase({ tp: 2 }, {}, { sequenceParallel: true, deferWeights: true }),
 ];
 
 async function runCases(cases: readonly ExpertCase[]): Promise<ExpertResult[][]> {
@@ -127,7 +133,7 @@ Deno.test("experts over the ranks of workers give the losses, drops and gradient
   await t.step("tokens are dropped where capacity is tight, and dead experts get none", () => {
     const loads = results.map((ranks) => ranks.flatMap(({ loads }) => loads));
     const dropped = loads.map((all) => all.some((load) => load.dropped.some((n) => n > 0)));
-    assertEquals(CASES.filter(({ config }) => config.capacityFactor === 0.75).length, 6);
+    assertEquals(CASES.filter(({ config }) => config.capacityFactor === 0.75).length, 7);
     CASES.forEach(({ config }, i) => assert(config.capacityFactor !== 0.75 || dropped[i], `${i}`));
     for (const load of loads[5]) assertEquals([load.kept[0], load.kept[4]], [0, 0]);
   });
@@ -141,6 +147,16 @@ Deno.test("experts over the ranks of workers give the losses, drops and gradient
       for (const { bytes } of results[i]) assertEquals(bytes, 4 * config.layers * exchange, CASES[i].title);
     }
   });
+});
+
+Deno.test("the plan of a GPT of experts fits its model", () => {
+  const { config } = CASES[0], build = (scope: Scope) => new Gpt(scope, config), plan = gptPlan(config);
+  checkPlan(plan, 2, build);
+  const dense = gptPlan({ ...config, experts: 0 });
+  assertThrows(() => checkPlan(dense, 2, build), RangeError, "h.*.mlp.c_fc by column");
+  const inside = ["h.0.mlp.router", "h.1.mlp.experts.3.c_fc"], outside = ["h.0.mlp", "h.0.attn.c_attn"];
+  for (const path of inside) assert(isInMixture(plan, path), path);
+  for (const path of outside) assert(!isInMixture(plan, path), path);
 });
 
 Deno.test("expertsOf() deals experts out in turn and refuses an uneven share", () => {

@@ -10,6 +10,7 @@ import {
   type ExpertLoad,
   Gpt,
   type GptConfig,
+  type Parameter,
   Scope,
   type Shape,
   type Shard,
@@ -17,7 +18,7 @@ import {
   type SpreadCrossEntropy,
   Tape,
 } from "../../../nn/mod.ts";
-import { ExpertParallel, gptPlan, Mesh, TensorParallel } from "../../../strategies/mod.ts";
+import { ExpertParallel, gptPlan, Mesh, PartialGradients, TensorParallel } from "../../../strategies/mod.ts";
 
 /** A model, its batch, and how both are spread. */
 export interface ExpertCase {
@@ -29,6 +30,8 @@ export interface ExpertCase {
   readonly degrees: { readonly dp: number; readonly ep: number; readonly tp: number };
   /** Weight gradients run apart. */
   readonly deferWeights?: boolean;
+  /** Rows between layers are spread over the tensor group. */
+  readonly sequenceParallel?: boolean;
 }
 
 /** What a device made of its part of a parameter. */
@@ -57,6 +60,8 @@ export interface ExpertPlace {
   readonly sharding?: Sharding;
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
   readonly bytesMoved?: () => number;
+  /** Called after each backward pass. */
+  readonly complete?: (parameters: readonly Parameter[]) => void;
 }
 
 /** Runs both passes on a device, twice: what is left from the run before must not matter. */
@@ -83,6 +88,7 @@ export function runExperts(backend: Backend, test: ExpertCase, place: ExpertPlac
       tape.backwardInput();
       tape.backwardWeight();
     } else tape.backward();
+    place.complete?.(scope.parameters);
   }
   return {
     losses: heap.f32(loss.rows.span).slice(),
@@ -106,7 +112,8 @@ export default function run(device: Device, cases: readonly ExpertCase[]): (Expe
     const mesh = new Mesh(test.degrees);
     if (device.rank >= mesh.size) return undefined;
     const ep = device.group(groupName(i, "ep")), tp = device.group(groupName(i, "tp"));
-    const tensor = new TensorParallel(tp, gptPlan(test.config));
+    const { sequenceParallel } = test;
+    const tensor = new TensorParallel(tp, gptPlan(test.config), { sequenceParallel });
     const { dp, ep: place } = mesh.coordinates(device.rank);
     const count = test.batch / (test.degrees.dp * test.degrees.ep);
     const backend = createBackend("wasm", device.heap);
@@ -115,6 +122,7 @@ export default function run(device: Device, cases: readonly ExpertCase[]): (Expe
       sharding: new ExpertParallel(ep, test.config.experts!, tensor),
       spreadCrossEntropy: tensor.spreadCrossEntropy,
       bytesMoved: () => device.ledger.bytesMoved,
+      complete: (parameters) => new PartialGradients(tp, backend, tensor.partialParameters(parameters)).sum(),
     });
   });
 }
