@@ -25,7 +25,7 @@ async function makeStage(start: number, end: number) {
   return {
     backend,
     source,
-    stage: new Stage({ backend, parts, source, store, range: { start, end }, deferWeights: false }),
+    stage: new Stage({ backend, parts, source, store, range: { start, end }, deferWeights: false, recompute: "none" }),
   };
 }
 
