@@ -4,13 +4,13 @@
  * A unit is one eighth of a sequence (the whole sequence where 8 does not divide it), whatever part of the batch a
  * device holds: so every layout makes the same choices, fills the same slots and drops the same tokens.
  */
-import type { RouteArgs, RouteSizes, Span } from "../../kernels/mod.ts";
+import type { DType, RouteArgs, RouteSizes, Span } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import type { AuxiliaryLoss } from "../loss.ts";
 import { formatShape } from "../shape.ts";
 import type { Tape } from "../tape.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 
 /** How a router chooses. */
 export interface RouterOptions {
@@ -94,10 +94,10 @@ export function route(tape: Tape, logits: Tensor, options: RouterOptions): Routi
   const { weights, mask, losses, slots, slotTokens, slotWeights, wanted } = memory;
   const numLive = experts - deadExperts.length;
   const lossFactor = auxLossCoefficient * numLive / (unitTokens * choices);
-  const spans = { ...memory, mask: mask.span, weights: weights.span, losses: losses.span };
+  const spans = { ...memory, weights: weights.span };
   const args = { ...sizes, ...spans, lossFactor }, matrix = { rows: units * unitTokens, cols: experts };
   const { probabilities } = memory,
-    silence = { ...matrix, x: logits.span, bias: mask.span, out: probabilities };
+    silence = { ...matrix, x: logits.span, bias: mask, out: probabilities };
   const scores = { ...matrix, x: numLive < experts ? probabilities : logits.span, out: probabilities };
   tape.auxiliary.push(auxiliaryLoss(tape, { ...sizes, name, losses, wanted }));
   tape.record({
@@ -140,27 +140,34 @@ function planMemory(tape: Tape, logits: Tensor, options: RouterOptions) {
   const { units, unitTokens, experts, choices, capacity } = routeSizes(tape, logits, options);
   const { name, deadExperts } = options, tokens = units * unitTokens, numSlots = experts * units * capacity;
   const ids = (what: string, length: number) => tape.scratch(`${name} ${what}`, length, "activations", "i32");
+  // Not activations, which the next layer may overwrite where they are recomputed: these are read between steps.
+  const kept = (what: string, length: number, dtype: DType = "f32") =>
+    tape.scratch(`${name} ${what}`, length, "workspace", dtype);
+  const mask = kept("mask", experts);
+  if (tape.heap.memory !== undefined) {
+    tape.heap.f32(mask).forEach((_, e, all) => all[e] = deadExperts.includes(e) ? -Infinity : 0);
+  }
   return {
     weights: tape.output(`${name} weights`, [tokens, choices], [logits]),
-    losses: tape.input(`${name} losses`, [units]),
-    mask: tape.constant(`${name} mask`, [experts], "f32", (e) => deadExperts.includes(e) ? -Infinity : 0),
+    losses: kept("losses", units),
+    mask,
     probabilities: tape.scratch(`${name} probabilities`, tokens * experts),
     chosen: ids("choices", tokens * choices),
     slots: ids("slots", tokens * choices),
     slotTokens: ids("tokens of slots", numSlots),
     slotWeights: tape.scratch(`${name} weights of slots`, numSlots),
-    wanted: ids("load", units * experts),
+    wanted: kept("load", units * experts, "i32"),
   };
 }
 
 function auxiliaryLoss(
   tape: Tape,
-  plan: RouteSizes & { readonly name: string; readonly losses: Tensor; readonly wanted: Span },
+  plan: RouteSizes & { readonly name: string; readonly losses: Span; readonly wanted: Span },
 ): AuxiliaryLoss {
-  const { units, experts, capacity } = plan;
+  const { name, units, experts, capacity, losses } = plan;
   return {
-    name: plan.name,
-    rows: plan.losses,
+    name,
+    rows: new Tensor({ name: `${name} losses`, shape: [units], span: losses, requiresGradient: false }),
     load: () => {
       const wanted = tape.heap.i32(plan.wanted), kept = Array<number>(experts).fill(0), dropped = [...kept];
       for (let i = 0; i < units * experts; i++) {

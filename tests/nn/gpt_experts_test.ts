@@ -2,10 +2,15 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   AdamW,
   allocateGradients,
+  crossEntropy,
   Gpt,
   type GptConfig,
   gptLayers,
+  GradientArena,
+  type Recompute,
+  recomputedLayer,
   Scope,
+  SegmentMemory,
   sumLoss,
   Tape,
 } from "../../nn/mod.ts";
@@ -78,6 +83,41 @@ for (const topKExperts of [1, 2]) {
       assert(mean > 0.005 && mean < 0.04, `${mean}`);
     }
   });
+}
+
+for (const mode of ["selective", "full"] as const) {
+  Deno.test(`experts that are recomputed (${mode}) give the same bits and counts`, () => {
+    const [kept, again] = [step("none"), step(mode)];
+    assertEquals(again, kept);
+    assertEquals(kept.loads.length, 2);
+    assert(JSON.stringify(kept.loads[0]) !== JSON.stringify(kept.loads[1]));
+  });
+}
+
+function step(mode: Recompute) {
+  const backend = makeBackend(), { heap } = backend, scope = Scope.root(heap, 1);
+  const config = { ...CONFIG, capacityFactor: 0.75, deadExperts: [1] }, memory = new SegmentMemory(heap);
+  const built = gptLayers(config).map((factory) => recomputedLayer(factory.name, factory.build(scope)));
+  const gradients = allocateGradients(heap, scope.parameters), arena = new GradientArena(heap);
+  const makeInner = () => {
+    memory.begin();
+    return new Tape({ backend, training: true, arena, allocate: memory.allocate.bind(memory) });
+  };
+  const tape = new Tape({ backend, training: true, recompute: { mode, makeInner } });
+  let x = tape.constant("ids", [3, 16], "i32", (i) => (5 * i * i) % 31);
+  for (const layer of built) x = layer.forward(tape, x);
+  const loss = crossEntropy(tape, x, tape.constant("targets", [3, 16], "i32", (i) => (7 * i) % 32));
+  for (let run = 0; run < 2; run++) {
+    backend.fill(0, gradients);
+    tape.forward();
+    tape.backward();
+  }
+  return {
+    rows: heap.f32(loss.rows.span).slice(),
+    gradients: heap.f32(gradients).slice(),
+    loads: tape.auxiliary.map((auxiliary) => auxiliary.load()),
+    auxiliary: tape.auxiliary.map(({ rows }) => heap.f32(rows.span).slice()),
+  };
 }
 
 Deno.test("the decoder of a GPT of experts gives the logits of the whole sequence when nothing is dropped", () => {
