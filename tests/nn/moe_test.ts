@@ -21,6 +21,7 @@ interface Setting extends MixtureConfig {
   batch?: number;
   steps?: number;
   seed?: number;
+  unitsPerRow?: number;
 }
 
 /** A layer on a tape whose x and residual are parameters; its weights are large enough to make clear choices. */
@@ -40,7 +41,8 @@ function setUp(setting: Setting) {
     const stream = new RandomStream(seed, name);
     heap.f32(span).forEach((_, i, all) => all[i] = stream.normal(i));
   }
-  const tape = new Tape({ backend, training: true }), [x, residual] = inputs;
+  const tape = new Tape({ backend, training: true, unitsPerRow: setting.unitsPerRow }),
+    [x, residual] = inputs;
   const out = layer.forward(tape, x, residual);
   const get = (name: string) => scope.parameters.find((p) => p.name === name)!;
   const weight = (name: string) => heap.f32(get(`mlp.${name}`).span);
@@ -230,6 +232,29 @@ for (const steps of [16, 11]) {
     assert(total.dropped.some((n) => n > 0));
   });
 }
+
+Deno.test("a sequence may be spread: eighths on several devices keep their bits and their choices", () => {
+  const setting = { experts: 4, topKExperts: 2, capacityFactor: 0.75, batch: 1 };
+  const whole = setUp({ ...setting, steps: 32 }), size = 4 * EMBED, noise = noiseOf(32 * EMBED);
+  train(whole, noise);
+  const dropped = [0, 0, 0, 0];
+  for (const eighths of [[0, 7, 1, 6], [2, 5, 3, 4]]) {
+    const part = setUp({ ...setting, steps: 16, unitsPerRow: 4 });
+    const pick = (all: Float32Array) => {
+      return Float32Array.from(eighths.flatMap((i) => [...all.subarray(i * size, (i + 1) * size)]));
+    };
+    for (const key of ["x", "residual"] as const) {
+      part.heap.f32(part[key].span).set(pick(whole.heap.f32(whole[key].span)));
+    }
+    train(part, pick(noise));
+    for (const span of [(made: SetUp) => made.out.span, (made: SetUp) => (made.x as Parameter).gradient]) {
+      assertEquals(part.heap.f32(span(part)), pick(whole.heap.f32(span(whole))));
+    }
+    part.tape.auxiliary[0].load().dropped.forEach((n, e) => dropped[e] += n);
+  }
+  assertEquals(dropped, whole.tape.auxiliary[0].load().dropped);
+  assert(dropped.some((n) => n > 0));
+});
 
 Deno.test("checkMixture() refuses what makes no sense, by name", () => {
   const cases: [MixtureConfig, string][] = [

@@ -34,6 +34,7 @@ export function fingerprint(tile: Tile): Fingerprint {
   elements(backend, tensor, take);
   rowwise(backend, tensor, take);
   products(backend, tensor, take);
+  experts(backend, tensor, take);
   return hashes;
 }
 
@@ -91,6 +92,39 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   const parts = { targets, max, sums, chosen, losses: mean, powers: out };
   backend.spreadCrossEntropy({ rows, cols, firstClass, ...parts, scale: 0.1 });
   take("spreadCrossEntropy", max, sums, mean, out);
+}
+
+function experts(backend: Backend, tensor: Tensor, take: Take): void {
+  const { heap } = backend, sizes = { units: 3, unitTokens: 12, experts: 5, choices: 2, capacity: 4 };
+  const tokens = 36, rows = 60, cols = COLS, count = 2, probabilities = tensor(1, tokens * 5);
+  const ids = (length: number) => heap.allocate("ids", length, "activations", "i32");
+  const [chosen, slots, slotTokens, wanted] = [ids(72), ids(72), ids(rows), ids(15)];
+  const [weights, slotWeights, losses, mask] = [tensor(2, 72), tensor(3, rows), tensor(4, 3), tensor(5, 5)];
+  heap.f32(mask).set([0, 0, -Infinity, 0, 0]);
+  backend.softmax({ rows: tokens, cols: 5, x: probabilities, out: probabilities });
+  const plan = {
+    ...sizes,
+    probabilities,
+    mask,
+    chosen,
+    weights,
+    slots,
+    slotTokens,
+    slotWeights,
+    wanted,
+    losses,
+  };
+  backend.route({ ...plan, lossFactor: 0.3 });
+  take("route", chosen, weights, slots, slotTokens, slotWeights, wanted, losses);
+  const x = tensor(6, tokens * cols), table = tensor(7, rows * cols), dWeights = tensor(8, 72);
+  backend.combineRows({ rows, cols, count: 1, ids: slotTokens, table: x, out: table });
+  take("dispatch", table);
+  backend.combineRows({ rows: tokens, cols, count, ids: slots, weights, table, out: x, accumulate: true });
+  take("combineRows", x);
+  backend.choiceDots({ rows: tokens, cols, count, ids: slots, x, table, out: dWeights });
+  take("choiceDots", dWeights);
+  backend.routeBackward({ ...plan, lossFactor: 0.3, dWeights, dProbabilities: probabilities });
+  take("routeBackward", probabilities);
 }
 
 function products(backend: Backend, tensor: Tensor, take: Take): void {
