@@ -13,6 +13,8 @@
  */
 export * from "./bucket_memory.ts";
 export * from "./buckets.ts";
+export * from "./context_parallel.ts";
+export * from "./context_placement.ts";
 export * from "./expert_parallel.ts";
 export * from "./layout.ts";
 export * from "./mesh.ts";
@@ -22,6 +24,8 @@ export * from "./partial_gradients.ts";
 export * from "./partition.ts";
 export * from "./pipeline.ts";
 export * from "./plan.ts";
+export * from "./ring_attention.ts";
+export * from "./ring_buffers.ts";
 export * from "./schedule.ts";
 export * from "./schedule_channels.ts";
 export * from "./schedule_check.ts";
