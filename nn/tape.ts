@@ -181,7 +181,10 @@ export class Tape {
 
   /** A tensor whose elements never change. */
   constant(name: string, shape: Shape, dtype: "f32" | "i32", value: (index: number) => number): Tensor {
-    const tensor = this.#tensor(name, shape, dtype, false);
+    // Not from `allocate`: segments that are recomputed in turn would overwrite it.
+    const span = this.heap.allocate(name, numElements(shape), "activations", dtype);
+    this.#spans.push(span);
+    const tensor = new Tensor({ name, shape, span, requiresGradient: false });
     if (this.heap.memory !== undefined) {
       const elements = dtype === "f32" ? this.heap.f32(tensor.span) : this.heap.i32(tensor.span);
       for (let i = 0; i < elements.length; i++) elements[i] = value(i);

@@ -20,10 +20,14 @@ export interface StoredPiece {
 export interface Piece extends StoredPiece {
   /** Where the summed gradient lies when the passes of a step are done. */
   readonly gradient: Span;
+  /** Whether this rank is the one that contributes it to a checkpoint. */
+  readonly isSaved: boolean;
 }
 
 /** A bucket with its memory. */
 export interface Bucket {
+  /** Ranks that share it out. */
+  readonly group: ProcessGroup;
   /** Which parameters it holds, and where. */
   readonly plan: BucketPlan;
   /** Those that were built on this device, in the order of the plan. */
@@ -51,23 +55,29 @@ const NUM_STAGING = 2;
 
 /** Who shares what. */
 export interface BucketMemoryOptions {
-  /** Its heap holds the buckets. */
+  /** Computes on the device's heap. */
   readonly backend: Backend;
-  /** Ranks that share the buckets out. */
+  /** Ranks that see different data and hold the same parameters (or shards of them). */
   readonly group: ProcessGroup;
-  /** What they share out. */
+  /** The same of experts; by default `group`. */
+  readonly expertGroup?: ProcessGroup;
+  /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
+}
+
+/** The ranks that share a bucket out. */
+export function groupOf(plan: BucketPlan, { group, expertGroup }: BucketMemoryOptions): ProcessGroup {
+  return plan.isExpert ? expertGroup ?? group : group;
 }
 
 /** Gives buckets their memory; what stage 2 and 3 keep only chunks of is computed on in staging buffers. */
 export function allocateBuckets(plans: readonly BucketPlan[], options: BucketMemoryOptions): Bucket[] {
-  const { group } = options;
   const places = { values: placeValues(plans, options), gradients: placeGradients(plans, options) };
   return plans.map((plan, i) => {
-    const chunk = chunkOf(plan.length, group.size, group.index);
+    const group = groupOf(plan, options), chunk = chunkOf(plan.length, group.size, group.index);
     const [values, ownValues] = places.values[i], [gradients, ownGradients] = places.gradients[i];
     const state = { gather: undefined, reduction: undefined, isReduced: false };
-    return { plan, parameters: [], values, gradients, chunk, ownValues, ownGradients, ...state };
+    return { plan, group, parameters: [], values, gradients, chunk, ownValues, ownGradients, ...state };
   });
 }
 
@@ -78,7 +88,7 @@ function placeValues(plans: readonly BucketPlan[], options: BucketMemoryOptions)
   const { heap } = options.backend;
   if (options.zeroStage === 3) return staged(plans, options, "parameters", "values");
   return plans.map((plan) =>
-    resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), options)
+    resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), groupOf(plan, options))
   );
 }
 
@@ -86,7 +96,7 @@ function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptio
   const { backend, zeroStage } = options, { heap } = backend;
   if (zeroStage < 2) {
     return plans.map((plan) =>
-      resident(heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients"), options)
+      resident(heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients"), groupOf(plan, options))
     );
   }
   const places = staged(plans, options, "gradients", "gradients");
@@ -95,28 +105,40 @@ function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptio
   return places;
 }
 
-function resident(whole: Span, { group }: BucketMemoryOptions): [Span, Span] {
+function resident(whole: Span, group: ProcessGroup): [Span, Span] {
   const { start, length } = chunkOf(whole.length, group.size, group.index);
   return [whole, subspan(whole, start, length)];
 }
 
 function staged(
   plans: readonly BucketPlan[],
-  { backend: { heap }, group }: BucketMemoryOptions,
+  options: BucketMemoryOptions,
   category: "parameters" | "gradients",
   what: string,
 ): Places {
-  const largest = Math.max(0, ...plans.filter((plan) => !plan.isShared).map((plan) => plan.length));
-  const buffers = Array.from(
-    { length: NUM_STAGING },
-    (_, i) => heap.allocate(`staged ${what} ${i}`, largest, "buffers"),
-  );
-  let turn = 0;
+  const { heap } = options.backend;
+  const rotation = (isExpert: boolean) => {
+    const own = plans.filter((plan) => !plan.isShared && plan.isExpert === isExpert);
+    if (own.length === 0) {
+      return () => {
+        throw new RangeError("no bucket of this kind");
+      };
+    }
+    const largest = Math.max(...own.map((plan) => plan.length)),
+      name = `staged ${what}${isExpert ? " of experts" : ""}`;
+    const buffers = Array.from(
+      { length: NUM_STAGING },
+      (_, i) => heap.allocate(`${name} ${i}`, largest, "buffers"),
+    );
+    let turn = 0;
+    return (plan: BucketPlan) => subspan(buffers[turn++ % NUM_STAGING], 0, plan.length);
+  };
+  const layers = rotation(false), experts = rotation(true);
   return plans.map((plan) => {
     const whole = plan.isShared
       ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers")
-      : subspan(buffers[turn++ % NUM_STAGING], 0, plan.length);
-    const { length } = chunkOf(plan.length, group.size, group.index);
+      : (plan.isExpert ? experts : layers)(plan);
+    const { size, index } = groupOf(plan, options), { length } = chunkOf(plan.length, size, index);
     return [whole, heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category)];
   });
 }
@@ -138,6 +160,7 @@ export function updatedPieces(bucket: Bucket, zeroStage: ZeroStage, isChunk: boo
   const { chunk, gradients, ownGradients } = bucket, stored = storedPieces(bucket, zeroStage, isChunk);
   return runsOf(bucket, isChunk).map(({ place, length }, i) => ({
     ...stored[i],
+    isSaved: isChunk || bucket.group.index === 0,
     gradient: zeroStage >= 2
       ? subspan(ownGradients, place - chunk.start, length)
       : subspan(gradients, place, length),

@@ -1,5 +1,6 @@
 import { DeviceHeap } from "../kernels/mod.ts";
 import { type LayerFactory, type Parameter, Scope, type Sharding } from "../nn/mod.ts";
+import { isExpertParameter } from "./expert_parallel.ts";
 
 /** A parameter's place in its bucket. */
 export interface BucketEntry {
@@ -19,6 +20,8 @@ export interface BucketPlan {
   readonly length: number;
   /** A single parameter that several layers use, perhaps on different devices. */
   readonly isShared: boolean;
+  /** Experts: summed over fewer ranks than other parameters. */
+  readonly isExpert: boolean;
   /** Members in order. */
   readonly entries: readonly BucketEntry[];
 }
@@ -48,7 +51,7 @@ export function phantomHeap(): DeviceHeap {
 }
 
 /**
- * One bucket per layer, and one for every parameter that several layers of the whole model use, so that its copies on
+ * One bucket per layer, one for its experts if it has any, and one for every parameter that several layers of the whole model use, so that its copies on
  * different pipeline stages lie alike.
  *
  * Builds the layers on a phantom heap; cost: none of their memory.
@@ -65,20 +68,26 @@ export function planBuckets(
   const { newNames, usedShared, scope } = buildPhantom(own, sharding, sharedNames);
   const lengths = new Map(scope.parameters.map((parameter) => [parameter.name, parameter.span.length]));
   const buckets: BucketPlan[] = [], placeOf = new Map<string, number>();
-  const open = (name: string, members: readonly string[], isShared: boolean): number => {
+  const open = (
+    name: string,
+    members: readonly string[],
+    kind: { isShared?: true; isExpert?: true } = {},
+  ): number => {
     const known = placeOf.get(name);
     if (known !== undefined) return known;
     placeOf.set(name, buckets.length);
-    buckets.push({ ...makeBucket(name, members, lengths), isShared });
+    buckets.push({ isShared: false, isExpert: false, ...kind, ...makeBucket(name, members, lengths) });
     return buckets.length - 1;
   };
   const layers = own.map(({ name }, i) => {
-    const shared = usedShared[i].map((parameter) => open(parameter, [parameter], true));
+    const shared = usedShared[i].map((parameter) => open(parameter, [parameter], { isShared: true }));
     const members = newNames[i].filter((parameter) => !sharedNames.has(parameter));
-    return {
-      name,
-      buckets: members.length === 0 ? shared : [...shared, open(`layer ${name}`, members, false)],
-    };
+    const [experts, others] = [true, false].map((is) =>
+      members.filter((parameter) => isExpertParameter(parameter) === is)
+    );
+    const own = others.length === 0 ? [] : [open(`layer ${name}`, others)];
+    const apart = experts.length === 0 ? [] : [open(`experts of ${name}`, experts, { isExpert: true })];
+    return { name, buckets: [...shared, ...own, ...apart] };
   });
   return { buckets, layers };
 }
@@ -123,7 +132,7 @@ function makeBucket(
   name: string,
   members: readonly string[],
   lengths: ReadonlyMap<string, number>,
-): Omit<BucketPlan, "isShared"> {
+): Pick<BucketPlan, "name" | "length" | "entries"> {
   let offset = 0;
   const entries = members.map((member) => {
     const entry = { name: member, offset, length: lengths.get(member)! };

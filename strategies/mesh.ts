@@ -59,8 +59,9 @@ export class Mesh {
   }
 
   /**
-   * The groups of a run: one named after each axis for every line along it, `world` for all ranks, and `ends` for the
-   * first and last stage of every pipeline, which may share parameters.
+   * The groups of a run: one named after each axis for every line along it, `world` for all ranks, `data` for ranks that
+   * sum gradients, `expertData` for those that sum gradients of experts, and `ends` for the first and last stage of every
+   * pipeline, which may share parameters.
    */
   topology(): Topology {
     const ranks = Array.from({ length: this.size }, (_, rank) => rank);
@@ -68,11 +69,28 @@ export class Mesh {
     const lines = AXES.flatMap((axis) =>
       starts(axis).map((rank) => ({ name: axis as string, ranks: this.line(rank, axis) }))
     );
+    // Ranks that see different tokens and hold the same parameters: all of them, and those of one expert.
+    const data = this.#planes(["dp", "ep", "cp"]).map((members) => ({ name: "data", ranks: members }));
+    const experts = this.#planes(["dp", "cp"]).map((members) => ({ name: "expertData", ranks: members }));
     const ends = starts("pp").map((rank) => {
       const line = this.line(rank, "pp");
       return { name: "ends", ranks: line.length === 1 ? line : [line[0], line.at(-1)!] };
     });
-    return { worldSize: this.size, groups: [{ name: "world", ranks }, ...lines, ...ends] };
+    return {
+      worldSize: this.size,
+      groups: [{ name: "world", ranks }, ...lines, ...data, ...experts, ...ends],
+    };
+  }
+
+  /** Ranks that differ along some axes only, in order. */
+  #planes(axes: readonly Axis[]): number[][] {
+    const planes = new Map<string, number[]>();
+    for (let rank = 0; rank < this.size; rank++) {
+      const place = this.coordinates(rank);
+      const key = AXES.filter((axis) => !axes.includes(axis)).map((axis) => place[axis]).join();
+      planes.set(key, [...planes.get(key) ?? [], rank]);
+    }
+    return [...planes.values()];
   }
 }
 

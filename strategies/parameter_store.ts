@@ -26,6 +26,8 @@ export interface ParameterStoreOptions {
   readonly backend: Backend;
   /** Ranks that see different data and hold the same parameters (or shards of them). */
   readonly group: ProcessGroup;
+  /** The same of experts; by default `group`. */
+  readonly expertGroup?: ProcessGroup;
   /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
   /** Of the initial values. */
@@ -152,11 +154,11 @@ export class ParameterStore {
 
   /** Makes the updated values whole again where they are resident. */
   finishUpdate(): void {
-    const { group, zeroStage } = this.#options;
+    const { zeroStage } = this.#options;
     if (zeroStage === 0) return;
     for (const bucket of this.#buckets) {
       const label = `values of ${bucket.plan.name}`;
-      if (zeroStage < 3) group.allGather(bucket.ownValues, bucket.values, { label });
+      if (zeroStage < 3) bucket.group.allGather(bucket.ownValues, bucket.values, { label });
     }
   }
 
@@ -207,12 +209,12 @@ export class ParameterStore {
 
   #startGather(bucket: Bucket): void {
     const label = `values of ${bucket.plan.name}`;
-    bucket.gather ??= this.#options.group.startAllGather(bucket.ownValues, bucket.values, { label });
+    bucket.gather ??= bucket.group.startAllGather(bucket.ownValues, bucket.values, { label });
   }
 
   #startReduction(bucket: Bucket): void {
     if (bucket.isReduced || bucket.reduction !== undefined) return;
-    const { group, zeroStage } = this.#options, { gradients, chunk } = bucket;
+    const { zeroStage } = this.#options, { group, gradients, chunk } = bucket;
     const label = `gradients of ${bucket.plan.name}`;
     bucket.isReduced = this.#isLastPass;
     this.#completions[this.#buckets.indexOf(bucket)]?.sum();

@@ -28,9 +28,13 @@ import { toShared } from "./shared.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** The model that a configuration describes. */
-export function gptOf(config: ModelSizes): ModelSpec {
-  const { layers, heads, embed, context, vocab, layerNormEpsilon } = config;
-  return gpt({ layers, heads, embed, context, vocab, layerNormEpsilon });
+export function gptOf(
+  config: ModelSizes & Pick<TrainConfig, "experts" | "topKExperts" | "capacityFactor">,
+): ModelSpec {
+  const { layers, heads, embed, context, vocab, layerNormEpsilon, experts, topKExperts, capacityFactor } =
+    config;
+  const mixture = experts === 0 ? {} : { experts, topKExperts, capacityFactor };
+  return gpt({ layers, heads, embed, context, vocab, layerNormEpsilon, ...mixture });
 }
 
 /** Whether a model is the GPT of this library, which has a Hugging Face form. */
@@ -57,7 +61,7 @@ export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Pro
   const tensors = (prefix: string, source: SharedTensors) =>
     names.map(([name, shape]) => ({ name: prefix + name, shape, data: () => source.get(name)!.slice() }));
   return writeCheckpoint(out, {
-    config: isGpt(model)
+    config: isGpt(model) && config.experts === 0
       ? toHuggingFaceConfig(model.config as ModelSizes)
       : { model_type: "tessera", module: model.module, config: model.config },
     model: tensors("", snapshot.weights),

@@ -60,6 +60,14 @@ export interface TrainConfig {
   readonly order: "shuffle" | "sequential";
   /** Devices, each with a replica. */
   readonly dp: number;
+  /** Experts per layer; 0 for a dense model. */
+  readonly experts: number;
+  /** Experts of a token. */
+  readonly topKExperts: number;
+  /** Room of an expert, in fair shares. */
+  readonly capacityFactor: number;
+  /** Devices that share out the experts; each has sequences of its own. */
+  readonly ep: number;
   /** Devices that share every layer. */
   readonly tp: number;
   /** Sequence parallelism: rows between split layers are spread over the tp group. */
@@ -121,9 +129,9 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   checkSizes(given, values, context.sizes);
   const batch = values.batch as number;
   values.minLr ??= (values.lr as number) / 10;
-  const perReplica = (values.tp as number) * (values.pp as number);
+  const perReplica = (values.tp as number) * (values.pp as number) * (values.ep as number);
   values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / perReplica), batch));
-  values.microBatch ??= Math.ceil(batch / (values.dp as number));
+  values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
   const { deviceMemory, ...rest } = values;
   const config = {
     ...rest,
@@ -237,7 +245,7 @@ function checkSizes(given: GivenOptions, values: Values, sizes: ModelSizes | und
 }
 
 function checkTogether(config: TrainConfig): void {
-  const { embed, heads, batch, dp, microBatch, lr, minLr, init, resume } = config;
+  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume } = config;
   if (embed % heads !== 0) {
     const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
       embed % n === 0
@@ -248,13 +256,14 @@ function checkTogether(config: TrainConfig): void {
       } do`,
     );
   }
-  if (dp > batch) {
+  if (dp * ep > batch) {
+    const axes = ep === 1 ? `--dp ${dp}` : `--dp ${dp} and --ep ${ep}`;
     throw new UsageError(
-      `Cannot use --batch ${batch} with --dp ${dp}: every device needs a sequence; ` +
-        `use --batch ${dp} or more, or --dp ${batch} or less`,
+      `Cannot use --batch ${batch} with ${axes}: every device needs a sequence; ` +
+        `use --batch ${dp * ep} or more, or --dp ${Math.floor(batch / ep)} or less`,
     );
   }
-  const local = Math.ceil(batch / dp);
+  const local = Math.ceil(batch / (dp * ep));
   if (microBatch > local) {
     throw new UsageError(
       `Cannot use --micro-batch ${microBatch}: a device has ${local} of the ${batch} sequences; use ${local} or less`,
@@ -268,7 +277,16 @@ function checkTogether(config: TrainConfig): void {
 }
 
 /** Strategies that cannot be combined, each with its reason. */
-function checkCombination({ batch, dp, tp, sp, pp, zero, schedule, microBatch }: TrainConfig): void {
+function checkCombination(config: TrainConfig): void {
+  const { batch, dp, ep, tp, sp, pp, zero, schedule, microBatch, experts, topKExperts } = config;
+  if (ep > 1 && experts === 0) {
+    throw new UsageError(`Cannot use --ep ${ep} without --experts: there is nothing to share out`);
+  }
+  if (experts > 0 && topKExperts > experts) {
+    throw new UsageError(
+      `Cannot use --top-k-experts ${topKExperts}: there are ${experts} experts; use ${experts} or less`,
+    );
+  }
   if (sp && tp === 1) {
     throw new UsageError("Cannot use --sp without --tp: there is no group to share rows with");
   }
@@ -278,8 +296,8 @@ function checkCombination({ batch, dp, tp, sp, pp, zero, schedule, microBatch }:
         `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
     );
   }
-  const numMicroBatches = Math.ceil(Math.ceil(batch / dp) / microBatch);
-  if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp) {
+  const numMicroBatches = Math.ceil(Math.ceil(batch / (dp * ep)) / microBatch);
+  if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp * ep) {
     throw new UsageError(
       `Cannot use --zero ${zero} with --batch ${batch}, --dp ${dp} and --micro-batch ${microBatch}: a device would have no ` +
         `sequence in some of the ${numMicroBatches} micro-batches; use a --batch that is a multiple of ${

@@ -6,13 +6,24 @@ import type { DeviceRecord } from "./metrics.ts";
 export interface StepSummary {
   /** Sum of the losses of all rows of the global batch. */
   readonly lossSum: number;
+  /** Choices of experts that were full. */
+  readonly droppedChoices: number;
   /** Some rank was asked to stop. */
   readonly isStopRequested: boolean;
   readonly devices: readonly DeviceRecord[];
 }
 
 /** Values that every rank contributes, in this order. */
-const FIELDS = ["lossSum", "stop", "computeMs", "copyMs", "waitMs", "bytesMoved", "peakBytes"] as const;
+const FIELDS = [
+  "lossSum",
+  "stop",
+  "computeMs",
+  "copyMs",
+  "waitMs",
+  "bytesMoved",
+  "peakBytes",
+  "dropped",
+] as const;
 
 /** Tells every rank what each rank measured in a step, in one small all-gather. */
 export class StepExchange {
@@ -39,7 +50,7 @@ export class StepExchange {
   }
 
   /** Ends it: all ranks call this with their sums and get the same summary. */
-  finish(lossSum: number): StepSummary {
+  finish(lossSum: number, dropped = 0): StepSummary {
     const { heap, ledger, isStopRequested, worldSize } = this.#device;
     const { copyMs, waitMs, bytesMoved } = ledger, wall = now() - this.#start;
     const computeMs = Math.max(0, wall - copyMs - waitMs);
@@ -51,16 +62,18 @@ export class StepExchange {
       waitMs,
       bytesMoved,
       heap.peakBytes,
+      dropped,
     ]);
     this.#device.group("world").allGather(this.#own, this.#all, { label: "step values" });
     const values = heap.f64(this.#all);
     const field = (rank: number, name: typeof FIELDS[number]) =>
       values[rank * FIELDS.length + FIELDS.indexOf(name)];
-    let sum = 0, stop = 0;
+    let sum = 0, stop = 0, droppedChoices = 0;
     const devices: DeviceRecord[] = [];
     for (let rank = 0; rank < worldSize; rank++) {
       sum += field(rank, "lossSum");
       stop += field(rank, "stop");
+      droppedChoices += field(rank, "dropped");
       devices.push({
         rank,
         computeMs: round(field(rank, "computeMs")),
@@ -70,7 +83,7 @@ export class StepExchange {
         peakBytes: field(rank, "peakBytes"),
       });
     }
-    return { lossSum: sum, isStopRequested: stop > 0, devices };
+    return { lossSum: sum, droppedChoices, isStopRequested: stop > 0, devices };
   }
 }
 

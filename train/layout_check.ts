@@ -1,8 +1,10 @@
 import {
+  checkExpertParallel,
   checkPlan,
   checkSchedule,
   countParameters,
   makeSchedule,
+  Mesh,
   parseSchedule,
   type Partition,
   partitionLayers,
@@ -15,10 +17,8 @@ import type { ModelParts } from "./model_parts.ts";
 import { fileProblem, UsageError } from "./usage_error.ts";
 
 /** Micro-batches of a step: as many on every rank of the data axis, so that all run the same schedule. */
-export function countMicroBatches(
-  { batch, dp, microBatch }: Pick<TrainConfig, "batch" | "dp" | "microBatch">,
-): number {
-  return Math.ceil(Math.ceil(batch / dp) / microBatch);
+export function countMicroBatches(config: Pick<TrainConfig, "batch" | "dp" | "ep" | "microBatch">): number {
+  return Math.ceil(Math.ceil(config.batch / (config.dp * config.ep)) / config.microBatch);
 }
 
 /**
@@ -42,6 +42,11 @@ export async function loadSchedule(config: TrainConfig): Promise<Schedule> {
   );
 }
 
+/** The devices of a configuration. */
+export function meshOf({ dp, pp, ep, tp }: Pick<TrainConfig, "dp" | "pp" | "ep" | "tp">): Mesh {
+  return new Mesh({ dp, pp, ep, tp });
+}
+
 /** Which layers stand on which stage. */
 export function partitionOf({ layers }: ModelParts, { p, v }: Schedule, method: string): Partition {
   const counts = countParameters(layers);
@@ -54,8 +59,10 @@ export function partitionOf({ layers }: ModelParts, { p, v }: Schedule, method: 
  *
  * @throws {UsageError} If the model cannot be cut that way.
  */
-export function checkLayout(parts: ModelParts, schedule: Schedule, { tp, partition }: TrainConfig): void {
+export function checkLayout(parts: ModelParts, schedule: Schedule, config: TrainConfig): void {
+  const { tp, ep, dp, partition, experts, batch } = config;
   asUsageError(() => {
+    checkExpertParallel({ experts, ep, dataRanks: dp * ep, batch, microBatches: schedule.m });
     partitionOf(parts, schedule, partition);
     checkPlan(parts.plan, tp, (scope) => parts.layers.forEach((layer) => layer.build(scope)));
   });

@@ -42,6 +42,8 @@ export interface StepRecord {
   readonly stepMs: number;
   /** One entry a device, by rank. */
   readonly devices: readonly DeviceRecord[];
+  /** Of a mixture of experts: choices of experts that were full, over all layers of the global batch. */
+  readonly droppedChoices?: number;
 }
 
 /** An evaluation after `step` finished steps. */

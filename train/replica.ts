@@ -1,25 +1,24 @@
 import type { Device } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, createBackend, type Span } from "../kernels/mod.ts";
-import { AdamW, type Moments, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
+import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
   type Instruction,
-  ParameterStore,
-  PartialGradients,
+  type ParameterStore,
   type Piece,
   Pipeline,
   shareOf,
   type StagePass,
   type StageRunner,
-  TensorParallel,
 } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
-import { partitionOf } from "./layout_check.ts";
+import { buildStages } from "./build_stages.ts";
+import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
 import { MASKED, type Source } from "./source.ts";
-import { type RecordedPass, Stage } from "./stage.ts";
+import type { RecordedPass, Stage } from "./stage.ts";
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
@@ -38,13 +37,13 @@ export class Replica implements StageRunner {
   readonly #device: Device;
   readonly #config: TrainConfig;
   readonly #source: Source;
-  readonly #parts: ModelParts;
-  readonly #stages = new Map<number, Stage>();
-  readonly #data: ProcessGroup;
+  readonly #stages: ReadonlyMap<number, Stage>;
+  /** Which of the ranks with sequences of their own this one is. */
+  readonly #sampler: { readonly size: number; readonly index: number };
   readonly #sums: Span;
-  readonly #tensor: TensorParallel | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
+  #dropped = 0;
   #lossScale = 1;
 
   private constructor(device: Device, job: TrainJob, source: Source, parts: ModelParts) {
@@ -52,13 +51,11 @@ export class Replica implements StageRunner {
     this.#device = device;
     this.#config = config;
     this.#source = source;
-    this.#parts = parts;
-    this.#data = device.group("dp");
+    this.#sampler = samplerOf(device.rank, config);
     this.backend = createBackend(config.kernels, device.heap);
-    const tp = device.group("tp"), sequenceParallel = config.sp;
-    this.#tensor = tp.size === 1 ? undefined : new TensorParallel(tp, parts.plan, { sequenceParallel });
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
-    this.#buildStages();
+    const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
+    this.#stages = buildStages({ backend, config, parts, source, pipeline, groupOf });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
@@ -78,11 +75,16 @@ export class Replica implements StageRunner {
   /** Runs the forward and backward passes of a step; returns the sum of the losses of this rank's rows. */
   accumulate(step: number, lossScale: number): number {
     this.#samples = { step };
-    this.#lossSum = 0;
+    this.#lossSum = this.#dropped = 0;
     this.#lossScale = lossScale;
     for (const store of this.#stores) store.clearGradients();
     this.pipeline.run(this);
     return this.#lossSum;
+  }
+
+  /** Choices of full experts in this rank's part of the last step. */
+  get droppedChoices(): number {
+    return this.#dropped;
   }
 
   /** Returns when the gradients are sums over the global batch. */
@@ -112,8 +114,8 @@ export class Replica implements StageRunner {
 
   /** Sum of the validation losses of this rank's rows. */
   evaluate(): number {
-    const { dp, microBatch } = this.#config,
-      numRounds = Math.ceil(this.#source.numEvaluation / (dp * microBatch));
+    const { microBatch } = this.#config,
+      numRounds = Math.ceil(this.#source.numEvaluation / (this.#sampler.size * microBatch));
     this.#lossSum = 0;
     for (let round = 0; round < numRounds; round++) {
       this.#samples = { evaluation: round };
@@ -125,19 +127,13 @@ export class Replica implements StageRunner {
   /** Writes this rank's part of parameters and moments to tensors that all ranks share, and waits for the others. */
   writeSnapshot({ weights, m, v }: Snapshot): void {
     const { heap } = this.backend, states = [...this.optimizer.moments.values()];
-    if (this.#config.zero > 0 || this.#data.index === 0) {
-      const pieces = this.#stores.flatMap((store) => store.updatePieces());
-      // Every element of the model comes from one rank.
-      const [own, kept] = [pieces, states].map((list) =>
-        list.filter((_, i) => this.#countsHere(pieces[i].parameter))
-      ) as [
-        Piece[],
-        Moments[],
-      ];
-      writePieces(heap, own, (piece) => piece.values, weights);
-      writePieces(heap, own, (_, i) => kept[i].m, m);
-      writePieces(heap, own, (_, i) => kept[i].v, v);
-    }
+    const pieces = this.#stores.flatMap((store) => store.updatePieces());
+    // Every element of the model comes from one rank.
+    const isOwn = (_: unknown, i: number) => pieces[i].isSaved && this.#countsHere(pieces[i].parameter);
+    const own = pieces.filter(isOwn), kept = states.filter(isOwn);
+    writePieces(heap, own, (piece) => piece.values, weights);
+    writePieces(heap, own, (_, i) => kept[i].m, m);
+    writePieces(heap, own, (_, i) => kept[i].v, v);
     this.#device.group("world").barrier({ label: "checkpoint" });
   }
 
@@ -158,7 +154,10 @@ export class Replica implements StageRunner {
 
   /** Adds up the losses of the last stage. */
   onForward(pass: StagePass): void {
-    const { loss } = pass as RecordedPass;
+    const { loss, tape } = pass as RecordedPass;
+    if (this.#device.group("tp").index === 0) {
+      for (const layer of tape.auxiliary) this.#dropped += layer.load().dropped.reduce((a, b) => a + b, 0);
+    }
     if (loss !== undefined && this.#device.group("tp").index === 0) {
       this.#lossSum += sumLoss(this.backend, loss);
     }
@@ -187,38 +186,9 @@ export class Replica implements StageRunner {
     return !(this.#ends?.index === 1 && this.#stores.some((store) => store.sharedNames.includes(name)));
   }
 
-  #buildStages(): void {
-    const { backend, pipeline } = this,
-      { layers } = this.#parts,
-      { seed, zero, partition, recompute } = this.#config;
-    const { ranges } = partitionOf(this.#parts, pipeline.schedule, partition);
-    const shared = { backend, sharding: this.#tensor },
-      deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
-    const stored = { ...shared, group: this.#data, zeroStage: zero, seed, allLayers: layers };
-    const tensor = this.#tensor,
-      completeWith = tensor &&
-        ((own: readonly Parameter[]) =>
-          new PartialGradients(tensor.group, backend, tensor.partialParameters(own)));
-    for (const stage of pipeline.stages) {
-      const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);
-      const store = new ParameterStore({ ...stored, ownLayers, completeWith });
-      const options = {
-        backend,
-        tensor,
-        recompute,
-        parts: this.#parts,
-        source: this.#source,
-        store,
-        range,
-        deferWeights,
-      };
-      this.#stages.set(stage, new Stage(options));
-    }
-  }
-
   /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */
   #shareOf(microBatch: number): { start: number; size: number } {
-    const { size: dp, index } = this.#data,
+    const { size: dp, index } = this.#sampler,
       whole = shareOf(this.#config.batch, this.pipeline.schedule.m, microBatch);
     const share = shareOf(whole.end - whole.start, dp, index);
     return { start: whole.start + share.start, size: share.end - share.start };
@@ -226,11 +196,12 @@ export class Replica implements StageRunner {
 
   #fillTraining(stage: Stage, pass: RecordedPass, step: number, start: number): void {
     stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
+    pass.tape.lossScale = this.#lossScale;
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
   }
 
   #fillEvaluation(stage: Stage, pass: RecordedPass, round: number): void {
-    const { size } = pass, first = (round * this.#data.size + this.#data.index) * size;
+    const { size } = pass, first = (round * this.#sampler.size + this.#sampler.index) * size;
     const count = this.#source.numEvaluation;
     stage.fill(pass, (i, views) => {
       this.#source.readEvaluation(Math.min(first + i, count - 1), i, views);
@@ -252,6 +223,12 @@ export class Replica implements StageRunner {
     fillPieces(heap, pieces, (_, i) => states[i].m, moments.m);
     fillPieces(heap, pieces, (_, i) => states[i].v, moments.v);
   }
+}
+
+/** Ranks along the data and the expert axis have sequences of their own. */
+function samplerOf(rank: number, config: TrainConfig): { size: number; index: number } {
+  const { dp, ep } = meshOf(config).coordinates(rank);
+  return { size: config.dp * config.ep, index: dp * config.ep + ep };
 }
 
 /** A piece as the optimizer sees it. */

@@ -1,5 +1,13 @@
 import type { Backend, DType } from "../kernels/mod.ts";
-import { GradientArena, type Loss, type Recompute, SegmentMemory, Tape, type Tensor } from "../nn/mod.ts";
+import {
+  GradientArena,
+  type Loss,
+  type Recompute,
+  SegmentMemory,
+  type Sharding,
+  Tape,
+  type Tensor,
+} from "../nn/mod.ts";
 import type { ParameterStore, StagePass, TensorParallel } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 import type { BatchViews, Source } from "./source.ts";
@@ -30,6 +38,8 @@ export interface StageOptions {
   readonly recompute: Recompute;
   /** Tensor parallelism. */
   readonly tensor?: TensorParallel;
+  /** Tensor and expert parallelism, as the model was built with. */
+  readonly sharding?: Sharding;
 }
 
 /** The layers of one pipeline stage on this device, and their recordings. */
@@ -117,7 +127,7 @@ export class Stage {
 
   /** Shape of what the stage before hands over. */
   #shapeBefore(size: number): readonly number[] {
-    const { parts, source, tensor, range } = this.#options;
-    return traceShapes(parts, source, size, tensor)[range.start - 1];
+    const { parts, source, sharding, range } = this.#options;
+    return traceShapes(parts, source, size, sharding)[range.start - 1];
   }
 }

@@ -4,17 +4,16 @@
  * @module
  */
 import { type Fault, launch, type World } from "../actors/mod.ts";
-import { type ModelSpec, numElements } from "../nn/mod.ts";
-import { Mesh } from "../strategies/mod.ts";
+import { type GptConfig, type ModelSpec, numElements } from "../nn/mod.ts";
+import type { Mesh } from "../strategies/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut, removeIfEmpty } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
 import { loadCorpus } from "./corpus.ts";
 import { EventQueue } from "./event_queue.ts";
-import type { ModelSizes } from "./gpt2_files.ts";
 import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
-import { checkLayout, loadSchedule } from "./layout_check.ts";
+import { checkLayout, loadSchedule, meshOf } from "./layout_check.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats, toShared } from "./shared.ts";
@@ -89,7 +88,7 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
       schedule,
       snapshot,
     },
-    mesh: new Mesh({ dp: config.dp, pp: config.pp, tp: config.tp }),
+    mesh: meshOf(config),
     statement: loaded.statement,
     fault,
   };
@@ -105,8 +104,9 @@ function makeSnapshot(parts: ModelParts): Snapshot {
 /** Sizes that a GPT spec fixes, as options. */
 function sizesOf(model: TrainOptions["model"]): GivenOptions {
   if (model === undefined || typeof model === "string" || !isGpt(model)) return {};
-  const { layers, heads, embed, context, vocab } = model.config as ModelSizes;
-  return { layers, heads, embed, context, vocab };
+  const { layers, heads, embed, context, vocab, experts, topKExperts, capacityFactor } = model
+    .config as GptConfig;
+  return { layers, heads, embed, context, vocab, experts, topKExperts, capacityFactor };
 }
 
 function modelSpec(

@@ -34,12 +34,15 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
 
     device.enter(step, "exchange");
-    const summary = exchange.finish(lossSum), loss = summary.lossSum / numTargets, stepMs = now() - startMs;
+    const summary = exchange.finish(lossSum, replica.droppedChoices),
+      loss = summary.lossSum / numTargets,
+      stepMs = now() - startMs;
     checkFinite(step, loss, gradNorm);
     losses.push(Math.fround(loss));
     isStopped = summary.isStopRequested;
     const speed = { tokens, tokensPerSecond: tokens / stepMs * 1000, stepMs };
-    await report({ type: "step", step, loss, gradNorm, lr, ...speed, devices: summary.devices });
+    const mixture = config.experts > 0 ? { droppedChoices: summary.droppedChoices } : {};
+    await report({ type: "step", step, loss, gradNorm, lr, ...speed, ...mixture, devices: summary.devices });
 
     step++;
     const isLast = step === config.steps || isStopped;

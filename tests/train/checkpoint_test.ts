@@ -102,6 +102,6 @@ Deno.test("checkResume() refuses a run that is finished", () =>
 
 Deno.test("isGpt() tells the GPT of this library from other modules", () => {
   const sizes = { layers: 1, heads: 1, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
-  assertEquals(isGpt(gptOf(sizes)), true);
+  assertEquals(isGpt(gptOf({ ...sizes, experts: 0, topKExperts: 1, capacityFactor: 1.25 })), true);
   assertEquals(isGpt({ ...gpt(sizes), module: "file:///my_model.ts" }), false);
 });

@@ -25,7 +25,15 @@ async function makeStage(start: number, end: number) {
   return {
     backend,
     source,
-    stage: new Stage({ backend, parts, source, store, range: { start, end }, deferWeights: false, recompute: "none" }),
+    stage: new Stage({
+      backend,
+      parts,
+      source,
+      store,
+      range: { start, end },
+      deferWeights: false,
+      recompute: "none",
+    }),
   };
 }
 

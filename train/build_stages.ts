@@ -1,0 +1,55 @@
+import type { ProcessGroup } from "../collectives/mod.ts";
+import type { Backend } from "../kernels/mod.ts";
+import type { Parameter } from "../nn/mod.ts";
+import {
+  ExpertParallel,
+  ParameterStore,
+  PartialGradients,
+  type Pipeline,
+  TensorParallel,
+} from "../strategies/mod.ts";
+import type { TrainConfig } from "./config.ts";
+import { partitionOf } from "./layout_check.ts";
+import type { ModelParts } from "./model_parts.ts";
+import type { Source } from "./source.ts";
+import { Stage } from "./stage.ts";
+
+/** What a rank builds its part of a model from. */
+export interface StageParts {
+  /** Computes on the device's memory. */
+  readonly backend: Backend;
+  /** What to train, and how it is spread. */
+  readonly config: TrainConfig;
+  /** The model. */
+  readonly parts: ModelParts;
+  /** Says the shapes of samples. */
+  readonly source: Source;
+  /** Says which stages this rank has. */
+  readonly pipeline: Pipeline;
+  /** Groups of this rank by name. */
+  readonly groupOf: (name: string) => ProcessGroup;
+}
+
+/**
+ * Builds the stages of a rank, every strategy in its place: tensor and expert parallelism decide what a layer holds and
+ * exchange around it, ZeRO where parameters and gradients lie, the pipeline which layers there are.
+ */
+export function buildStages(
+  { backend, config, parts, source, pipeline, groupOf }: StageParts,
+): Map<number, Stage> {
+  const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
+  const tensor = tp.size === 1 ? undefined : new TensorParallel(tp, parts.plan, { sequenceParallel });
+  const sharding = ep.size === 1 ? tensor : new ExpertParallel(ep, config.experts, tensor);
+  const completeWith = tensor && ((own: readonly Parameter[]) => {
+    return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
+  });
+  const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
+  const stored = { ...groups, backend, sharding, completeWith, seed: config.seed, allLayers: layers };
+  const deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
+  const shared = { backend, parts, source, tensor, sharding, deferWeights, recompute: config.recompute };
+  const { ranges } = partitionOf(parts, pipeline.schedule, config.partition);
+  return new Map(pipeline.stages.map((stage) => {
+    const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);
+    return [stage, new Stage({ ...shared, range, store: new ParameterStore({ ...stored, ownLayers }) })];
+  }));
+}
