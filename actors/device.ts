@@ -11,6 +11,12 @@ export type Program<Config = unknown, Result = unknown> = (
 /** Delivers a report to the launcher. */
 export type Report = (value: unknown) => Promise<void>;
 
+/** What a program that computes needs of its device: a {@link Device}, or one that only plans. */
+export type DeviceView = Pick<
+  Device,
+  "rank" | "worldSize" | "heap" | "ledger" | "isStopRequested" | "group" | "enter"
+>;
+
 /** How a device fails on purpose; a worker provides it. */
 export interface FaultActions {
   /** Ends the worker without an error. */

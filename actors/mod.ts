@@ -19,4 +19,5 @@
 export * from "./device.ts";
 export * from "./launch.ts";
 export * from "./messages.ts";
+export * from "./phantom_device.ts";
 export * from "./supervisor.ts";

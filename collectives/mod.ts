@@ -35,6 +35,7 @@ export { Ledger, type LedgerEntry } from "./ledger.ts";
 export type { Reduction } from "./operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
 export type * from "./options.ts";
+export { PlannedGroup, type PlannedOperation } from "./planned_group.ts";
 export { ProcessGroup } from "./process_group.ts";
 export {
   describeStatus,

@@ -81,6 +81,11 @@ export class DeviceHeap {
     return this.#peakBytes;
   }
 
+  /** Bytes from the start of the memory to the end of its last block, guards included: the smallest cap that fits. */
+  get extentBytes(): number {
+    return this.#top + GUARD_BYTES;
+  }
+
   /** Bytes in use over all categories. */
   get totalBytes(): number {
     return sumTable(this.#used);

@@ -20,6 +20,7 @@ export * from "./backend.ts";
 export * from "./clock.ts";
 export * from "./heap.ts";
 export * from "./peer_link.ts";
+export * from "./phantom_backend.ts";
 export * from "./reference.ts";
 export * from "./select.ts";
 export * from "./span.ts";

@@ -1,5 +1,6 @@
 import type { Backend } from "./backend.ts";
 import { createDeviceMemory, type DeviceHeap } from "./heap.ts";
+import { phantomBackend } from "./phantom_backend.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { ModuleBuilder } from "./wasm/builder.ts";
 import { load, splat, type V128 } from "./wasm/values.ts";
@@ -22,11 +23,12 @@ export interface KernelCapability {
 }
 
 /**
- * Makes the backend of that name on the memory of `heap`.
+ * Makes the backend of that name on the memory of `heap`; on a phantom heap one that computes nothing.
  *
  * @throws {RangeError} If there is no such backend.
  */
 export function createBackend(name: BackendName, heap: DeviceHeap): Backend {
+  if (heap.memory === undefined && isKnown(name)) return phantomBackend(name, heap);
   switch (name) {
     case "wasm":
       return new WasmBackend(heap);
@@ -35,6 +37,10 @@ export function createBackend(name: BackendName, heap: DeviceHeap): Backend {
     default:
       throw new RangeError(`Cannot use kernels "${name}": choose one of ${BACKEND_NAMES.join(", ")}`);
   }
+}
+
+function isKnown(name: string): boolean {
+  return (BACKEND_NAMES as readonly string[]).includes(name);
 }
 
 /** Probes what the wasm kernels need, and times them; at most some 30 ms. */

@@ -57,6 +57,11 @@ export class WasmBackend implements args.Backend {
     this.#attention.forward(a);
   }
 
+  /** Takes the workspace that {@link attention} and its backward pass take for such arguments; computes nothing. */
+  reserveAttention(a: args.AttentionArgs): void {
+    this.#attention.reserve(a);
+  }
+
   /** Computes the probabilities again from `logSumExp`. */
   attentionBackward(a: args.AttentionBackwardArgs): void {
     check.checkAttentionBackward(a);

@@ -1,4 +1,4 @@
-import type { Device } from "../actors/mod.ts";
+import type { DeviceView } from "../actors/mod.ts";
 import { now, type Span } from "../kernels/mod.ts";
 import type { DeviceRecord } from "./metrics.ts";
 
@@ -27,12 +27,12 @@ const FIELDS = [
 
 /** Tells every rank what each rank measured in a step, in one small all-gather. */
 export class StepExchange {
-  readonly #device: Device;
+  readonly #device: DeviceView;
   readonly #own: Span;
   readonly #all: Span;
   #start = now();
 
-  constructor(device: Device) {
+  constructor(device: DeviceView) {
     this.#device = device;
     this.#own = device.heap.allocate("step values", FIELDS.length, "buffers", "f64");
     this.#all = device.heap.allocate(

@@ -25,6 +25,7 @@ export * from "./metrics.ts";
 export * from "./model_parts.ts";
 export * from "./options.ts";
 export * from "./order.ts";
+export * from "./plan_run.ts";
 export * from "./safetensors.ts";
 export * from "./source.ts";
 export * from "./terminal.ts";

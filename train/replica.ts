@@ -1,8 +1,9 @@
-import type { Device } from "../actors/mod.ts";
+import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, createBackend, type Span } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
+  contextPositions,
   type Instruction,
   type ParameterStore,
   type Piece,
@@ -17,7 +18,7 @@ import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
 import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
-import { MASKED, type Source } from "./source.ts";
+import { MASKED, partOf, type Source } from "./source.ts";
 import type { RecordedPass, Stage } from "./stage.ts";
 
 /** Which samples a pass works on. */
@@ -34,7 +35,7 @@ export class Replica implements StageRunner {
   readonly pipeline: Pipeline;
   /** Updates what this rank answers for. */
   readonly optimizer: AdamW;
-  readonly #device: Device;
+  readonly #device: DeviceView;
   readonly #config: TrainConfig;
   readonly #source: Source;
   readonly #stages: ReadonlyMap<number, Stage>;
@@ -46,16 +47,19 @@ export class Replica implements StageRunner {
   #dropped = 0;
   #lossScale = 1;
 
-  private constructor(device: Device, job: TrainJob, source: Source, parts: ModelParts) {
+  private constructor(device: DeviceView, job: TrainJob, source: Source, parts: ModelParts) {
     const { config, start } = job;
     this.#device = device;
     this.#config = config;
-    this.#source = source;
+    const cp = device.group("cp");
+    this.#source = cp.size === 1
+      ? source
+      : partOf(source, contextPositions(config.context, cp.size, cp.index));
     this.#sampler = samplerOf(device.rank, config);
     this.backend = createBackend(config.kernels, device.heap);
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
-    this.#stages = buildStages({ backend, config, parts, source, pipeline, groupOf });
+    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
@@ -68,7 +72,7 @@ export class Replica implements StageRunner {
   }
 
   /** Builds this rank's part of the model of a job and gives it the values that the job starts from. */
-  static async build(device: Device, job: TrainJob, source: Source): Promise<Replica> {
+  static async build(device: DeviceView, job: TrainJob, source: Source): Promise<Replica> {
     return new Replica(device, job, source, await loadModel(job.model));
   }
 

@@ -39,6 +39,11 @@ export class Attention {
     this.#matmul = matmul;
   }
 
+  /** Takes the workspace of a call with these arguments. */
+  reserve(args: AttentionArgs): void {
+    this.#reserve(scoresStride(args));
+  }
+
   /** `out = softmax(scale q k^T) v` and the log-sum-exp of each row. */
   forward(args: AttentionArgs): void {
     const ld = scoresStride(args), scores = this.#reserve(ld), kernels = this.#kernels;

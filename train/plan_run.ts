@@ -1,0 +1,100 @@
+/**
+ * What a run will hold and move, found before it starts: every rank runs its first step on a device without memory.
+ *
+ * @module
+ */
+import { PhantomDevice } from "../actors/mod.ts";
+import type { PlannedOperation } from "../collectives/mod.ts";
+import { type ByteTable, sumTable } from "../kernels/mod.ts";
+import { checkSchedule, type Mesh } from "../strategies/mod.ts";
+import { StepExchange } from "./exchange.ts";
+import type { TrainJob } from "./job.ts";
+import { Replica } from "./replica.ts";
+import { openSource, type Source } from "./source.ts";
+
+/** Operations of one kind in one group, over a step. */
+export interface Traffic {
+  /** Name of the group, which is that of an axis of the mesh in most cases. */
+  readonly group: string;
+  /** Which operation. */
+  readonly operation: PlannedOperation["operation"];
+  /** How often. */
+  readonly calls: number;
+  /** Bytes that the rank reads from or writes to its peers' memories. */
+  readonly bytes: number;
+}
+
+/** What one rank will hold and move. */
+export interface RankPlan {
+  /** Number of the rank. */
+  readonly rank: number;
+  /** Bytes by category. */
+  readonly bytes: ByteTable;
+  /** Sum over the categories, which is also the peak: nothing is given back while a run lasts. */
+  readonly totalBytes: number;
+  /** The smallest device memory that the rank fits in: `totalBytes` and guards. */
+  readonly extentBytes: number;
+  /** What a step moves, without the exchange of the step's figures that ends it. */
+  readonly traffic: readonly Traffic[];
+  /** Sum over the traffic: the `bytesMoved` of a step's record. */
+  readonly bytesMoved: number;
+}
+
+/** The plan of a run. */
+export interface RunPlan {
+  /** By rank. */
+  readonly ranks: readonly RankPlan[];
+  /** Part of a step that pipeline stages wait, from 0 to 1, on paper. */
+  readonly bubble: number;
+  /** Bytes that a device may hold. */
+  readonly deviceMemoryBytes: number;
+}
+
+/** Plans a job on a mesh; starts nothing. */
+export async function planRun(job: TrainJob, mesh: Mesh): Promise<RunPlan> {
+  const ranks: RankPlan[] = [];
+  for (let rank = 0; rank < mesh.size; rank++) ranks.push(await planRank(job, mesh, rank));
+  const { bubble } = checkSchedule(job.schedule);
+  return { ranks, bubble, deviceMemoryBytes: job.config.deviceMemoryBytes };
+}
+
+/** Runs the program of one rank (`train_program.ts`) for a step and an evaluation, on paper. */
+async function planRank(job: TrainJob, mesh: Mesh, rank: number): Promise<RankPlan> {
+  const device = new PhantomDevice(mesh.topology(), rank);
+  const source = withoutData(openSource(job.data, job.config));
+  const blank = { ...job, start: { step: 0, losses: [] } };
+  const replica = await Replica.build(device, blank, source), exchange = new StepExchange(device);
+  device.operations.length = 0;
+  const lossSum = replica.accumulate(0, 1);
+  replica.reduce();
+  replica.gradientNorm();
+  replica.update(1, 0, 1);
+  const traffic = sumTraffic(device.operations);
+  exchange.finish(lossSum);
+  if (source.numEvaluation > 0 && job.config.evalEvery > 0) exchange.finish(replica.evaluate());
+  const bytes = device.heap.usedBytes(), { extentBytes } = device.heap;
+  const bytesMoved = traffic.reduce((sum, row) => sum + row.bytes, 0);
+  return { rank, bytes, totalBytes: sumTable(bytes), extentBytes, traffic, bytesMoved };
+}
+
+/** One row for each operation of each group. */
+function sumTraffic(operations: readonly PlannedOperation[]): Traffic[] {
+  const rows = new Map<string, Traffic>();
+  for (const { group, operation, bytes } of operations) {
+    const key = `${group} ${operation}`, known = rows.get(key);
+    rows.set(key, { group, operation, calls: (known?.calls ?? 0) + 1, bytes: (known?.bytes ?? 0) + bytes });
+  }
+  return [...rows.values()].filter(({ bytes }) => bytes > 0);
+}
+
+/** A source of the same shapes that reads nothing, and has one round of samples to evaluate, if any. */
+function withoutData(source: Source): Source {
+  const { inputDType, inputShape, targetShape, numEvaluation } = source;
+  return {
+    ...{ inputDType, inputShape, targetShape, numEvaluation: Math.min(1, numEvaluation) },
+    countTargets: () => 1,
+    countEvaluationTargets: () => 1,
+    readTraining: () => {},
+    readEvaluation: () => {},
+  };
+}
