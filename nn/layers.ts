@@ -139,7 +139,12 @@ export class CausalSelfAttention {
   }
 
   /** Shapes: x and residual [B, T, C]; result `residual + attention(x)`. */
-  forward(tape: Tape, x: Tensor, residual: Tensor, attend = this.#attend): Tensor {
+  forward(
+    tape: Tape,
+    x: Tensor,
+    residual: Tensor,
+    attend: typeof causalSelfAttention = this.#attend,
+  ): Tensor {
     const mixed = attend(tape, this.#qkv.forward(tape, x), this.#headDim);
     return this.#project.forward(tape, mixed, { residual });
   }

@@ -2,6 +2,8 @@ import type { ProcessGroup } from "../collectives/mod.ts";
 import type { Backend } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
 import {
+  ContextParallel,
+  contextPositions,
   ExpertParallel,
   ParameterStore,
   PartialGradients,
@@ -39,14 +41,27 @@ export function buildStages(
 ): Map<number, Stage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
   const tensor = tp.size === 1 ? undefined : new TensorParallel(tp, parts.plan, { sequenceParallel });
-  const sharding = ep.size === 1 ? tensor : new ExpertParallel(ep, config.experts, tensor);
+  const experts = ep.size === 1 ? tensor : new ExpertParallel(ep, config.experts, tensor), cp = groupOf("cp");
+  const sharding = cp.size === 1 ? experts : new ContextParallel(cp, experts);
   const completeWith = tensor && ((own: readonly Parameter[]) => {
     return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
   });
   const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
   const stored = { ...groups, backend, sharding, completeWith, seed: config.seed, allLayers: layers };
   const deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
-  const shared = { backend, parts, source, tensor, sharding, deferWeights, recompute: config.recompute };
+  const place = cp.size === 1
+    ? {}
+    : { positions: contextPositions(config.context, cp.size, cp.index), unitsPerRow: 8 / cp.size };
+  const shared = {
+    backend,
+    parts,
+    source,
+    tensor,
+    sharding,
+    deferWeights,
+    recompute: config.recompute,
+    place,
+  };
   const { ranges } = partitionOf(parts, pipeline.schedule, config.partition);
   return new Map(pipeline.stages.map((stage) => {
     const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);

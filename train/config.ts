@@ -66,6 +66,8 @@ export interface TrainConfig {
   readonly topKExperts: number;
   /** Room of an expert, in fair shares. */
   readonly capacityFactor: number;
+  /** Devices that share out the tokens of each sequence. */
+  readonly cp: number;
   /** Devices that share out the experts; each has sequences of its own. */
   readonly ep: number;
   /** Devices that share every layer. */
@@ -129,7 +131,10 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   checkSizes(given, values, context.sizes);
   const batch = values.batch as number;
   values.minLr ??= (values.lr as number) / 10;
-  const perReplica = (values.tp as number) * (values.pp as number) * (values.ep as number);
+  const perReplica = ["tp", "pp", "ep", "cp"].reduce(
+    (product, axis) => product * (values[axis] as number),
+    1,
+  );
   values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / perReplica), batch));
   values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
   const { deviceMemory, ...rest } = values;

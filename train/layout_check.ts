@@ -1,4 +1,5 @@
 import {
+  checkContext,
   checkExpertParallel,
   checkPlan,
   checkSchedule,
@@ -43,8 +44,8 @@ export async function loadSchedule(config: TrainConfig): Promise<Schedule> {
 }
 
 /** The devices of a configuration. */
-export function meshOf({ dp, pp, ep, tp }: Pick<TrainConfig, "dp" | "pp" | "ep" | "tp">): Mesh {
-  return new Mesh({ dp, pp, ep, tp });
+export function meshOf({ dp, pp, ep, cp, tp }: Pick<TrainConfig, "dp" | "pp" | "ep" | "cp" | "tp">): Mesh {
+  return new Mesh({ dp, pp, ep, cp, tp });
 }
 
 /** Which layers stand on which stage. */
@@ -60,8 +61,9 @@ export function partitionOf({ layers }: ModelParts, { p, v }: Schedule, method: 
  * @throws {UsageError} If the model cannot be cut that way.
  */
 export function checkLayout(parts: ModelParts, schedule: Schedule, config: TrainConfig): void {
-  const { tp, ep, dp, partition, experts, batch } = config;
+  const { tp, cp, ep, dp, context, partition, experts, batch } = config;
   asUsageError(() => {
+    checkContext(context, cp);
     checkExpertParallel({ experts, ep, dataRanks: dp * ep, batch, microBatches: schedule.m });
     partitionOf(parts, schedule, partition);
     checkPlan(parts.plan, tp, (scope) => parts.layers.forEach((layer) => layer.build(scope)));

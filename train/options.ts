@@ -153,6 +153,7 @@ export const TRAIN_OPTIONS = [
     help: "order of the sequences",
   },
   { ...COUNT, key: "dp", max: 1024, help: "devices, each with a replica (all cores, at most --batch)" },
+  { ...COUNT, key: "cp", max: 1024, default: 1, help: "devices that share out the tokens of each sequence" },
   { ...COUNT, key: "ep", max: 1024, default: 1, help: "devices that share out the experts of each layer" },
   { ...COUNT, key: "tp", max: 1024, default: 1, help: "devices that share every layer's weights" },
   {

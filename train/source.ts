@@ -92,6 +92,42 @@ export function openSource(data: DataSpec, order: SourceOrder): Source {
   return data.kind === "tokens" ? new TokenSource(data, order) : new ArraySource(data, order);
 }
 
+/**
+ * A source that reads some tokens of each sample only: what a rank of the context axis sees. Counts are those of whole
+ * samples.
+ *
+ * @param positions Places in the sample, in the order in which they are read.
+ */
+export function partOf(source: Source, positions: readonly number[]): Source {
+  const [length] = source.inputShape, inputs = new Int32Array(length), targets = new Int32Array(length);
+  const pick = (slot: number, to: BatchViews) => {
+    const base = slot * positions.length;
+    positions.forEach((position, i) => {
+      to.inputs[base + i] = inputs[position];
+      to.targets[base + i] = targets[position];
+    });
+  };
+  const whole = { inputs, targets }, shape = [positions.length];
+  return {
+    ...{
+      inputDType: source.inputDType,
+      inputShape: shape,
+      targetShape: shape,
+      numEvaluation: source.numEvaluation,
+    },
+    countTargets: (step) => source.countTargets(step),
+    countEvaluationTargets: () => source.countEvaluationTargets(),
+    readTraining: (step, index, slot, to) => {
+      source.readTraining(step, index, 0, whole);
+      pick(slot, to);
+    },
+    readEvaluation: (index, slot, to) => {
+      source.readEvaluation(index, 0, whole);
+      pick(slot, to);
+    },
+  };
+}
+
 class TokenSource implements Source {
   readonly inputDType = "i32";
   readonly inputShape: readonly number[];

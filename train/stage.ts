@@ -6,6 +6,7 @@ import {
   SegmentMemory,
   type Sharding,
   Tape,
+  type TapeOptions,
   type Tensor,
 } from "../nn/mod.ts";
 import type { ParameterStore, StagePass, TensorParallel } from "../strategies/mod.ts";
@@ -38,8 +39,10 @@ export interface StageOptions {
   readonly recompute: Recompute;
   /** Tensor parallelism. */
   readonly tensor?: TensorParallel;
-  /** Tensor and expert parallelism, as the model was built with. */
+  /** Tensor, expert and context parallelism, as the model was built with. */
   readonly sharding?: Sharding;
+  /** Which tokens of each sequence this rank sees; all, unless they are shared out. */
+  readonly place?: Pick<TapeOptions, "positions" | "unitsPerRow">;
 }
 
 /** The layers of one pipeline stage on this device, and their recordings. */
@@ -88,11 +91,12 @@ export class Stage {
   }
 
   #record(size: number): RecordedPass {
-    const { backend, parts, source, store, range, deferWeights, tensor, recompute } = this.#options;
+    const { backend, parts, source, store, range, deferWeights, tensor, recompute, place } = this.#options;
     const arena = deferWeights ? undefined : this.#arena;
     const tape = new Tape({
       backend,
       training: true,
+      ...place,
       deferWeights,
       arena,
       spreadCrossEntropy: tensor?.spreadCrossEntropy,
@@ -117,10 +121,10 @@ export class Stage {
 
   /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */
   #makeInner(size: number): Tape {
-    const { backend, tensor, source } = this.#options, memory = this.#segmentMemory;
+    const { backend, tensor, source, place } = this.#options, memory = this.#segmentMemory;
     memory.begin();
     const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
-    const tape = new Tape({ backend, training: true, arena: this.#segmentArena, allocate });
+    const tape = new Tape({ backend, training: true, ...place, arena: this.#segmentArena, allocate });
     tensor?.beginLocal(tape, [size, ...source.inputShape]);
     return tape;
   }

@@ -133,7 +133,10 @@ async function loadData(data: TrainOptions["data"], config: TrainConfig): Promis
   return { spec: { kind: "tokens", tokens, context, train, validation }, vocab: corpus.vocab, statement };
 }
 
-function loadSamples(samples: Samples, { batch }: TrainConfig): LoadedData {
+function loadSamples(samples: Samples, { batch, cp }: TrainConfig): LoadedData {
+  if (cp > 1) {
+    throw new UsageError(`Cannot use --cp ${cp} with samples: only sequences of tokens can be shared out`);
+  }
   const { inputs, inputShape, targets } = samples, numSamples = targets.length;
   const perSample = inputShape.reduce((product, size) => product * size, 1);
   if (inputs.length !== numSamples * perSample) {

@@ -31,7 +31,7 @@ const expected: Expected = JSON.parse(await Deno.readTextFile(`${GOLDEN}expected
 /** Options that change how the run is spread over devices, and none of its numbers. */
 type Layout = Pick<
   TrainOptions,
-  "dp" | "tp" | "sp" | "pp" | "zero" | "microBatch" | "schedule" | "partition" | "recompute"
+  "dp" | "cp" | "tp" | "sp" | "pp" | "zero" | "microBatch" | "schedule" | "partition" | "recompute"
 >;
 
 interface GoldenRun {
@@ -130,6 +130,10 @@ const LAYOUTS: Layout[] = [
   { dp: 1, pp: 2, microBatch: 2, schedule: "interleaved" },
   { dp: 2, pp: 2, microBatch: 1, zero: 3 },
   { dp: 1, pp: 3, microBatch: 2, partition: "parameters" },
+  { dp: 1, cp: 2 },
+  { dp: 1, cp: 4, zero: 1 },
+  { dp: 2, cp: 2, tp: 2, sp: true, zero: 3 },
+  { dp: 1, cp: 2, pp: 2, tp: 2, microBatch: 2, recompute: "full" },
   { dp: 1, recompute: "selective" },
   { dp: 2, recompute: "full", zero: 3 },
   { dp: 1, tp: 2 },

@@ -29,6 +29,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--seed 1337",
     "--order shuffle",
     "--dp -",
+    "--cp 1",
     "--ep 1",
     "--tp 1",
     "--sp false",
