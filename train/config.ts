@@ -5,6 +5,7 @@
  */
 import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
+import { checkCombination } from "./combinations.ts";
 import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
 import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
@@ -278,42 +279,5 @@ function checkTogether(config: TrainConfig): void {
   if (minLr > lr) throw new UsageError(`Cannot use --min-lr ${minLr}: it must be at most --lr ${lr}`);
   if (init !== undefined && resume !== undefined) {
     throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
-  }
-}
-
-/** Strategies that cannot be combined, each with its reason. */
-function checkCombination(config: TrainConfig): void {
-  const { batch, dp, ep, tp, sp, pp, zero, schedule, microBatch, experts, topKExperts } = config;
-  if (ep > 1 && experts === 0) {
-    throw new UsageError(`Cannot use --ep ${ep} without --experts: there is nothing to share out`);
-  }
-  if (experts > 0 && topKExperts > experts) {
-    throw new UsageError(
-      `Cannot use --top-k-experts ${topKExperts}: there are ${experts} experts; use ${experts} or less`,
-    );
-  }
-  if (sp && tp === 1) {
-    throw new UsageError("Cannot use --sp without --tp: there is no group to share rows with");
-  }
-  if (pp > 1 && schedule === "zero-bubble" && zero >= 2) {
-    throw new UsageError(
-      `Cannot use --schedule zero-bubble with --zero ${zero}: weight gradients come late and need the whole gradients, ` +
-        `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
-    );
-  }
-  const numMicroBatches = Math.ceil(Math.ceil(batch / (dp * ep)) / microBatch);
-  if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp * ep) {
-    throw new UsageError(
-      `Cannot use --zero ${zero} with --batch ${batch}, --dp ${dp} and --micro-batch ${microBatch}: a device would have no ` +
-        `sequence in some of the ${numMicroBatches} micro-batches; use a --batch that is a multiple of ${
-          dp * microBatch
-        }`,
-    );
-  }
-  if (pp > 1 && schedule === "interleaved" && numMicroBatches % pp !== 0) {
-    throw new UsageError(
-      `Cannot use --schedule interleaved with ${numMicroBatches} micro-batches: their number must be a multiple of ` +
-        `--pp ${pp}; change --batch or --micro-batch`,
-    );
   }
 }

@@ -1,0 +1,71 @@
+import { UsageError } from "./usage_error.ts";
+
+/** How a run is spread over devices: part of a configuration. */
+export interface Spread {
+  /** Sequences of a step, over all devices. */
+  readonly batch: number;
+  /** Sequences of one forward pass of a device. */
+  readonly microBatch: number;
+  /** Degrees of the axes. */
+  readonly dp: number;
+  readonly pp: number;
+  readonly ep: number;
+  readonly cp: number;
+  readonly tp: number;
+  /** Sequence parallelism. */
+  readonly sp: boolean;
+  /** What the data axis shards. */
+  readonly zero: number;
+  /** Name or file. */
+  readonly schedule: string;
+  /** Experts per layer. */
+  readonly experts: number;
+  /** Experts of a token. */
+  readonly topKExperts: number;
+}
+
+/**
+ * Refuses strategies that cannot be combined, each with its reason.
+ *
+ * @throws {UsageError} Says what does not go together, and what to do.
+ */
+export function checkCombination(config: Spread): void {
+  const { batch, dp, ep, cp, tp, sp, pp, zero, schedule, microBatch, experts, topKExperts } = config;
+  if (ep > 1 && experts === 0) {
+    throw new UsageError(`Cannot use --ep ${ep} without --experts: there is nothing to share out`);
+  }
+  if (experts > 0 && cp > 1 && 8 % cp !== 0) {
+    throw new UsageError(
+      `Cannot use --cp ${cp} with --experts: tokens are routed by eighths of a sequence; use --cp 2, 4 or 8`,
+    );
+  }
+  if (experts > 0 && topKExperts > experts) {
+    throw new UsageError(
+      `Cannot use --top-k-experts ${topKExperts}: there are ${experts} experts; use ${experts} or less`,
+    );
+  }
+  if (sp && tp === 1) {
+    throw new UsageError("Cannot use --sp without --tp: there is no group to share rows with");
+  }
+  if (pp > 1 && schedule === "zero-bubble" && zero >= 2) {
+    throw new UsageError(
+      `Cannot use --schedule zero-bubble with --zero ${zero}: weight gradients come late and need the whole gradients, ` +
+        `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
+    );
+  }
+  const numMicroBatches = Math.ceil(Math.ceil(batch / (dp * ep)) / microBatch);
+  if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp * ep) {
+    throw new UsageError(
+      `Cannot use --zero ${zero} with --batch ${batch}, --dp ${dp} and --micro-batch ${microBatch}: a device would have no ` +
+        `sequence in some of the ${numMicroBatches} micro-batches; use a --batch that is a multiple of ${
+          dp * microBatch
+        }`,
+    );
+  }
+  if (pp > 1 && schedule === "interleaved" && numMicroBatches % pp !== 0) {
+    throw new UsageError(
+      `Cannot use --schedule interleaved with ${numMicroBatches} micro-batches: their number must be a multiple of ` +
+        `--pp ${pp}; change --batch or --micro-batch`,
+    );
+  }
+}
