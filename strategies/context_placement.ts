@@ -21,7 +21,7 @@
  */
 
 /** Consecutive tokens of those that a rank holds. */
-export interface TokenRange {
+export interface HeldTokens {
   /** Index of the first one, in the order that the rank holds them in. */
   readonly start: number;
   /** Number of tokens. */
@@ -33,9 +33,9 @@ export interface RingStep {
   /** Whose keys; in step 0 its own. */
   readonly owner: number;
   /** Those of the rank's queries that see some of the keys. */
-  readonly queries: TokenRange;
+  readonly queries: HeldTokens;
   /** Those of the owner's keys that they see. */
-  readonly keys: TokenRange;
+  readonly keys: HeldTokens;
   /** Query i sees keys 0 .. i only; otherwise all. */
   readonly causal: boolean;
 }
