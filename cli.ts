@@ -1,11 +1,12 @@
 /**
- * The command line: `train`, `generate`, `bench`, `topology`, `schedule`, `doctor`.
+ * The command line: `train`, `generate`, `bench`, `plan`, `topology`, `schedule`, `doctor`.
  *
  * @module
  */
 import { bench } from "./cli/bench.ts";
 import { doctor } from "./cli/doctor.ts";
 import { generateText } from "./cli/generate.ts";
+import { plan } from "./cli/plan.ts";
 import { schedule } from "./cli/schedule.ts";
 import { topology } from "./cli/topology.ts";
 import { trainModel } from "./cli/train.ts";
@@ -19,6 +20,7 @@ Commands
   train [DATA]      train a GPT on a text, on Moby Dick without one
   generate DIR      go on writing a prompt with a trained model
   bench WHAT        measure matmul, collectives or a training step
+  plan [DATA]       say what each device of a training would hold and move
   topology          draw how ranks form a mesh
   schedule          draw and check a pipeline schedule
   doctor            say what this machine offers and what will be used of it
@@ -29,6 +31,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   train: trainModel,
   generate: generateText,
   bench,
+  plan,
   topology,
   schedule,
   doctor,

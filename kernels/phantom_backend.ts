@@ -1,6 +1,7 @@
 import type { AttentionArgs, Backend } from "./backend.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { ReferenceBackend } from "./reference.ts";
+import { WIDE_TILE } from "./wasm/gemm.ts";
 import { WasmBackend } from "./wasm_backend.ts";
 
 /**
@@ -8,7 +9,7 @@ import { WasmBackend } from "./wasm_backend.ts";
  * nothing. What a run asks of it is the plan of that run's memory.
  */
 export function phantomBackend(name: Backend["name"], heap: DeviceHeap): Backend {
-  const real = name === "wasm" ? new WasmBackend(heap) : new ReferenceBackend(heap);
+  const real = name === "wasm" ? new WasmBackend(heap, WIDE_TILE) : new ReferenceBackend(heap);
   const reserve = (args: AttentionArgs) => {
     if (real instanceof WasmBackend) real.reserveAttention(args);
   };

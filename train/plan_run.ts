@@ -6,9 +6,10 @@
 import { PhantomDevice } from "../actors/mod.ts";
 import type { PlannedOperation } from "../collectives/mod.ts";
 import { type ByteTable, sumTable } from "../kernels/mod.ts";
-import { checkSchedule, type Mesh } from "../strategies/mod.ts";
+import { checkSchedule } from "../strategies/mod.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainJob } from "./job.ts";
+import { meshOf } from "./layout_check.ts";
 import { Replica } from "./replica.ts";
 import { openSource, type Source } from "./source.ts";
 
@@ -30,9 +31,9 @@ export interface RankPlan {
   readonly rank: number;
   /** Bytes by category. */
   readonly bytes: ByteTable;
-  /** Sum over the categories, which is also the peak: nothing is given back while a run lasts. */
+  /** Sum over the categories. */
   readonly totalBytes: number;
-  /** The smallest device memory that the rank fits in: `totalBytes` and guards. */
+  /** The smallest device memory that the rank fits in: what it has at its peak, and guards around it. */
   readonly extentBytes: number;
   /** What a step moves, without the exchange of the step's figures that ends it. */
   readonly traffic: readonly Traffic[];
@@ -46,22 +47,25 @@ export interface RunPlan {
   readonly ranks: readonly RankPlan[];
   /** Part of a step that pipeline stages wait, from 0 to 1, on paper. */
   readonly bubble: number;
-  /** Bytes that a device may hold. */
-  readonly deviceMemoryBytes: number;
 }
 
-/** Plans a job on a mesh; starts nothing. */
-export async function planRun(job: TrainJob, mesh: Mesh): Promise<RunPlan> {
+/** Plans a job; starts nothing. */
+export async function planRun(job: TrainJob): Promise<RunPlan> {
   const ranks: RankPlan[] = [];
-  for (let rank = 0; rank < mesh.size; rank++) ranks.push(await planRank(job, mesh, rank));
-  const { bubble } = checkSchedule(job.schedule);
-  return { ranks, bubble, deviceMemoryBytes: job.config.deviceMemoryBytes };
+  for await (const rank of planRanks(job)) ranks.push(rank);
+  return { ranks, bubble: checkSchedule(job.schedule).bubble };
+}
+
+/** Plans one rank after another. */
+export async function* planRanks(job: TrainJob): AsyncGenerator<RankPlan> {
+  const topology = meshOf(job.config).topology(), source = withoutData(openSource(job.data, job.config));
+  for (let rank = 0; rank < topology.worldSize; rank++) {
+    yield await planRank(job, new PhantomDevice(topology, rank), source);
+  }
 }
 
 /** Runs the program of one rank (`train_program.ts`) for a step and an evaluation, on paper. */
-async function planRank(job: TrainJob, mesh: Mesh, rank: number): Promise<RankPlan> {
-  const device = new PhantomDevice(mesh.topology(), rank);
-  const source = withoutData(openSource(job.data, job.config));
+async function planRank(job: TrainJob, device: PhantomDevice, source: Source): Promise<RankPlan> {
   const blank = { ...job, start: { step: 0, losses: [] } };
   const replica = await Replica.build(device, blank, source), exchange = new StepExchange(device);
   device.operations.length = 0;
@@ -74,7 +78,7 @@ async function planRank(job: TrainJob, mesh: Mesh, rank: number): Promise<RankPl
   if (source.numEvaluation > 0 && job.config.evalEvery > 0) exchange.finish(replica.evaluate());
   const bytes = device.heap.usedBytes(), { extentBytes } = device.heap;
   const bytesMoved = traffic.reduce((sum, row) => sum + row.bytes, 0);
-  return { rank, bytes, totalBytes: sumTable(bytes), extentBytes, traffic, bytesMoved };
+  return { rank: device.rank, bytes, totalBytes: sumTable(bytes), extentBytes, traffic, bytesMoved };
 }
 
 /** One row for each operation of each group. */

@@ -15,8 +15,10 @@ import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./jo
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import { checkLayout, loadSchedule, meshOf } from "./layout_check.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
+import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats, toShared } from "./shared.ts";
+import { planRun, type RunPlan } from "./plan_run.ts";
 import type { DataSpec } from "./source.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -52,14 +54,40 @@ export interface PreparedTraining {
   readonly job: TrainJob;
   /** Which ranks there are, and their groups. */
   readonly mesh: Mesh;
+  /** What every rank will hold and move. */
+  readonly plan: RunPlan;
   /** One line on the data. */
   readonly statement: string;
   /** A planned failure, for tests. */
   readonly fault: Fault | undefined;
 }
 
-/** Reads and checks everything that a run needs; starts and writes nothing. */
+/**
+ * Reads and checks everything that a run needs; starts and writes nothing.
+ *
+ * @throws {UsageError} If something cannot be used, or a device would need more than its memory.
+ */
 export async function prepareTraining(options: TrainOptions = {}): Promise<PreparedTraining> {
+  const { prepared, remake } = await planTraining(options), { job, plan } = prepared;
+  await checkMemory(plan, job.config, remake);
+  const snapshot = job.config.out === undefined ? undefined : makeSnapshot(await loadModel(job.model));
+  return { ...prepared, job: { ...job, snapshot } };
+}
+
+/** A run that is planned, whether or not it fits the device memory. */
+export interface PlannedTraining {
+  /** Its job has no place for checkpoints yet. */
+  readonly prepared: PreparedTraining;
+  /** The same run with other options. */
+  readonly remake: RemakeJob;
+}
+
+/**
+ * As {@link prepareTraining}, but plans also what would not fit the device memory.
+ *
+ * @throws {UsageError} If something cannot be used.
+ */
+export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
   const { model, modelConfig, data, mesh, fault, ...rest } = options;
   const resumed = typeof rest.resume === "string" ? await loadRun(rest.resume) : undefined;
   const init = typeof rest.init === "string" ? await loadGpt(rest.init) : undefined;
@@ -69,29 +97,30 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
     ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
     ...(typeof data === "string" ? { data } : {}),
   };
-  const sizes = resumed?.sizes ?? init?.sizes;
-  const numCores = navigator.hardwareConcurrency;
-  const config = resolveConfig(given, { numCores, sizes, saved: resumed?.options });
+  const sizes = resumed?.sizes ?? init?.sizes, numCores = navigator.hardwareConcurrency;
+  const resolve = (changes: GivenOptions) =>
+    resolveConfig({ ...given, ...changes }, { numCores, sizes, saved: resumed?.options });
+  const config = resolve({});
   if (resumed !== undefined) checkResume(resumed, config);
   const loaded = await loadData(data, config);
   const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
-  const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab });
-  const parts = await loadModel(spec), schedule = await loadSchedule(config);
-  checkLayout(parts, schedule, config);
-  const snapshot = config.out === undefined ? undefined : makeSnapshot(parts);
-  return {
-    job: {
-      config: { ...config, vocab: loaded.vocab },
-      model: spec,
-      data: loaded.spec,
-      start,
-      schedule,
-      snapshot,
-    },
+  const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab }),
+    parts = await loadModel(spec);
+  const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
+    const schedule = await loadSchedule(config);
+    checkLayout(parts, schedule, config);
+    const known = { ...config, vocab: loaded.vocab };
+    return { config: known, model: spec, data: loaded.spec, start, schedule };
+  };
+  const job = await makeJob(config);
+  const prepared = {
+    job,
     mesh: meshOf(config),
+    plan: await planRun(job),
     statement: loaded.statement,
     fault,
   };
+  return { prepared, remake: (changes) => makeJob(resolve(changes)) };
 }
 
 /** Memory for a checkpoint, in which every rank writes its part. */

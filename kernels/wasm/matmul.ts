@@ -2,7 +2,7 @@ import type { Epilogue, MatmulArgs } from "../backend.ts";
 import type { DeviceHeap } from "../heap.ts";
 import { spanByteLength } from "../span.ts";
 import type { Kernels } from "./builder.ts";
-import type { Tile } from "./gemm.ts";
+import { type Tile, WIDE_TILE } from "./gemm.ts";
 
 /** k steps per packed panel: a panel of 16 columns fills half of a 32 KiB L1 cache. */
 const KC = 256;
@@ -51,11 +51,12 @@ export class Matmul {
 
   constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
     this.#kernels = kernels;
-    const strips = Math.ceil(MC / tile.rows) * tile.rows, panels = NC + 4 * tile.vectors;
+    // Large enough for either tile: what a run allocates must not depend on which of them is faster.
+    const rows = Math.max(tile.rows, WIDE_TILE.rows), vectors = Math.max(tile.vectors, WIDE_TILE.vectors);
+    const strips = Math.ceil(MC / rows) * rows, panels = NC + 4 * vectors;
     this.#packedA = heap.allocate("packed A of matmul", strips * KC, "workspace").byteOffset;
     this.#packedB = heap.allocate("packed B of matmul", panels * KC, "workspace").byteOffset;
-    this.#scratch =
-      heap.allocate("edge tile of matmul", 4 * tile.rows * tile.vectors, "workspace").byteOffset;
+    this.#scratch = heap.allocate("edge tile of matmul", 4 * rows * vectors, "workspace").byteOffset;
   }
 
   /** Computes all products of a batch, epilogue included. */

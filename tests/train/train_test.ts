@@ -126,7 +126,7 @@ Deno.test("a loss that is not finite ends the run and says what to do", () =>
     assertStringIncludes(error.message, "try a smaller --lr or a --grad-clip");
   }));
 
-Deno.test("the memory cap is kept, and running out names the tensor and the table", () =>
+Deno.test("a run that does not fit the device memory is refused with the table before it starts", () =>
   withTempDir(async (folder) => {
     const options: TrainOptions = {
       ...await tinyGpt(folder),
@@ -134,9 +134,9 @@ Deno.test("the memory cap is kept, and running out names the tensor and the tabl
       deviceMemory: "1MiB",
       batch: 200,
     };
-    const error = await assertRejects(() => runToEnd(options), DeviceError);
-    assertStringIncludes(error.message, "device memory is 1.0 MiB, in use are parameters");
-    assertStringIncludes(error.message, "--device-memory");
+    const error = await assertRejects(() => runToEnd(options), UsageError);
+    assertStringIncludes(error.message, "Cannot train with --device-memory 1MiB: rank 0 of 2 needs");
+    assertStringIncludes(error.message, "(parameters 12.0 KiB, gradients 12.0 KiB");
   }));
 
 Deno.test("train() refuses what it cannot use before anything is started or written", () =>
