@@ -28,7 +28,7 @@ import { parseArguments } from "./arguments.ts";
 const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
 /** Folder of checkpoints unless --out says otherwise. */
 const DEFAULT_OUT = "out";
-const SAMPLE = { prompt: "It was ", numTokens: 400, temperature: 0.7, topK: 40 };
+const SAMPLE = { prompt: "It was ", numTokens: 400, temperature: 0.5, topK: 40 };
 
 const HELP = `Trains a GPT over all cores; without DATA on Moby Dick.
 

@@ -93,9 +93,9 @@ export const TRAIN_OPTIONS = [
     value: "X",
     min: 0,
     isMinOpen: true,
-    default: 1e-3,
+    default: 3e-3,
     isRecipe: true,
-    help: "learning rate",
+    help: "learning rate; wider models want less",
   },
   {
     key: "minLr",

@@ -19,7 +19,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--batch 12",
     "--micro-batch -",
     "--steps 3000",
-    "--lr 0.001",
+    "--lr 0.003",
     "--min-lr -",
     "--warmup 100",
     "--weight-decay 0.1",
