@@ -16,7 +16,7 @@ Deno.test("resolveConfig() completes options by defaults", () => {
   assertEquals(config.layers, 4);
   assertEquals(config.dp, 2);
   assertEquals(config.microBatch, 6);
-  assertEquals(config.minLr, 1e-4);
+  assertEquals(config.minLr, 3e-3 / 10);
   assertEquals(config.deviceMemoryBytes, 512 * 2 ** 20);
   assertEquals(config.data, undefined);
   assertEquals(resolveConfig({ batch: 3 }, { numCores: 64 }).dp, 3);
