@@ -1,0 +1,146 @@
+/** The command line as a user meets it: one clear line for bad input, exit code 2, nothing half-written. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../cli.ts";
+import { withTempDir } from "./support/temp_dir.ts";
+
+interface Outcome {
+  code: number;
+  out: string[];
+  errors: string[];
+}
+
+/** Runs a command line in this process and keeps what it prints. */
+async function run(...args: string[]): Promise<Outcome> {
+  const { log, error } = console, out: string[] = [], errors: string[] = [];
+  console.log = (...parts: unknown[]) => out.push(parts.join(" "));
+  console.error = (...parts: unknown[]) => errors.push(parts.join(" "));
+  try {
+    return { code: await main(args), out, errors };
+  } finally {
+    Object.assign(console, { log, error });
+  }
+}
+
+async function writeFiles(folder: string): Promise<void> {
+  await Deno.writeTextFile(`${folder}/empty.txt`, "");
+  await Deno.writeTextFile(`${folder}/short.txt`, "too short");
+  await Deno.writeFile(`${folder}/odd.bin`, new Uint8Array(2001));
+  await Deno.writeFile(`${folder}/large.bin`, new Uint8Array(new Uint16Array(2000).fill(300).buffer));
+}
+
+const TINY = ["--layers", "1", "--embed", "8", "--heads", "2", "--context", "8", "--batch", "4", "--dp", "2"];
+
+/** Arguments (DIR stands for the folder of the files), and what the line must say. */
+const REFUSED: [string[], RegExp][] = [
+  [["train", "DIR/missing.txt"], /Cannot read .*missing\.txt: it does not exist$/],
+  [["train", "DIR/empty.txt"], /Cannot train on .*empty\.txt: it is empty$/],
+  [["train", "DIR/short.txt"], /too short for a batch/],
+  [["train", "DIR/odd.bin"], /odd number/],
+  [
+    ["train", "DIR/large.bin", "--vocab", "256"],
+    /token 300 .* outside the vocabulary of 256; use --vocab 301/,
+  ],
+  [["train", "--layer", "2"], /--layer: it does not exist; did you mean --layers\?$/],
+  [["train", "--heads", "3"], /--heads 3: it must divide --embed 128/],
+  [["train", "--steps", "0"], /--steps 0: it must be a whole number of at least 1$/],
+  [["train", "--steps", "-5"], /--steps -5: it must be/],
+  [["train", "--dp", "0"], /--dp 0: it must be/],
+  [["train", "--batch", "2", "--dp", "4"], /every device needs a sequence/],
+  [["train", "--init", "DIR/nothing"], /nothing\/config\.json: it does not exist$/],
+  [["train", "--resume", "DIR/nothing"], /Cannot resume from .*nothing: it does not exist$/],
+  [["train", "--lr", "fast"], /--lr fast: it must be a number above 0$/],
+  [["train", "--data"], /--data without a value$/],
+  [["train", "a.txt", "b.txt"], /argument b\.txt/],
+  [["train", ...TINY, "--log", "DIR/no/log.jsonl", "--steps", "1"], /its folder does not exist$/],
+  [["train", "--tp", "5", "--dp", "1"], /tp 5: .* 4 units/],
+  [["train", "--pp", "9", "--dp", "1", "--micro-batch", "1"], /6 layers over 9 stages/],
+  [["train", "--cp", "3", "--dp", "1"], /multiple of 2 x cp: cp is 3$/],
+  [["train", "--device-memory", "4MiB"], /--device-memory 4MiB: rank 0 of \d+ needs/],
+  [
+    ["train", "--pp", "2", "--dp", "1", "--schedule", "DIR/none.csv"],
+    /none\.csv: it does not exist; names are gpipe/,
+  ],
+  [["generate", "--prompt", "x"], /without a model/],
+  [["generate", "DIR"], /without --prompt/],
+  [["bench", "nothing"], /give one of matmul, collectives, step$/],
+  [["topology", "data(2, data(2))"], /data/],
+  [["schedule", "interleaved", "--pp", "2", "--micro-batches", "3"], /multiple of p$/],
+  [["fly"], /Cannot run fly: commands are train/],
+];
+
+for (const [args, message] of REFUSED) {
+  Deno.test(`${args.join(" ")} is refused in one line`, async () => {
+    await withTempDir(async (folder) => {
+      await writeFiles(folder);
+      const before = [...Deno.readDirSync(folder)].length;
+      const given = args.map((arg) => arg.replace("DIR", folder));
+      const isTraining = args[0] === "train" && !args.includes("--help");
+      const { code, errors } = await run(...given, ...(isTraining ? ["--out", `${folder}/out`] : []));
+      assertEquals([code, errors.length], [2, 1], errors.join("\n"));
+      assertMatch(errors[0], message);
+      assert(!errors[0].includes("\n") && !errors[0].includes("    at "), "it is one line without a stack");
+      assertEquals([...Deno.readDirSync(folder)].length, before, "something was written");
+    });
+  });
+}
+
+Deno.test("train --json prints records only, of steps, evaluations and the end", async () => {
+  await withTempDir(async (folder) => {
+    const sizes = [
+      ...TINY,
+      "--steps",
+      "3",
+      "--eval-every",
+      "2",
+      "--out",
+      folder,
+      "--log",
+      `${folder}/log.jsonl`,
+    ];
+    const { code, out, errors } = await run("train", "--json", ...sizes);
+    assertEquals([code, errors], [0, []]);
+    const records = out.map((line) => JSON.parse(line));
+    assertEquals(records.map(({ type }) => type), ["step", "step", "eval", "step", "eval", "done"]);
+    assertEquals(await Deno.readTextFile(`${folder}/log.jsonl`), out.join("\n") + "\n");
+    assertMatch(records.at(-1).lossHash, /^[0-9a-f]{64}$/);
+    const { code: written, out: text } = await run(
+      "generate",
+      `${folder}/step-3`,
+      "--prompt",
+      "a",
+      "--tokens",
+      "4",
+      "--json",
+    );
+    assertEquals([written, JSON.parse(text[0]).tokens.length], [0, 4]);
+  });
+});
+
+Deno.test("a loss that is not finite ends the run with exit code 1 and no checkpoint", async () => {
+  await withTempDir(async (folder) => {
+    const wild = [
+      "--lr",
+      "1e30",
+      "--grad-clip",
+      "0",
+      "--warmup",
+      "0",
+      "--steps",
+      "20",
+      "--out",
+      `${folder}/out`,
+    ];
+    const { code, errors } = await run("train", "--json", ...TINY, ...wild);
+    assertEquals(code, 1);
+    assertMatch(errors[0], /training has diverged/);
+    assertEquals([...Deno.readDirSync(folder)].length, 0);
+  });
+});
+
+for (const command of ["train", "generate", "bench", "doctor", "topology", "schedule", "plan"]) {
+  Deno.test(`${command} --help says how it is used`, async () => {
+    const { code, out } = await run(command, "--help");
+    assertEquals(code, 0);
+    assertMatch(out.join("\n"), new RegExp(`Usage: ${command}`));
+  });
+}
