@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { emptyTable } from "../../kernels/mod.ts";
-import { foldRanks, formatPlan, formatRanks, type RankPlan } from "../../train/mod.ts";
+import { formatPlan, formatRanks, type RankPlan } from "../../train/mod.ts";
 
 function rankPlan(rank: number, parameters: number, moved: number): RankPlan {
   const traffic = moved === 0
@@ -11,9 +11,8 @@ function rankPlan(rank: number, parameters: number, moved: number): RankPlan {
   return { rank, bytes, totalBytes, extentBytes: totalBytes + 2048, traffic, bytesMoved: moved };
 }
 
-Deno.test("equal ranks are one row, and a plan says whether the largest of them fits", () => {
-  const plan = { ranks: [rankPlan(0, 2048, 100), rankPlan(1, 2048, 100), rankPlan(2, 4096, 0)], bubble: 0.2 };
-  assertEquals(foldRanks(plan.ranks).map(({ ranks }) => ranks), [[0, 1], [2]]);
+Deno.test("ranks that print alike are one row, and a plan says whether the largest of them fits", () => {
+  const plan = { ranks: [rankPlan(0, 2048, 100), rankPlan(1, 2049, 100), rankPlan(2, 4096, 0)], bubble: 0.2 };
   assertEquals(
     formatPlan(plan, 1 << 20),
     `Bytes held
