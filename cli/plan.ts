@@ -1,17 +1,5 @@
-import {
-  describeOptions,
-  flagOf,
-  formatPlan,
-  largestRank,
-  type OptionSpec,
-  planTraining,
-  TRAIN_OPTIONS,
-  type TrainOptions,
-  UsageError,
-} from "../train/mod.ts";
-import { parseArguments } from "./arguments.ts";
-
-const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
+import { describeOptions, formatPlan, largestRank, planTraining } from "../train/mod.ts";
+import { parseTrainOptions } from "./train_options.ts";
 
 const HELP =
   `Says what every device of a training run would hold and move, and whether it fits; starts nothing.
@@ -24,23 +12,12 @@ ${describeOptions()}
 
 /** The command `plan`; exit code 1 if the run does not fit its devices. */
 export async function plan(args: string[]): Promise<number> {
-  const isFlag = (spec: OptionSpec) => spec.kind === "flag",
-    nameOf = (spec: OptionSpec) => flagOf(spec.key).slice(2);
-  const { options, positionals, isHelp } = parseArguments(args, {
-    values: SPECS.filter((spec) => !isFlag(spec)).map(nameOf),
-    flags: SPECS.filter(isFlag).map(nameOf),
-    positionals: ["DATA"],
-  });
-  if (isHelp) {
+  const options = parseTrainOptions(args);
+  if (options === undefined) {
     console.log(HELP);
     return 0;
   }
-  if (positionals.length > 0 && options.data !== undefined) {
-    throw new UsageError(`Cannot use both DATA (${positionals[0]}) and --data (${options.data}): give one`);
-  }
-  const data = positionals[0] ?? options.data;
-  const given = { ...options, ...(data === undefined ? {} : { data }) };
-  const { prepared } = await planTraining(given as TrainOptions);
+  const { prepared } = await planTraining(options);
   const { plan, job: { config: { deviceMemoryBytes } } } = prepared;
   const isFitting = largestRank(plan).extentBytes <= deviceMemoryBytes;
   if (options.json) console.log(JSON.stringify({ ...plan, deviceMemoryBytes, isFitting }));

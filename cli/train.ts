@@ -2,11 +2,9 @@ import {
   ByteText,
   describeOptions,
   encodeRecord,
-  flagOf,
   generate,
   MetricsLog,
   type MetricsRecord,
-  type OptionSpec,
   Painter,
   plainLine,
   type PreparedTraining,
@@ -14,18 +12,15 @@ import {
   renderFrame,
   startTraining,
   startView,
-  TRAIN_OPTIONS,
+  type TrainConfig,
   type TrainEvent,
-  type TrainOptions,
   type TrainResult,
   updateView,
-  UsageError,
   type View,
 } from "../train/mod.ts";
 import { now } from "../kernels/mod.ts";
-import { parseArguments } from "./arguments.ts";
+import { parseTrainOptions } from "./train_options.ts";
 
-const SPECS: readonly OptionSpec[] = TRAIN_OPTIONS;
 /** Folder of checkpoints unless --out says otherwise. */
 const DEFAULT_OUT = "out";
 const SAMPLE = { prompt: "It was ", numTokens: 400, temperature: 0.5, topK: 40 };
@@ -40,23 +35,12 @@ Checkpoints go to DIR/step-N (Hugging Face GPT-2 directories). Ctrl-C saves one 
 
 /** The command `train`. */
 export async function trainModel(args: string[]): Promise<number> {
-  const isFlag = (spec: OptionSpec) => spec.kind === "flag",
-    nameOf = (spec: OptionSpec) => flagOf(spec.key).slice(2);
-  const { options, positionals, isHelp } = parseArguments(args, {
-    values: SPECS.filter((spec) => !isFlag(spec)).map(nameOf),
-    flags: SPECS.filter(isFlag).map(nameOf),
-    positionals: ["DATA"],
-  });
-  if (isHelp) {
+  const options = parseTrainOptions(args);
+  if (options === undefined) {
     console.log(HELP);
     return 0;
   }
-  if (positionals.length > 0 && options.data !== undefined) {
-    throw new UsageError(`Cannot use both DATA (${positionals[0]}) and --data (${options.data}): give one`);
-  }
-  const data = positionals[0] ?? options.data;
-  const given = { ...options, ...(data === undefined ? {} : { data }), out: options.out ?? DEFAULT_OUT };
-  const prepared = await prepareTraining(given as TrainOptions);
+  const prepared = await prepareTraining({ ...options, out: options.out ?? DEFAULT_OUT });
   return await show(prepared);
 }
 
@@ -81,13 +65,18 @@ async function show(prepared: PreparedTraining): Promise<number> {
     }
     const result = await training.result;
     display?.close(result);
-    if (!config.json && !result.isStopped && config.vocab === 256) {
+    if (canWrite(config) && !result.isStopped) {
       await writeSample(result.checkpoint!, config.seed);
     }
     return 0;
   } finally {
     releaseSignals();
   }
+}
+
+/** Whether people read what the run prints, and the model can be loaded to write bytes. */
+function canWrite({ json, vocab, experts }: TrainConfig): boolean {
+  return !json && vocab === 256 && experts === 0;
 }
 
 /** What the trained model writes, token by token. */
