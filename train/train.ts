@@ -214,7 +214,14 @@ export class Training implements AsyncIterable<StepRecord> {
       onReport: (_rank, event) => this.#events.push(this.#count(event as TrainEvent)),
       fault,
     });
-    this.result = this.#world.done.then(([first]) => this.#finish(first as TrainResult));
+    this.result = this.#world.done.then(
+      ([first]) => this.#finish(first as TrainResult),
+      async (error) => {
+        // Before anybody hears of the failure: an empty folder would look like a run.
+        if (job.config.out !== undefined) await removeIfEmpty(job.config.out);
+        throw error;
+      },
+    );
     this.result.catch((error) => this.#events.fail(error));
   }
 
@@ -263,9 +270,7 @@ export class Training implements AsyncIterable<StepRecord> {
 export async function startTraining(prepared: PreparedTraining): Promise<Training> {
   const { out } = prepared.job.config;
   if (out !== undefined) await prepareOut(out);
-  const training = new Training(prepared);
-  if (out !== undefined) training.result.catch(() => removeIfEmpty(out));
-  return training;
+  return new Training(prepared);
 }
 
 /**
