@@ -110,20 +110,23 @@ export interface LoadedRun {
 export async function loadRun(path: string): Promise<LoadedRun> {
   const folder = await findCheckpoint(path), state = await readTrainerState(folder);
   const json = await readConfigJson(folder) as { model_type?: unknown };
-  const isOwn = json.model_type === "tessera";
-  const loaded = isOwn
-    ? { sizes: undefined, weights: share(await readModel(folder)) }
-    : await loadGpt(folder);
-  const shapes = isOwn
-    ? new Map([...await readModel(folder)].map(([name, { shape }]) => [name, shape]))
-    : gpt2Shapes(loaded.sizes!);
+  const loaded = json.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
+  const shapes = "shapes" in loaded ? loaded.shapes : gpt2Shapes(loaded.sizes);
   const moments = await readMoments(folder, shapes), m = new Map<string, Float32Array>(), v = new Map(m);
   for (const [name, { expAvg, expAvgSq }] of moments) {
     m.set(name, toShared(expAvg));
     v.set(name, toShared(expAvgSq));
   }
   const start = { step: state.step, losses: state.losses, weights: loaded.weights, moments: { m, v } };
-  return { folder, sizes: loaded.sizes, options: state.options, start };
+  return { folder, sizes: "sizes" in loaded ? loaded.sizes : undefined, options: state.options, start };
+}
+
+/** Weights of a model that has no Hugging Face form; its own code says what they must be. */
+async function loadOwn(
+  folder: string,
+): Promise<{ weights: SharedTensors; shapes: ReadonlyMap<string, readonly number[]> }> {
+  const tensors = await readModel(folder);
+  return { weights: share(tensors), shapes: new Map([...tensors].map(([name, { shape }]) => [name, shape])) };
 }
 
 /**
