@@ -24,4 +24,5 @@ export * from "./phantom_backend.ts";
 export * from "./reference.ts";
 export * from "./select.ts";
 export * from "./span.ts";
+export * from "./sum_tree.ts";
 export * from "./wasm_backend.ts";
