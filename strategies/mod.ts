@@ -24,6 +24,7 @@ export * from "./partial_gradients.ts";
 export * from "./partition.ts";
 export * from "./pipeline.ts";
 export * from "./plan.ts";
+export * from "./replica_check.ts";
 export * from "./ring_attention.ts";
 export * from "./ring_buffers.ts";
 export * from "./schedule.ts";

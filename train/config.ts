@@ -95,6 +95,8 @@ export interface TrainConfig {
   readonly evalEvery: number;
   /** Steps between checkpoints; 0 = at the end only. */
   readonly saveEvery: number;
+  /** Steps between comparisons of ranks that hold the same parameters; 0 = never. */
+  readonly checkReplicas: number;
   /** File of the metrics. */
   readonly log: string | undefined;
   /** Whether metrics go to standard output. */

@@ -35,6 +35,7 @@ export interface OptionSpec {
 }
 
 const COUNT = { kind: "integer", value: "N", min: 1 } as const;
+const PERIOD = { kind: "integer", value: "N", min: 0 } as const;
 const FRACTION = { kind: "number", value: "X", min: 0, max: 1, isMaxOpen: true, isRecipe: true } as const;
 
 /** All options of `train`, in the order of its help. */
@@ -210,22 +211,9 @@ export const TRAIN_OPTIONS = [
     default: "512MiB",
     help: "memory of one device",
   },
-  {
-    key: "evalEvery",
-    kind: "integer",
-    value: "N",
-    min: 0,
-    default: 250,
-    help: "steps between evaluations; 0 = never",
-  },
-  {
-    key: "saveEvery",
-    kind: "integer",
-    value: "N",
-    min: 0,
-    default: 0,
-    help: "steps between checkpoints; 0 = at the end",
-  },
+  { ...PERIOD, key: "evalEvery", default: 250, help: "steps between evaluations; 0 = never" },
+  { ...PERIOD, key: "saveEvery", default: 0, help: "steps between checkpoints; 0 = at the end" },
+  { ...PERIOD, key: "checkReplicas", default: 0, help: "steps between comparisons of replicas; 0 = never" },
   {
     key: "log",
     kind: "text",

@@ -8,6 +8,7 @@ import {
   type ParameterStore,
   type Piece,
   Pipeline,
+  ReplicaCheck,
   shareOf,
   type StagePass,
   type StageRunner,
@@ -42,6 +43,7 @@ export class Replica implements StageRunner {
   /** Which of the ranks with sequences of their own this one is. */
   readonly #sampler: { readonly size: number; readonly index: number };
   readonly #sums: Span;
+  readonly #check: ReplicaCheck | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
   #dropped = 0;
@@ -64,6 +66,7 @@ export class Replica implements StageRunner {
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
     this.#sums = device.heap.allocate("gradient norm", 1, "buffers", "f64");
+    this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
     this.#load(start);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
@@ -114,6 +117,17 @@ export class Replica implements StageRunner {
   update(step: number, learningRate: number, gradientScale: number): void {
     this.optimizer.update(step, learningRate, gradientScale);
     for (const store of this.#stores) store.finishUpdate();
+  }
+
+  /**
+   * Compares the parameters with those of the other ranks that hold them.
+   *
+   * @param step Finished steps.
+   * @throws {ReplicaError} If they differ.
+   */
+  checkReplicas(step: number): void {
+    this.#device.enter(step, "replica check");
+    this.#check?.check(step);
   }
 
   /** Sum of the validation losses of this rank's rows. */
@@ -172,6 +186,14 @@ export class Replica implements StageRunner {
     const samples = this.#samples;
     if ("step" in samples) this.#device.enter(samples.step, kind === "F" ? "forward" : "backward");
     this.#stages.get(stage)!.store.beginPass(microBatch === this.pipeline.schedule.m - 1);
+  }
+
+  #makeCheck(groupOf: (name: string) => ProcessGroup): ReplicaCheck {
+    const pieces = this.#stores.flatMap((store) => store.residentPieces());
+    const parameters = this.#stores.flatMap((store) => store.parameters);
+    const sharedNames = this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
+    const { backend: { heap } } = this, { zero: zeroStage } = this.#config;
+    return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
   }
 
   get #stores(): ParameterStore[] {

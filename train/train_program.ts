@@ -45,6 +45,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     await report({ type: "step", step, loss, gradNorm, lr, ...speed, ...mixture, devices: summary.devices });
 
     step++;
+    if (isDue(config.checkReplicas, step, false)) replica.checkReplicas(step);
     const isLast = step === config.steps || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");

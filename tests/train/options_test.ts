@@ -43,6 +43,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--device-memory 512MiB",
     "--eval-every 250",
     "--save-every 0",
+    "--check-replicas 0",
     "--log -",
     "--json false",
   ]);
