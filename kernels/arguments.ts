@@ -5,6 +5,7 @@
  * @module
  */
 import type { Span } from "./span.ts";
+import type { SumTree } from "./sum_tree.ts";
 
 /**
  * What a matmul does to each element after its sum over k is complete:
@@ -51,6 +52,8 @@ export interface MatmulArgs {
   readonly strideC?: number;
   /** `C += ...`; not together with an epilogue. */
   readonly accumulate?: boolean;
+  /** Order of the sums over k, all of whose terms it names; by default one chain. With `accumulate` C is added last. */
+  readonly tree?: SumTree;
   /** `pre` has C's leading dimension and stride. */
   readonly epilogue?: Epilogue;
 }
@@ -100,6 +103,12 @@ export interface AttentionArgs {
   readonly causal: boolean;
   /** Key index of query 0: what a KV cache already holds. By default 0. */
   readonly queryOffset?: number;
+  /**
+   * Queries are as many equal runs of consecutive tokens; run i begins at key `queryRuns[i]`, ascending. Their number is
+   * even, or 1. In the backward pass, dK and dV are then sums over runs in the order of `rowTree`. In place of
+   * `queryOffset`.
+   */
+  readonly queryRuns?: readonly number[];
   /**
    * Log of the sum of exponentials of each row; the backward pass reads it. Row t of head h of sample b is element
    * `(b * heads + h) * strideLogSumExp + t`.

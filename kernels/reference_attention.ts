@@ -94,11 +94,18 @@ function eachQuery(args: AttentionArgs, visit: (query: Query & { row: number }) 
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < queries; i++) {
-        const visible = args.causal ? Math.min(keys, i + (args.queryOffset ?? 0) + 1) : keys;
+        const visible = args.causal ? Math.min(keys, placeOf(args, i) + 1) : keys;
         visit({ b, h, i, visible, row: (b * heads + h) * strideLogSumExp + i });
       }
     }
   }
+}
+
+/** Key index of a query. */
+function placeOf({ queries, queryRuns, queryOffset = 0 }: AttentionArgs, query: number): number {
+  if (queryRuns === undefined) return query + queryOffset;
+  const size = queries / queryRuns.length;
+  return queryRuns[Math.floor(query / size)] + query % size;
 }
 
 function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, i, visible }: Query): Float64Array {

@@ -9,7 +9,7 @@
  * Source: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, TOMS 2008; Van Zee and van
  * de Geijn, BLIS, TOMS 2015, for the names (panel, micro-kernel, macro-kernel, MR, NR, KC).
  */
-import type { FuncRef, Kernel, ModuleBuilder } from "./builder.ts";
+import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { type I32, type I32Local, int, load, type V128, type V128Local } from "./values.ts";
 
 /** Register tile: MR rows of NR = 4 * vectors columns. */
@@ -27,14 +27,15 @@ export const WIDE_TILE: Tile = { rows: 6, vectors: 4 };
 const UNROLL = 4;
 
 /** How a strip of A lies in memory. */
-type Layout = "rows" | "packed";
+export type Layout = "rows" | "packed";
 
 /**
  * Adds to a module:
  * - `gemmRows(a, lda, b, c, ldc, mc, nc, kc, scratch)`: C += A * packed B for A with its k contiguous,
  * - `gemmPacked(a, lda, b, ...)`: the same for A packed into strips (lda is not used),
- * - `packRows(from, ld, to, kc, nc)`: B stored [k][n] into panels, `packColumns`: B stored [n][k] into panels,
- * - `packStrips(from, ld, to, kc, mc)`: A stored [k][m] into strips of MR rows for `gemmPacked`,
+ * - `packRows(from, ld, to, kc, nc, gap)`: B stored [k][n] into panels, `packColumns`: B stored [n][k] into panels; `gap`
+ *   bytes behind each panel are left for other k,
+ * - `packStrips(from, ld, to, kc, mc, gap)`: A stored [k][m] into strips of MR rows for `gemmPacked`,
  * - `zeroBlock(c, ldc, rows, cols)`.
  *
  * All addresses and leading dimensions are in bytes, all sizes in elements.
@@ -64,28 +65,51 @@ function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): Func
   return module.func(`_micro_${layout}`, params, (k, { a, lda, rows, b, c, ldc, kc }) => {
     const cRows = pointers(k, c, ldc, tile.rows);
     const acc = cRows.map((row) => range(tile.vectors, (j) => k.let(load.v128(row, { offset: 16 * j }))));
-    // Rows behind the last one are not there: read the last one again, its products are thrown away.
-    const aRows = layout === "rows" ? pointers(k, a, (i) => lda.mul(rows.gtS(i)), tile.rows) : [];
-    const step = (u: number) => {
-      const bRow = range(tile.vectors, (j) => k.let(load.v128(b, { offset: 16 * (u * tile.vectors + j) })));
-      for (let i = 0; i < tile.rows; i++) {
-        const value = layout === "rows"
-          ? load.splat(aRows[i], { offset: 4 * u })
-          : load.splat(a, { offset: 4 * i });
-        multiplyAdd(k.let(value), bRow, acc[i]);
-      }
-      if (layout === "packed") a.set(a.add(4 * tile.rows));
-    };
-    const turns = (count: number) => {
-      for (let u = 0; u < count; u++) step(u);
-      for (const row of aRows) row.set(row.add(4 * count));
-      b.set(b.add(16 * tile.vectors * count));
-      kc.set(kc.sub(count));
-    };
-    k.while(kc.geS(UNROLL), () => turns(UNROLL));
-    k.while(kc, () => turns(1));
+    const aRows = layout === "rows" ? rowsOfA(k, a, lda, rows, tile) : [];
+    emitChain(k, { tile, a, aRows, b, acc, kc });
     acc.forEach((row, i) => row.forEach((value, j) => k.storeV128(cRows[i], value, { offset: 16 * j })));
   });
+}
+
+/** Pointers to the rows of a strip of A. Rows behind the last one are not there: they read the last one again, their products are thrown away. */
+export function rowsOfA(k: Kernel, a: I32, lda: I32, rows: I32, tile: Tile): I32Local[] {
+  return pointers(k, a, (i) => lda.mul(rows.gtS(i)), tile.rows);
+}
+
+/** A strip of A and a panel of B to multiply; all pointers and the count move on. */
+export interface Chain {
+  readonly tile: Tile;
+  /** A packed strip; used if there are no `aRows`. */
+  readonly a: I32Local;
+  /** Rows of A with their k contiguous. */
+  readonly aRows: readonly I32Local[];
+  /** A packed panel. */
+  readonly b: I32Local;
+  /** The tile. */
+  readonly acc: readonly (readonly V128Local[])[];
+  /** Terms of the sums. */
+  readonly kc: I32Local;
+}
+
+/** Adds `kc` terms to each sum of a tile, one after the other. */
+export function emitChain(k: Kernel, { tile, a, aRows, b, acc, kc }: Chain): void {
+  const isPacked = aRows.length === 0;
+  const step = (u: number) => {
+    const bRow = range(tile.vectors, (j) => k.let(load.v128(b, { offset: 16 * (u * tile.vectors + j) })));
+    for (let i = 0; i < tile.rows; i++) {
+      const value = isPacked ? load.splat(a, { offset: 4 * i }) : load.splat(aRows[i], { offset: 4 * u });
+      multiplyAdd(k.let(value), bRow, acc[i]);
+    }
+    if (isPacked) a.set(a.add(4 * tile.rows));
+  };
+  const turns = (count: number) => {
+    for (let u = 0; u < count; u++) step(u);
+    for (const row of aRows) row.set(row.add(4 * count));
+    b.set(b.add(16 * tile.vectors * count));
+    kc.set(kc.sub(count));
+  };
+  k.while(kc.geS(UNROLL), () => turns(UNROLL));
+  k.while(kc, () => turns(1));
 }
 
 function multiplyAdd(a: V128, b: readonly V128[], acc: readonly V128Local[]): void {
@@ -93,7 +117,12 @@ function multiplyAdd(a: V128, b: readonly V128[], acc: readonly V128Local[]): vo
 }
 
 /** `count` pointers, each `stride` (of its index) bytes behind the one before. */
-function pointers(k: Kernel, base: I32, stride: I32 | ((i: number) => I32), count: number): I32Local[] {
+export function pointers(
+  k: Kernel,
+  base: I32,
+  stride: I32 | ((i: number) => I32),
+  count: number,
+): I32Local[] {
   const result = [k.i32(base)];
   for (let i = 1; i < count; i++) {
     result.push(k.i32(result[i - 1].add(typeof stride === "function" ? stride(i) : stride)));
@@ -101,7 +130,7 @@ function pointers(k: Kernel, base: I32, stride: I32 | ((i: number) => I32), coun
   return result;
 }
 
-function range<T>(count: number, make: (i: number) => T): T[] {
+export function range<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));
 }
 
@@ -142,7 +171,7 @@ function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro
   });
 }
 
-interface TileCopy {
+export interface TileCopy {
   from: I32;
   ldFrom: I32;
   to: I32;
@@ -151,7 +180,7 @@ interface TileCopy {
   cols: I32;
 }
 
-function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): void {
+export function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): void {
   const source = k.i32(from), target = k.i32(to);
   k.for(0, rows, 1, () => {
     k.copy(target, source, cols.shl(2));
@@ -160,10 +189,11 @@ function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): 
   });
 }
 
+const PACK_PARAMS = parameters("i32", "from", "ld", "to", "kc", "nc", "gap");
+
 /** Rows of `nc` elements into panels of `width`: panel p holds kc rows of its columns, zeros behind nc. */
 function addPackRows(module: ModuleBuilder, name: string, width: number): void {
-  const params = { from: "i32", ld: "i32", to: "i32", kc: "i32", nc: "i32" } as const;
-  module.func(name, params, (k, { from, ld, to, kc, nc }) => {
+  module.func(name, PACK_PARAMS, (k, { from, ld, to, kc, nc, gap }) => {
     const eachRow = (source: I32Local, copyRow: () => void) => {
       k.for(0, kc, 1, () => {
         copyRow();
@@ -186,6 +216,7 @@ function addPackRows(module: ModuleBuilder, name: string, width: number): void {
         k.zero(to, kc.mul(4 * width));
         eachRow(source, () => k.copy(to, source, cols.shl(2)));
       });
+      to.set(to.add(gap));
     });
   });
 }
@@ -193,8 +224,7 @@ function addPackRows(module: ModuleBuilder, name: string, width: number): void {
 /** B stored [n][k] into the same panels: 4 x 4 blocks are transposed in registers. */
 function addPackColumns(module: ModuleBuilder, tile: Tile): void {
   const NR = 4 * tile.vectors;
-  const params = { from: "i32", ld: "i32", to: "i32", kc: "i32", nc: "i32" } as const;
-  module.func("packColumns", params, (k, { from, ld, to, kc, nc }) => {
+  module.func("packColumns", PACK_PARAMS, (k, { from, ld, to, kc, nc, gap }) => {
     k.for(0, nc, NR, (j) => {
       const cols = k.i32(nc.sub(j).minU(NR));
       k.if(cols.ltS(NR), () => k.zero(to, kc.mul(4 * NR)));
@@ -215,7 +245,7 @@ function addPackColumns(module: ModuleBuilder, tile: Tile): void {
         source.set(source.add(ld));
         target.set(target.add(4));
       });
-      to.set(to.add(kc.mul(4 * NR)));
+      to.set(to.add(kc.mul(4 * NR)).add(gap));
     });
   });
 }

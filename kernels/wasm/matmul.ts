@@ -1,8 +1,10 @@
 import type { Epilogue, MatmulArgs } from "../backend.ts";
 import type { DeviceHeap } from "../heap.ts";
 import { spanByteLength } from "../span.ts";
+import type { SumTree } from "../sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
+import { TreeMatmul } from "./tree_matmul.ts";
 
 /** k steps per packed panel: a panel of 16 columns fills half of a 32 KiB L1 cache. */
 const KC = 256;
@@ -29,7 +31,7 @@ export interface Product {
 }
 
 /** What is to be done with a finished block of C. */
-type FinishBlock = (c: number, ldc: number, rows: number, cols: number, column: number) => void;
+export type FinishBlock = (c: number, ldc: number, rows: number, cols: number, column: number) => void;
 
 /** A product with nothing set. */
 export function emptyProduct(): Product {
@@ -48,6 +50,7 @@ export class Matmul {
   readonly #packedB: number;
   readonly #scratch: number;
   readonly #product = emptyProduct();
+  readonly #trees: TreeMatmul;
 
   constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
     this.#kernels = kernels;
@@ -57,6 +60,7 @@ export class Matmul {
     this.#packedA = heap.allocate("packed A of matmul", strips * KC, "workspace").byteOffset;
     this.#packedB = heap.allocate("packed B of matmul", panels * KC, "workspace").byteOffset;
     this.#scratch = heap.allocate("edge tile of matmul", 4 * rows * vectors, "workspace").byteOffset;
+    this.#trees = new TreeMatmul(heap, kernels, tile);
   }
 
   /** Computes all products of a batch, epilogue included. */
@@ -79,20 +83,27 @@ export class Matmul {
       p.a = args.a.byteOffset + 4 * i * strideA;
       p.b = args.b.byteOffset + 4 * i * strideB;
       p.c = (pre ?? args.c).byteOffset + 4 * i * strideC;
-      this.multiply(p, epilogue && this.#finisher(epilogue, args));
+      this.multiply(p, args.tree, epilogue && this.#finisher(epilogue, args));
     }
   }
 
-  /** Computes one product. */
-  multiply(p: Product, finish?: FinishBlock): void {
+  /** Takes the workspace of a product over such a tree. */
+  reserve(tree: SumTree): void {
+    this.#trees.reserve(tree);
+  }
+
+  /** Computes one product; without a tree every sum is one chain. */
+  multiply(p: Product, tree?: SumTree, finish?: FinishBlock): void {
     const kernels = this.#kernels;
     if (p.k === 0) return this.#emptySum(p, finish);
+    if (tree !== undefined) return this.#trees.multiply(p, tree, finish);
     for (let jc = 0; jc < p.n; jc += NC) {
       const nc = Math.min(NC, p.n - jc);
       for (let pc = 0; pc < p.k; pc += KC) {
         const kc = Math.min(KC, p.k - pc);
-        if (p.transposeB) kernels.packColumns(p.b + 4 * (jc * p.ldb + pc), 4 * p.ldb, this.#packedB, kc, nc);
-        else kernels.packRows(p.b + 4 * (pc * p.ldb + jc), 4 * p.ldb, this.#packedB, kc, nc);
+        if (p.transposeB) {
+          kernels.packColumns(p.b + 4 * (jc * p.ldb + pc), 4 * p.ldb, this.#packedB, kc, nc, 0);
+        } else kernels.packRows(p.b + 4 * (pc * p.ldb + jc), 4 * p.ldb, this.#packedB, kc, nc, 0);
         for (let ic = 0; ic < p.m; ic += MC) {
           const mc = Math.min(MC, p.m - ic), c = p.c + 4 * (ic * p.ldc + jc);
           if (pc === 0 && !p.accumulate) kernels.zeroBlock(c, 4 * p.ldc, mc, nc);
@@ -106,7 +117,7 @@ export class Matmul {
   #block(p: Product, ic: number, mc: number, pc: number, kc: number, c: number, nc: number): void {
     const kernels = this.#kernels, ldc = 4 * p.ldc;
     if (p.transposeA) {
-      kernels.packStrips(p.a + 4 * (pc * p.lda + ic), 4 * p.lda, this.#packedA, kc, mc);
+      kernels.packStrips(p.a + 4 * (pc * p.lda + ic), 4 * p.lda, this.#packedA, kc, mc, 0);
       kernels.gemmPacked(this.#packedA, 0, this.#packedB, c, ldc, mc, nc, kc, this.#scratch);
     } else {
       kernels.gemmRows(
@@ -173,6 +184,8 @@ export function checkMatmul(args: MatmulArgs): void {
   };
   const [rowsA, colsA] = args.transposeA ? [k, m] : [m, k];
   const [rowsB, colsB] = args.transposeB ? [n, k] : [k, n];
+  const terms = args.tree?.leaves.flat().reduce((sum, { length }) => sum + length, 0) ?? k;
+  if (terms !== k) throw new RangeError(`Cannot multiply: the tree has ${terms} terms, k is ${k}`);
   need("A", a, rowsA, colsA, args.lda ?? colsA, args.strideA ?? m * k);
   need("B", b, rowsB, colsB, args.ldb ?? colsB, args.strideB ?? k * n);
   need("C", c, m, n, args.ldc ?? n, args.strideC ?? m * n);

@@ -8,6 +8,7 @@ import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
 import { addRows } from "./rows.ts";
 import { addSpreadLoss } from "./spread_loss.ts";
+import { addTreeGemm } from "./tree_gemm.ts";
 
 /** Compiled modules of this agent, by the width of their tile. */
 const compiled = new Map<number, WebAssembly.Module>();
@@ -18,6 +19,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
   if (module === undefined) {
     const builder = new ModuleBuilder();
     addGemm(builder, tile);
+    addTreeGemm(builder, tile);
     addEpilogues(builder);
     addAttentionRows(builder);
     addElementwise(builder);

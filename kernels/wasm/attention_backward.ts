@@ -1,0 +1,146 @@
+import type { AttentionBackwardArgs } from "../backend.ts";
+import { bisectionMerges, rowTree, type SumTree } from "../sum_tree.ts";
+import {
+  BLOCK_QUERIES,
+  eachBlock,
+  eachBlockOfRun,
+  eachHead,
+  type Head,
+  keepsAllScores,
+  multiply,
+  scoresStride,
+} from "./attention_blocks.ts";
+import type { Kernels } from "./builder.ts";
+import type { Matmul } from "./matmul.ts";
+
+/** One head of one sample, with its gradients and the workspace. All are byte addresses, ld in elements. */
+interface BackwardHead extends Head {
+  dOut: number;
+  dQ: number;
+  dK: number;
+  dV: number;
+  /** Probabilities, then gradients of scores: rows of `ld` floats. */
+  p: number;
+  dP: number;
+  ld: number;
+  delta: number;
+  /** Behind all these. */
+  rest: number;
+}
+
+/**
+ * The backward pass of attention. Sums over queries are chains, or, with `queryRuns`, trees over pairs of runs: of a
+ * small head all scores are kept, and dK and dV are one product each; of a large one they are added up run by run.
+ */
+export class AttentionBackward {
+  readonly #kernels: Kernels;
+  readonly #matmul: Matmul;
+  /** Trees over runs, by their number and size. */
+  readonly #trees = new Map<number, SumTree>();
+
+  constructor(kernels: Kernels, matmul: Matmul) {
+    this.#kernels = kernels;
+    this.#matmul = matmul;
+  }
+
+  /** Gradients of q, k and v; `workspace` has `workspaceLength` floats. */
+  run(args: AttentionBackwardArgs, workspace: number): void {
+    const ld = scoresStride(args), { headDim, accumulate = false, queryRuns, keys } = args;
+    const rows = keepsAllScores(args) ? Math.max(args.queries, BLOCK_QUERIES) : BLOCK_QUERIES;
+    const p = workspace, dP = p + 4 * ld * rows, delta = dP + 4 * ld * rows, rest = delta + 4 * BLOCK_QUERIES;
+    eachHead(args, (addresses, b, h) => {
+      const dOut = args.dOut.byteOffset + 4 * (b * args.strideOut + h * headDim);
+      const dQ = args.dQ.byteOffset + 4 * (b * args.strideQ + h * headDim);
+      const dK = args.dK.byteOffset + 4 * (b * args.strideK + h * headDim);
+      const dV = args.dV.byteOffset + 4 * (b * args.strideV + h * headDim);
+      const head = { ...addresses, dOut, dQ, dK, dV, p, dP, ld, delta, rest };
+      if (keepsAllScores(args)) return this.#sumAtOnce(args, head);
+      if (queryRuns !== undefined) return this.#sumByRuns(args, head);
+      if (!accumulate) {
+        this.#kernels.zeroBlock(dK, 4 * args.ldK, keys, headDim);
+        this.#kernels.zeroBlock(dV, 4 * args.ldV, keys, headDim);
+      }
+      eachBlock(args, (first, rows, keys, visible) => {
+        this.#block(args, head, { first, rows, keys, visible });
+        this.#addKeys(args, head, { first, rows, keys, dV, ldV: args.ldV, dK, ldK: args.ldK });
+      });
+    });
+  }
+
+  /** dK and dV as products over all queries. */
+  #sumAtOnce(args: AttentionBackwardArgs, head: BackwardHead): void {
+    const { queries, keys, headDim, accumulate } = args, { ld } = head, tree = this.#treeOf(args);
+    eachBlock(args, (first, rows, _, visible) => {
+      const shift = 4 * first * ld;
+      // To the last key: what a query does not see is 0 in the products over all queries.
+      this.#block(args, { ...head, p: head.p + shift, dP: head.dP + shift }, { first, rows, keys, visible });
+    });
+    const sum = (a: number, b: number, ldb: number, c: number, ldc: number) =>
+      multiply(this.#matmul, "tn", keys, headDim, queries, a, ld, b, ldb, c, ldc, accumulate, tree);
+    sum(head.p, head.dOut, args.ldOut, head.dV, args.ldV);
+    sum(head.dP, head.q, args.ldQ, head.dK, args.ldK);
+  }
+
+  /** dK and dV as sums of blocks: a chain over each pair of runs, and a tree over the pairs. */
+  #sumByRuns(args: AttentionBackwardArgs, head: BackwardHead): void {
+    const { queries, keys, headDim } = args, runs = args.queryRuns!, size = queries / runs.length;
+    const kernels = this.#kernels, bytes = 4 * keys * headDim, ldV = headDim, ldK = headDim;
+    let dV = head.rest - 2 * bytes;
+    bisectionMerges(Math.max(1, runs.length / 2)).forEach((merges, pair) => {
+      dV += 2 * bytes;
+      kernels.zeroBlock(dV, 2 * bytes, 1, 2 * keys * headDim);
+      for (const run of new Set([pair, runs.length - 1 - pair])) {
+        eachBlockOfRun(args, run * size, (run + 1) * size, runs[run], (first, rows, keys, visible) => {
+          this.#block(args, head, { first, rows, keys, visible });
+          this.#addKeys(args, head, { first, rows, keys, dV, ldV, dK: dV + bytes, ldK });
+        });
+      }
+      for (let i = 0; i < merges; i++) {
+        dV -= 2 * bytes;
+        kernels.addBlock(dV, 0, dV + 2 * bytes, 0, 1, 2 * keys * headDim);
+      }
+    });
+    if (!args.accumulate) {
+      kernels.zeroBlock(head.dV, 4 * args.ldV, keys, headDim);
+      kernels.zeroBlock(head.dK, 4 * args.ldK, keys, headDim);
+    }
+    kernels.addBlock(head.dV, 4 * args.ldV, dV, 4 * ldV, keys, headDim);
+    kernels.addBlock(head.dK, 4 * args.ldK, dV + bytes, 4 * ldK, keys, headDim);
+  }
+
+  /** Probabilities and gradients of the scores of a block of queries, and dQ. */
+  #block(
+    args: AttentionBackwardArgs,
+    { q: qs, k, v, out, lse, dOut, dQ, p, dP, ld, delta }: BackwardHead,
+    { first, rows, keys, visible }: { first: number; rows: number; keys: number; visible: number },
+  ): void {
+    const { headDim, ldQ, ldK, ldV, ldOut, scale, accumulate } = args,
+      kernels = this.#kernels,
+      matmul = this.#matmul;
+    const q = qs + 4 * first * ldQ, dO = dOut + 4 * first * ldOut;
+    kernels.rowDots(dO, 4 * ldOut, out + 4 * first * ldOut, 4 * ldOut, rows, headDim, delta);
+    multiply(matmul, "nt", rows, keys, headDim, q, ldQ, k, ldK, p, ld);
+    multiply(matmul, "nt", rows, keys, headDim, dO, ldOut, v, ldV, dP, ld);
+    kernels.causalSoftmaxGradient(p, dP, 4 * ld, rows, keys, visible, scale, lse + 4 * first, delta);
+    multiply(matmul, "nn", rows, headDim, keys, dP, ld, k, ldK, dQ + 4 * first * ldQ, ldQ, accumulate);
+  }
+
+  /** Adds what a block of queries gives to dV and dK. */
+  #addKeys(
+    { headDim, ldQ, ldOut }: AttentionBackwardArgs,
+    { q, dOut, p, dP, ld }: BackwardHead,
+    to: { first: number; rows: number; keys: number; dV: number; ldV: number; dK: number; ldK: number },
+  ): void {
+    const { first, rows, keys, dV, ldV, dK, ldK } = to, matmul = this.#matmul;
+    multiply(matmul, "tn", keys, headDim, rows, p, ld, dOut + 4 * first * ldOut, ldOut, dV, ldV, true);
+    multiply(matmul, "tn", keys, headDim, rows, dP, ld, q + 4 * first * ldQ, ldQ, dK, ldK, true);
+  }
+
+  #treeOf({ queries, queryRuns }: AttentionBackwardArgs): SumTree {
+    const units = queryRuns!.length, key = queries * 16 + units, known = this.#trees.get(key);
+    if (known !== undefined) return known;
+    const tree = rowTree({ sequences: 1, units, unitRows: queries / units });
+    this.#trees.set(key, tree);
+    return tree;
+  }
+}
