@@ -13,6 +13,7 @@ import type { DeviceHeap } from "./heap.ts";
 import type {
   AddBiasArgs,
   CrossEntropyArgs,
+  FoldRowsArgs,
   GatherArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
@@ -89,6 +90,8 @@ export interface Backend {
   addBias(args: AddBiasArgs): void;
   /** Sums of columns: the mirror of {@link addBias}. */
   sumRows(args: SumRowsArgs): void;
+  /** Sums of columns in the order of a tree. */
+  foldRows(args: FoldRowsArgs): void;
   /** One update of the optimizer. */
   adamw(args: AdamWArgs): void;
   /** `y[i] += alpha * x[i]`. */

@@ -6,13 +6,16 @@ import type {
   AttentionArgs,
   AttentionBackwardArgs,
   CrossEntropyArgs,
+  FoldRowsArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
   MergeAttentionArgs,
   RowExpSumArgs,
   SpreadCrossEntropyArgs,
+  SumRowsArgs,
 } from "./backend.ts";
 import type { Span } from "./span.ts";
+import { sumSteps } from "./sum_steps.ts";
 
 /** @throws {RangeError} If a span has fewer than `length` elements. */
 export function need(operation: string, name: string, span: Span, length: number): void {
@@ -33,17 +36,36 @@ export function checkLayerNorm(args: LayerNormArgs): void {
   need("layerNorm", "rstd", args.rstd, rows);
 }
 
-/** @throws {RangeError} If a span of the arguments is too short. */
+/** @throws {RangeError} If a span of the arguments is too short, or units cannot be equal. */
 export function checkLayerNormBackward(args: LayerNormBackwardArgs): void {
-  const { rows, cols } = args, size = rows * cols;
+  const { rows, cols, units } = args, size = rows * cols;
+  checkUnits("layerNormBackward", rows, units);
   need("layerNormBackward", "x", args.x, size);
   need("layerNormBackward", "gamma", args.gamma, cols);
   need("layerNormBackward", "mean", args.mean, rows);
   need("layerNormBackward", "rstd", args.rstd, rows);
   need("layerNormBackward", "dOut", args.dOut, size);
   need("layerNormBackward", "dX", args.dX, size);
-  need("layerNormBackward", "dGamma", args.dGamma, cols);
-  need("layerNormBackward", "dBeta", args.dBeta, cols);
+  need("layerNormBackward", "dGamma", args.dGamma, (units ?? 1) * cols);
+  need("layerNormBackward", "dBeta", args.dBeta, (units ?? 1) * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short, or units cannot be equal. */
+export function checkSumRows({ rows, cols, x, out, units }: SumRowsArgs): void {
+  checkUnits("sumRows", rows, units);
+  need("sumRows", "x", x, rows * cols);
+  need("sumRows", "out", out, (units ?? 1) * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short, or the tree is none. */
+export function checkFoldRows({ cols, x, out, tree }: FoldRowsArgs): void {
+  need("foldRows", "x", x, sumSteps(tree).rows * cols);
+  need("foldRows", "out", out, cols);
+}
+
+function checkUnits(operation: string, rows: number, units = 1): void {
+  if (units >= 1 && rows % units === 0) return;
+  throw new RangeError(`Cannot run ${operation}: ${rows} rows are not ${units} equal units`);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short. */

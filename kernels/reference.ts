@@ -6,6 +6,7 @@ import * as experts from "./reference_experts.ts";
 import { UNARY } from "./reference_math.ts";
 import { matmul } from "./reference_matmul.ts";
 import * as rows from "./reference_rows.ts";
+import { foldRows } from "./reference_trees.ts";
 import type { Span } from "./span.ts";
 
 /**
@@ -153,14 +154,12 @@ export class ReferenceBackend implements args.Backend {
 
   /** Column by column. */
   sumRows(a: args.SumRowsArgs): void {
-    need("sumRows", "x", a.x, a.rows * a.cols);
-    need("sumRows", "out", a.out, a.cols);
-    const x = this.heap.f32(a.x), out = this.heap.f32(a.out);
-    for (let c = 0; c < a.cols; c++) {
-      let sum = a.accumulate ? out[c] : 0;
-      for (let r = 0; r < a.rows; r++) sum += x[r * a.cols + c];
-      out[c] = sum;
-    }
+    rows.sumRows(this.heap, a);
+  }
+
+  /** In the order of the tree, which fixes every bit. */
+  foldRows(a: args.FoldRowsArgs): void {
+    foldRows(this.heap, a);
   }
 
   /** Element by element; moments are rounded before they are used, as they are stored. */

@@ -12,6 +12,7 @@ import type {
   SoftmaxArgs,
   SoftmaxBackwardArgs,
   SpreadCrossEntropyArgs,
+  SumRowsArgs,
 } from "./backend.ts";
 import * as check from "./check.ts";
 import { badId, need } from "./check.ts";
@@ -37,25 +38,42 @@ export function layerNorm(heap: DeviceHeap, args: LayerNormArgs): void {
 /** With h = (x - mean) rstd and g = dOut gamma: `dX = rstd (g - mean(g) - h mean(g h))`. */
 export function layerNormBackward(heap: DeviceHeap, args: LayerNormBackwardArgs): void {
   check.checkLayerNormBackward(args);
-  const { rows, cols } = args;
+  const { rows, cols, units } = args, unitRows = rows / (units ?? 1), numSums = (units ?? 1) * cols;
   const x = heap.f32(args.x), gamma = heap.f32(args.gamma), mean = heap.f32(args.mean);
   const rstd = heap.f32(args.rstd), dOut = heap.f32(args.dOut), dX = heap.f32(args.dX);
-  const dGamma = Float64Array.from(heap.f32(args.dGamma)), dBeta = Float64Array.from(heap.f32(args.dBeta));
+  const sums = [args.dGamma, args.dBeta].map((span) =>
+    Float64Array.from(heap.f32(span).subarray(0, numSums))
+  );
+  if (units !== undefined) sums.forEach((sum) => sum.fill(0));
+  const [dGamma, dBeta] = sums;
   for (let r = 0; r < rows; r++) {
-    const at = r * cols;
+    const at = r * cols, atSum = Math.floor(r / unitRows) * cols;
     const h = Float64Array.from({ length: cols }, (_, c) => (x[at + c] - mean[r]) * rstd[r]);
     const g = Float64Array.from({ length: cols }, (_, c) => dOut[at + c] * gamma[c]);
     const meanG = g.reduce((a, value) => a + value, 0) / cols;
     const meanGh = g.reduce((a, value, c) => a + value * h[c], 0) / cols;
     for (let c = 0; c < cols; c++) {
-      dGamma[c] += dOut[at + c] * h[c];
-      dBeta[c] += dOut[at + c];
+      dGamma[atSum + c] += dOut[at + c] * h[c];
+      dBeta[atSum + c] += dOut[at + c];
       const gradient = rstd[r] * (g[c] - meanG - h[c] * meanGh);
       dX[at + c] = args.accumulate ? dX[at + c] + gradient : gradient;
     }
   }
-  heap.f32(args.dGamma).set(dGamma.subarray(0, cols));
-  heap.f32(args.dBeta).set(dBeta.subarray(0, cols));
+  heap.f32(args.dGamma).set(dGamma);
+  heap.f32(args.dBeta).set(dBeta);
+}
+
+/** Sums in float64, rounded once. */
+export function sumRows(heap: DeviceHeap, args: SumRowsArgs): void {
+  check.checkSumRows(args);
+  const { rows, cols, units = 1, accumulate } = args, unitRows = rows / units;
+  const x = heap.f32(args.x), out = heap.f32(args.out);
+  for (let i = 0; i < units * cols; i++) {
+    const first = Math.floor(i / cols) * unitRows * cols + i % cols;
+    let sum = accumulate ? out[i] : 0;
+    for (let r = 0; r < unitRows; r++) sum += x[first + r * cols];
+    out[i] = sum;
+  }
 }
 
 /** Exponentials relative to the row's maximum, over their sum. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Span } from "./span.ts";
+import type { SumTree } from "./sum_tree.ts";
 
 /** `out = (x - mean) * rstd * gamma + beta` for each row; mean and rstd [rows] are kept for the backward pass. */
 export interface LayerNormArgs {
@@ -27,7 +28,10 @@ export interface LayerNormArgs {
   readonly epsilon: number;
 }
 
-/** dGamma and dBeta are added to (rows in order); dX is overwritten, or added to with `accumulate`. */
+/**
+ * dGamma and dBeta are added to (rows in order); dX is overwritten, or added to with `accumulate`. With `units`, dGamma
+ * and dBeta are overwritten by the sums over each of them.
+ */
 export interface LayerNormBackwardArgs {
   /** Number of vectors. */
   readonly rows: number;
@@ -45,12 +49,14 @@ export interface LayerNormBackwardArgs {
   readonly dOut: Span;
   /** [rows, cols]; may be `dOut`, unless it is added to. */
   readonly dX: Span;
-  /** [cols]. */
+  /** [cols], or [units, cols]. */
   readonly dGamma: Span;
-  /** [cols]. */
+  /** [cols], or [units, cols]. */
   readonly dBeta: Span;
   /** `dX += ...`; by default it is overwritten. */
   readonly accumulate?: boolean;
+  /** Rows are that many equal runs, each with sums of its own that start at 0. */
+  readonly units?: number;
 }
 
 /** Row-wise softmax; `out` may be `x`. */
@@ -148,7 +154,10 @@ export interface AddBiasArgs {
   readonly out: Span;
 }
 
-/** `out[c] = sum over r of x[r][c]`, rows in order, or `+=` with `accumulate`. */
+/**
+ * `out[c] = sum over r of x[r][c]`, rows in order, or `+=` with `accumulate`. With `units`, `out[u][c]` is the sum over
+ * the rows of run u.
+ */
 export interface SumRowsArgs {
   /** Terms of each sum. */
   readonly rows: number;
@@ -156,8 +165,22 @@ export interface SumRowsArgs {
   readonly cols: number;
   /** [rows, cols]. */
   readonly x: Span;
-  /** [cols]. */
+  /** [cols], or [units, cols]. */
   readonly out: Span;
   /** Adds the rows to what `out` holds; by default to 0. */
   readonly accumulate?: boolean;
+  /** Rows are that many equal runs, each with sums of its own. */
+  readonly units?: number;
+}
+
+/** `out[c] += sum over r of x[r][c]`, in the order of a tree. */
+export interface FoldRowsArgs {
+  /** Number of sums. */
+  readonly cols: number;
+  /** [rows, cols]; overwritten: partial sums live in it. */
+  readonly x: Span;
+  /** [cols]. */
+  readonly out: Span;
+  /** Over the rows of x, each of which it names once at most. */
+  readonly tree: SumTree;
 }

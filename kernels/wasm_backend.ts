@@ -9,6 +9,7 @@ import {
 } from "./check_experts.ts";
 import type { DeviceHeap } from "./heap.ts";
 import type { Span } from "./span.ts";
+import type { SumTree } from "./sum_tree.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
 import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./wasm/experts.ts";
@@ -17,6 +18,14 @@ import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
 import { runAdamW } from "./wasm/optimizer.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";
+import {
+  runCrossEntropy,
+  runFoldRows,
+  runLayerNorm,
+  runLayerNormBackward,
+  runSpreadCrossEntropy,
+  runSumRows,
+} from "./wasm/row_calls.ts";
 
 /**
  * The default backend: SIMD kernels with fused multiply-add, emitted by `kernels/wasm/`. A call makes no garbage.
@@ -62,6 +71,11 @@ export class WasmBackend implements args.Backend {
     this.#attention.reserve(a);
   }
 
+  /** Takes the workspace that a product over such a tree takes; computes nothing. */
+  reserveTree(tree: SumTree): void {
+    this.#matmul.reserve(tree);
+  }
+
   /** Computes the probabilities again from `logSumExp`. */
   attentionBackward(a: args.AttentionBackwardArgs): void {
     check.checkAttentionBackward(a);
@@ -77,35 +91,13 @@ export class WasmBackend implements args.Backend {
   /** Mean first, then the variance around it. */
   layerNorm(a: args.LayerNormArgs): void {
     check.checkLayerNorm(a);
-    this.#kernels.layerNorm(
-      a.x.byteOffset,
-      a.gamma.byteOffset,
-      a.beta.byteOffset,
-      a.out.byteOffset,
-      a.mean.byteOffset,
-      a.rstd.byteOffset,
-      a.rows,
-      a.cols,
-      a.epsilon,
-    );
+    runLayerNorm(this.#kernels, a);
   }
 
   /** Two passes over each row. */
   layerNormBackward(a: args.LayerNormBackwardArgs): void {
     check.checkLayerNormBackward(a);
-    const kernel = a.accumulate ? this.#kernels.layerNormBackwardAdd : this.#kernels.layerNormBackward;
-    kernel(
-      a.x.byteOffset,
-      a.gamma.byteOffset,
-      a.mean.byteOffset,
-      a.rstd.byteOffset,
-      a.dOut.byteOffset,
-      a.dX.byteOffset,
-      a.dGamma.byteOffset,
-      a.dBeta.byteOffset,
-      a.rows,
-      a.cols,
-    );
+    runLayerNormBackward(this.#kernels, a);
   }
 
   /** Three passes over each row, one exponential per element. */
@@ -126,11 +118,8 @@ export class WasmBackend implements args.Backend {
   /** One exponential per logit, gradient included. */
   crossEntropy(a: args.CrossEntropyArgs): void {
     check.checkCrossEntropy(a);
-    const { rows, cols } = a, kernels = this.#kernels;
-    this.#checkIds("crossEntropy", a.targets, rows, cols);
-    const logits = a.logits.byteOffset, targets = a.targets.byteOffset, losses = a.losses.byteOffset;
-    if (a.dLogits === undefined) kernels.crossEntropy(logits, targets, losses, rows, cols);
-    else kernels.crossEntropyGradient(logits, targets, losses, rows, cols, a.dLogits.byteOffset, a.scale);
+    this.#checkIds("crossEntropy", a.targets, a.rows, a.cols);
+    runCrossEntropy(this.#kernels, a);
   }
 
   /** One pass. */
@@ -151,11 +140,7 @@ export class WasmBackend implements args.Backend {
   /** A logarithm per row, then one pass over the exponentials. */
   spreadCrossEntropy(a: args.SpreadCrossEntropyArgs): void {
     check.checkSpreadCrossEntropy(a);
-    const { rows, cols, powers } = a, kernels = this.#kernels, targets = a.targets.byteOffset;
-    const max = a.max.byteOffset, sums = a.sums.byteOffset, losses = a.losses.byteOffset;
-    kernels.spreadLoss(targets, max, sums, a.chosen.byteOffset, losses, rows);
-    if (powers === undefined) return;
-    kernels.spreadGradient(targets, sums, powers.byteOffset, rows, cols, a.firstClass, a.scale);
+    runSpreadCrossEntropy(this.#kernels, a);
   }
 
   /** Copies or adds rows. */
@@ -231,11 +216,15 @@ export class WasmBackend implements args.Backend {
   }
 
   /** Streams x once; a chain of additions per column. */
-  sumRows({ rows, cols, x, out, accumulate }: args.SumRowsArgs): void {
-    check.need("sumRows", "x", x, rows * cols);
-    check.need("sumRows", "out", out, cols);
-    if (!accumulate) this.#kernels.fill(0, out.byteOffset, cols);
-    this.#kernels.sumRows(x.byteOffset, out.byteOffset, rows, cols);
+  sumRows(a: args.SumRowsArgs): void {
+    check.checkSumRows(a);
+    runSumRows(this.#kernels, a);
+  }
+
+  /** A call for each chain and each merge of the tree; streams x about once. */
+  foldRows(a: args.FoldRowsArgs): void {
+    check.checkFoldRows(a);
+    runFoldRows(this.#kernels, a);
   }
 
   /** One pass over the four spans. */

@@ -6,6 +6,7 @@ import { ELEMENT_CASES } from "./element_cases.ts";
 import { MATMUL_CASES } from "./matmul_cases.ts";
 import { ROW_CASES } from "./row_cases.ts";
 import { SPREAD_LOSS_CASES } from "./spread_loss_cases.ts";
+import { TREE_CASES } from "./tree_cases.ts";
 
 /** Registers the suite that every backend passes; bounds follow from float32 arithmetic. */
 export function testBackend(name: string, create: (heap: DeviceHeap) => Backend): void {
@@ -13,6 +14,7 @@ export function testBackend(name: string, create: (heap: DeviceHeap) => Backend)
     ...ELEMENT_CASES,
     ...ROW_CASES,
     ...SPREAD_LOSS_CASES,
+    ...TREE_CASES,
     ...MATMUL_CASES,
     ...ATTENTION_CASES,
     ...EXPERT_CASES,

@@ -10,6 +10,7 @@ import { instantiateKernels, kernelModule } from "../../kernels/wasm/module.ts";
 import { addOptimizer } from "../../kernels/wasm/optimizer.ts";
 import { addRows } from "../../kernels/wasm/rows.ts";
 import { addSpreadLoss } from "../../kernels/wasm/spread_loss.ts";
+import { addSumUnits } from "../../kernels/wasm/sum_units.ts";
 import { softmaxRow } from "../../kernels/wasm/softmax_row.ts";
 import { noise } from "../conformance/backend_pair.ts";
 
@@ -28,8 +29,9 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   ]);
   assertEquals(exportsOf(addEpilogues), ["biasBlock", "biasGeluBlock", "geluGradientBlock"]);
   assertEquals(exportsOf(addRows), [
-    ...["layerNorm", "layerNormBackward", "layerNormBackwardAdd", "softmax", "softmaxBackward"],
+    ...["layerNorm", "layerNormBackward", "layerNormBackwardAdd", "softmax", "softmaxBackward", "sumUnits"],
   ]);
+  assertEquals(exportsOf(addSumUnits), ["sumUnits"]);
   assertEquals(exportsOf(addLoss), [
     ...["crossEntropy", "crossEntropyGradient", "gather", "gatherAdd", "scatterAdd", "firstBadId"],
   ]);

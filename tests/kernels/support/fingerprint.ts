@@ -6,6 +6,7 @@ import {
   createDeviceMemory,
   DeviceHeap,
   type Span,
+  unitTree,
   WasmBackend,
 } from "../../../kernels/mod.ts";
 import { NARROW_TILE, type Tile, WIDE_TILE } from "../../../kernels/wasm/gemm.ts";
@@ -78,6 +79,10 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   take("layerNormBackward", dX, dGamma, dBeta);
   backend.sumRows({ rows, cols, x, out: dBeta });
   take("sumRows", dBeta);
+  const sums = tensor(14, rows * cols), unitsOfOne = { rows, cols, x: dOut, out: sums, units: rows };
+  backend.sumRows(unitsOfOne);
+  backend.foldRows({ cols, x: sums, out: dBeta, tree: unitTree({ sequences: 9, units: 4 }) });
+  take("foldRows", dBeta);
   backend.softmax({ rows, cols, x, out });
   take("softmax", out);
   backend.softmaxBackward({ rows, cols, out, dOut, dX });
@@ -86,12 +91,12 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   backend.heap.i32(targets).forEach((_, i, all) => all[i] = (i * 13) % cols);
   backend.crossEntropy({ rows, cols, logits: x, targets, losses: mean, dLogits: x, scale: 0.1 });
   take("crossEntropy", x, mean);
-  const max = tensor(11, rows), sums = tensor(12, rows), chosen = tensor(13, rows), firstClass = 7;
+  const max = tensor(11, rows), totals = tensor(12, rows), chosen = tensor(13, rows), firstClass = 7;
   backend.rowMax({ rows, cols, x: out, out: max });
-  backend.rowExpSum({ rows, cols, x: out, max, sums, powers: out });
-  const parts = { targets, max, sums, chosen, losses: mean, powers: out };
+  backend.rowExpSum({ rows, cols, x: out, max, sums: totals, powers: out });
+  const parts = { targets, max, sums: totals, chosen, losses: mean, powers: out };
   backend.spreadCrossEntropy({ rows, cols, firstClass, ...parts, scale: 0.1 });
-  take("spreadCrossEntropy", max, sums, mean, out);
+  take("spreadCrossEntropy", max, totals, mean, out);
 }
 
 function experts(backend: Backend, tensor: Tensor, take: Take): void {

@@ -1,0 +1,115 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { bisectionTree, rowTree, type SumTree, unitTree } from "../../kernels/mod.ts";
+import { type BackendPair, EPS, noise } from "./backend_pair.ts";
+
+/** Trees over rows: of pairs of units, of single rows, of no rows, and with leaves that are empty. */
+const TREES: readonly SumTree[] = [
+  rowTree({ sequences: 3, units: 8, unitRows: 2 }),
+  rowTree({ sequences: 2, units: 1, unitRows: 5 }),
+  unitTree({ sequences: 5, units: 4 }),
+  bisectionTree([[{ start: 0, length: 1 }]]),
+  bisectionTree([]),
+  bisectionTree([[{ start: 3, length: 0 }], [{ start: 2, length: 2 }], [], [{ start: 0, length: 1 }]]),
+];
+
+/** Sums whose order is that of a tree, on any backend. */
+export const TREE_CASES: Record<string, (pair: BackendPair) => void> = {
+  "foldRows() adds in the order of the tree"(pair) {
+    for (const tree of TREES) {
+      for (const cols of [1, 3, 8, 33]) {
+        const x = pair.tensor(noise(48 * cols)), out = pair.tensor(noise(cols, 2)), b = pair.candidate;
+        const values = pair.values(x);
+        pair.compare(`${tree.leaves.length} leaves of ${cols}`, [[out, 0]], (b) => {
+          pair.heap.f32(x).set(values);
+          b.foldRows({ cols, x, out, tree });
+        });
+        assertEquals(b.heap.f32(x).subarray(40 * cols + cols), values.subarray(40 * cols + cols));
+      }
+    }
+  },
+
+  "foldRows() of halves of a batch, added, has the bits of the whole"(pair) {
+    const cols = 7, half = rowTree({ sequences: 3, units: 4, unitRows: 2 }), b = pair.candidate;
+    const values = noise(48 * cols),
+      [whole, left, right] = [0, 0, 0].map(() => pair.tensor(noise(cols).fill(0)));
+    const sum = (sequences: number, part: Float32Array, out: typeof whole) =>
+      b.foldRows({ cols, x: pair.tensor(part), out, tree: rowTree({ sequences, units: 4, unitRows: 2 }) });
+    sum(6, values, whole);
+    sum(3, values.subarray(0, 24 * cols), left);
+    sum(3, values.subarray(24 * cols), right);
+    b.binary({ op: "add", a: left, b: right, out: left });
+    assertEquals(half.leaves.length, 6);
+    assertEquals(pair.values(left), pair.values(whole));
+  },
+
+  "what is no tree over the rows is refused"(pair) {
+    const x = pair.tensor(noise(6)), out = pair.tensor(noise(2));
+    const fold = (tree: SumTree) => () => pair.candidate.foldRows({ cols: 2, x, out, tree });
+    const leaf = (start: number) => [{ start, length: 2 }];
+    assertThrows(fold(bisectionTree([leaf(2)])), RangeError, "x needs 8 elements, its span has 6");
+    assertThrows(fold(bisectionTree([leaf(0), leaf(1)])), RangeError, "names term 1 twice");
+    for (const merges of [[0], [0, 0], [1, 1], [0, 1, 0], [0, 2]]) {
+      assertThrows(fold({ leaves: [[], leaf(0)], merges }), RangeError, `they are ${merges}`);
+    }
+  },
+
+  "sumRows() and layerNormBackward() of units have the bits of calls for each unit"(pair) {
+    const units = 3, unitRows = 4, rows = units * unitRows;
+    for (const cols of [1, 6, 33]) {
+      const tensor = (seed: number, length = rows * cols) => pair.tensor(noise(length, seed));
+      const x = tensor(1),
+        dOut = tensor(2),
+        gamma = tensor(3, cols),
+        mean = tensor(4, rows),
+        rstd = tensor(5, rows);
+      const sums = tensor(6, units * cols), dGamma = tensor(7, units * cols), dBeta = tensor(8, units * cols);
+      const dX = tensor(9), before = pair.values(dX), b = pair.candidate;
+      b.sumRows({ rows, cols, x, out: sums, units });
+      b.layerNormBackward({ rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta, units });
+      const part = (from: typeof x, unit: number, length: number) =>
+        pair.tensor(pair.values(from).subarray(unit * length, (unit + 1) * length));
+      for (let unit = 0; unit < units; unit++) {
+        const zero = () => pair.tensor(noise(cols).fill(0)), size = unitRows * cols;
+        const own = { rows: unitRows, cols, x: part(x, unit, size) },
+          out = pair.tensor(before.subarray(0, size));
+        const norm = { gamma, mean: part(mean, unit, unitRows), rstd: part(rstd, unit, unitRows) };
+        const gains = zero(), shifts = zero(), total = tensor(10, cols);
+        b.sumRows({ ...own, out: total });
+        const gradients = { dOut: part(dOut, unit, size), dX: out, dGamma: gains, dBeta: shifts };
+        b.layerNormBackward({ ...own, ...norm, ...gradients });
+        const pairs = [[sums, total], [dGamma, gains], [dBeta, shifts], [dX, out]];
+        for (const [all, one] of pairs) {
+          const length = one.length;
+          assertEquals(pair.values(part(all, unit, length)), pair.values(one));
+        }
+      }
+    }
+  },
+
+  "units are those of the oracle, also with sumRows() onto something"(pair) {
+    const rows = 6,
+      cols = 9,
+      units = 2,
+      x = pair.tensor(noise(rows * cols)),
+      out = pair.tensor(noise(units * cols));
+    for (const accumulate of [false, true]) {
+      const bound = EPS * rows * rows;
+      pair.compare("sums", [[out, bound]], (b) => b.sumRows({ rows, cols, x, out, units, accumulate }));
+    }
+    const row = pair.tensor(noise(rows)),
+      gamma = pair.tensor(noise(cols)),
+      dX = pair.tensor(noise(rows * cols));
+    const dGamma = pair.tensor(noise(units * cols)), dBeta = pair.tensor(noise(units * cols));
+    const args = { rows, cols, units, x, gamma, mean: row, rstd: row, dOut: x, dX, dGamma, dBeta };
+    const bound = EPS * rows * 16;
+    pair.compare("norm", [[dGamma, bound], [dBeta, bound]], (b) => b.layerNormBackward(args));
+  },
+
+  "units that cannot be equal are refused"(pair) {
+    const x = pair.tensor(noise(6)), out = pair.tensor(noise(4));
+    const sum = (units: number) => () => pair.candidate.sumRows({ rows: 3, cols: 2, x, out, units });
+    assertThrows(sum(2), RangeError, "Cannot run sumRows: 3 rows are not 2 equal units");
+    assertThrows(sum(0), RangeError, "3 rows are not 0 equal units");
+    assertThrows(sum(3), RangeError, "out needs 6 elements");
+  },
+};
