@@ -1,4 +1,4 @@
-import type { PeerLink } from "../kernels/mod.ts";
+import type { DType, PeerLink } from "../kernels/mod.ts";
 import { lineChunkStart } from "./chunks.ts";
 import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
 import type { GroupQueue } from "./group_queue.ts";
@@ -14,7 +14,7 @@ const RING_MIN_BYTES = 64 * 1024 * 1024, RING_MIN_SIZE = 16;
 export const BLOCK_BYTES = 16 * 1024;
 
 /** Codes of {@link REDUCTIONS}, for the switch in the hot path. */
-const SUM_F32 = 1, MAX_F32 = 2, SUM_F64 = 3;
+const SUM_F32 = 1, MAX_F32 = 2, SUM_F64 = 3, SUM_BF16 = 5;
 
 /** Two ranks share the sum in one pass over both memories, which is as fast as a copy into a slot. */
 const EAGER_MAX_BYTES_OF_TWO = 512;
@@ -25,16 +25,51 @@ export function chooseAlgorithm(byteLength: number, size: number): Algorithm {
   return byteLength >= RING_MIN_BYTES && size >= RING_MIN_SIZE ? "ring" : "ordered";
 }
 
-/** Sums over the members of a group, in the canonical tree, with scratch registers of {@link BLOCK_BYTES}. */
+/**
+ * The algorithm that was asked for; of "auto", that of the size and group.
+ *
+ * @throws {RangeError} If the payload is too large to be eager.
+ */
+export function resolveAlgorithm(asked: Algorithm | "auto", byteLength: number, size: number): Algorithm {
+  if (asked === "auto") return chooseAlgorithm(byteLength, size);
+  if (asked === "eager" && byteLength > EAGER_MAX_BYTES) {
+    throw new RangeError(
+      `Cannot all-reduce ${byteLength} bytes eagerly: at most ${EAGER_MAX_BYTES} are allowed`,
+    );
+  }
+  return asked;
+}
+
+/** Elements that are summed at a time: a register holds them as float32 at least. */
+export function blockElements({ elementBytes }: Operation): number {
+  return BLOCK_BYTES / Math.max(4, elementBytes);
+}
+
+/**
+ * Sums over the members of a group, in the canonical tree, with scratch registers of {@link BLOCK_BYTES}.
+ *
+ * Sums of bf16 are those of float32, in the same tree, rounded once at the end.
+ */
 export class Reducer {
   readonly #steps: readonly ReductionStep[];
+  readonly #allocate: (byteLength: number) => number;
   readonly #scratch: number;
+  /** Register 0 of bf16, as float32. */
+  #wide = 0;
 
   /** @param allocate Gives the byte offset of that many bytes of this device's memory. */
   constructor(index: number, size: number, allocate: (byteLength: number) => number) {
     this.#steps = reductionSteps(index, size);
+    this.#allocate = allocate;
     const registers = numRegisters(this.#steps);
     this.#scratch = registers === 0 ? 0 : allocate(registers * BLOCK_BYTES);
+  }
+
+  /** Takes the scratch that sums of a type need beside the registers: before the first one is announced. */
+  reserve(dtype: DType): void {
+    if (dtype === "bf16" && this.#steps.length > 0 && this.#wide === 0) {
+      this.#wide = this.#allocate(BLOCK_BYTES);
+    }
   }
 
   /**
@@ -44,6 +79,7 @@ export class Reducer {
   reduceBlock(queue: GroupQueue, operation: Operation, own: number, delta: number, length: number): void {
     const { links, peerOffsets } = queue;
     const { reduction } = operation;
+    if (reduction === SUM_BF16) return this.#reduceWide(queue, own, delta, length);
     const self = links[queue.index];
     for (let i = 0; i < this.#steps.length; i++) {
       const { kind, target, source } = this.#steps[i];
@@ -59,6 +95,21 @@ export class Reducer {
     queue.ledger.bytesMoved += (queue.size - 1) * length * operation.elementBytes;
   }
 
+  #reduceWide(queue: GroupQueue, own: number, delta: number, length: number): void {
+    const { links, peerOffsets } = queue, self = links[queue.index];
+    if (this.#steps.length === 0) return;
+    self.widenBf16(this.#wide, own, length);
+    for (let i = 0; i < this.#steps.length; i++) {
+      const { kind, target, source } = this.#steps[i];
+      const to = target === 0 ? this.#wide : this.#register(target);
+      if (kind === STEP_KIND.ADD_PEER) links[source].addBf16(to, peerOffsets[source] + delta, length);
+      else if (kind === STEP_KIND.COPY_PEER) links[source].widenBf16(to, peerOffsets[source] + delta, length);
+      else self.sumF32(to, this.#register(source), length);
+    }
+    self.narrowBf16(own, this.#wide, length);
+    queue.ledger.bytesMoved += (queue.size - 1) * length * 2;
+  }
+
   #register(register: number): number {
     return this.#scratch + (register - 1) * BLOCK_BYTES;
   }
@@ -69,6 +120,7 @@ export function combine(link: PeerLink, reduction: number, own: number, peer: nu
   if (reduction === SUM_F32) link.sumF32(own, peer, length);
   else if (reduction === MAX_F32) link.maxF32(own, peer, length);
   else if (reduction === SUM_F64) link.sumF64(own, peer, length);
+  else if (reduction === SUM_BF16) link.sumBf16(own, peer, length);
   else link.sumI32(own, peer, length);
 }
 
@@ -93,13 +145,15 @@ function workOrdered(queue: GroupQueue, operation: Operation, reducer: Reducer):
   const { index, size, links, peerOffsets } = queue;
   const { elementBytes, length, output } = operation;
   const start = lineChunkStart(length, size, index), end = lineChunkStart(length, size, index + 1);
-  if (size === 2 && operation.reduction === SUM_F32) {
-    const peer = 1 - index;
-    links[peer].sumBothF32(output + start * 4, peerOffsets[peer] + start * 4, end - start);
-    queue.ledger.bytesMoved += 2 * 4 * (end - start);
+  if (size === 2 && (operation.reduction === SUM_F32 || operation.reduction === SUM_BF16)) {
+    const link = links[1 - index], own = output + start * elementBytes;
+    const peer = peerOffsets[1 - index] + start * elementBytes;
+    if (operation.reduction === SUM_F32) link.sumBothF32(own, peer, end - start);
+    else link.sumBothBf16(own, peer, end - start);
+    queue.ledger.bytesMoved += 2 * elementBytes * (end - start);
     return;
   }
-  const block = BLOCK_BYTES / elementBytes;
+  const block = blockElements(operation);
   for (let at = start; at < end; at += block) {
     const count = Math.min(block, end - at), delta = at * elementBytes;
     reducer.reduceBlock(queue, operation, output + delta, delta, count);
@@ -114,7 +168,7 @@ function workOrdered(queue: GroupQueue, operation: Operation, reducer: Reducer):
  * The classic ring, see {@link ringChunk}; each step is one pull from the left neighbour.
  *
  * The sum of a chunk starts at another member for each chunk, so its bits differ from those of `ordered`; they
- * are the same on all ranks.
+ * are the same on all ranks. Partial sums of bf16 are rounded at every step.
  *
  * Cost: 2(n - 1) steps; each rank reads 2(n - 1)/n x length elements of one neighbour. [1]
  *

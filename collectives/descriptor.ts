@@ -7,7 +7,7 @@ export const ALGORITHMS = ["none", "eager", "ordered", "ring"] as const;
 export type Algorithm = typeof ALGORITHMS[number];
 
 /** How elements of two ranks are combined; the index is what is stored. */
-export const REDUCTIONS = ["none", "sum f32", "max f32", "sum f64", "sum i32"] as const;
+export const REDUCTIONS = ["none", "sum f32", "max f32", "sum f64", "sum i32", "sum bf16"] as const;
 /** One of {@link REDUCTIONS}. */
 export type ReductionName = typeof REDUCTIONS[number];
 

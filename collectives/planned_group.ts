@@ -1,5 +1,5 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
-import { chooseAlgorithm } from "./all_reduce.ts";
+import { resolveAlgorithm } from "./all_reduce.ts";
 import { chunkOf, lineChunkStart } from "./chunks.ts";
 import type { GroupParts } from "./group_queue.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
@@ -45,8 +45,8 @@ export class PlannedGroup extends ProcessGroup {
   /** Books an all-reduce. */
   override startAllReduce(span: Span, options: AllReduceOptions = {}): Pending {
     const { size, index } = this, { length } = span, elementBytes = DTYPE_BYTES[span.dtype];
-    const { algorithm = "auto" } = options, bytes = length * elementBytes;
-    const chosen = algorithm === "auto" ? chooseAlgorithm(bytes, size) : algorithm;
+    const bytes = length * elementBytes, chosen = resolveAlgorithm(options.algorithm ?? "auto", bytes, size);
+    this.reductionOf(span, options);
     const chunk = (i: number) => lineChunkStart(length, size, i + 1) - lineChunkStart(length, size, i);
     if (chosen === "eager") return this.#add("allReduce", (size - 1) * bytes, options);
     if (chosen === "ordered") {
@@ -64,6 +64,7 @@ export class PlannedGroup extends ProcessGroup {
 
   /** Books a reduce-scatter. */
   override startReduceScatter(input: Span, _output: Span, options: ReduceScatterOptions = {}): Pending {
+    this.reductionOf(input, options);
     return this.#add("reduceScatter", (this.size - 1) * this.#chunkBytes(input, options.row), options);
   }
 

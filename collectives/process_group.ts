@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
 import { workAllGather } from "./all_gather.ts";
-import { chooseAlgorithm, EAGER_MAX_BYTES, Reducer, workAllReduce } from "./all_reduce.ts";
+import { EAGER_MAX_BYTES, Reducer, resolveAlgorithm, workAllReduce } from "./all_reduce.ts";
 import { workAllToAll } from "./all_to_all.ts";
 import { workBarrier } from "./barrier.ts";
 import { workBroadcast } from "./broadcast.ts";
@@ -10,7 +10,7 @@ import { ALGORITHMS } from "./descriptor.ts";
 import { type GroupParts, GroupQueue } from "./group_queue.ts";
 import { type Operation, reductionCode } from "./operation.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
-import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
+import type { OperationOptions, ReduceOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
 import { workReduceScatter } from "./reduce_scatter.ts";
 import { operationCode, type OperationName, type RankStatus } from "./status.ts";
@@ -88,7 +88,7 @@ export class ProcessGroup {
   /** Announces a reduce-scatter; see {@link reduceScatter}. */
   startReduceScatter(input: Span, output: Span, options: ReduceScatterOptions = {}): Pending {
     this.#checkLength("reduceScatter", output, this.#chunkLength(input.length, options.row));
-    const reduction = reductionCode(options.reduction ?? "sum", input.dtype);
+    const reduction = this.reductionOf(input, options);
     const operation = this.#open(REDUCE_SCATTER, input.length, output, options);
     operation.reduction = reduction;
     return this.#pending(this.#announceInput(operation, input, true));
@@ -194,16 +194,15 @@ export class ProcessGroup {
     return isPending;
   }
 
+  /** The code of a reduction; takes the scratch that it needs. */
+  protected reductionOf({ dtype }: Span, { reduction = "sum" }: ReduceOptions): number {
+    this.#reducer.reserve(dtype);
+    return reductionCode(reduction, dtype);
+  }
+
   #announceAllReduce(span: Span, options: AllReduceOptions): number {
-    const reduction = reductionCode(options.reduction ?? "sum", span.dtype);
-    const bytes = span.length * DTYPE_BYTES[span.dtype];
-    const { algorithm = "auto" } = options;
-    const chosen = algorithm === "auto" ? chooseAlgorithm(bytes, this.size) : algorithm;
-    if (chosen === "eager" && bytes > EAGER_MAX_BYTES) {
-      throw new RangeError(
-        `Cannot all-reduce ${bytes} bytes eagerly: at most ${EAGER_MAX_BYTES} are allowed`,
-      );
-    }
+    const reduction = this.reductionOf(span, options), bytes = spanByteLength(span);
+    const chosen = resolveAlgorithm(options.algorithm ?? "auto", bytes, this.size);
     const operation = this.#open(ALL_REDUCE, span.length, span, options);
     operation.reduction = reduction;
     operation.algorithm = ALGORITHMS.indexOf(chosen);

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, type Reducer } from "./all_reduce.ts";
+import { blockElements, type Reducer } from "./all_reduce.ts";
 import { chunkStart } from "./chunks.ts";
 import type { GroupQueue } from "./group_queue.ts";
 import type { Operation } from "./operation.ts";
@@ -12,7 +12,7 @@ export function workReduceScatter(queue: GroupQueue, operation: Operation, reduc
   const { index, size } = queue;
   const { elementBytes, length, input, output, detail: row } = operation;
   const start = chunkStart(length, size, index, row), end = chunkStart(length, size, index + 1, row);
-  const block = BLOCK_BYTES / elementBytes;
+  const block = blockElements(operation);
   for (let at = start; at < end; at += block) {
     const count = Math.min(block, end - at), delta = at * elementBytes;
     const own = output + (at - start) * elementBytes;

@@ -2,7 +2,7 @@ import { chunkOf, lineChunkStart } from "./chunks.ts";
 import type { Reduction } from "./operation.ts";
 import { treeSplit } from "./reduction_tree.ts";
 
-/** Elements of one rank; all ranks have the same type. */
+/** Elements of one rank; all ranks have the same type. Those of bf16 are float32. */
 export type Elements = Float32Array | Float64Array | Int32Array;
 
 /**
@@ -19,10 +19,15 @@ export function serialAllReduce<T extends Elements>(inputs: readonly T[], reduct
   return left;
 }
 
-/** Serial twin of the `ring` all-reduce: the sum of chunk c starts at rank c and goes once around. */
+/**
+ * Serial twin of the `ring` all-reduce: the sum of chunk c starts at rank c and goes once around.
+ *
+ * @param store What storing makes of a partial sum: bf16 rounds it.
+ */
 export function serialRingAllReduce<T extends Elements>(
   inputs: readonly T[],
   reduction: Reduction = "sum",
+  store: (sum: number) => number = (sum) => sum,
 ): T {
   const size = inputs.length, { length } = inputs[0];
   const result = inputs[0].slice() as T;
@@ -31,6 +36,7 @@ export function serialRingAllReduce<T extends Elements>(
     const sum = inputs[chunk].slice(start, end) as T;
     for (let hop = 1; hop < size; hop++) {
       combineElements(sum, inputs[(chunk + hop) % size].subarray(start, end) as T, reduction);
+      sum.forEach((value: number, i: number) => sum[i] = store(value));
     }
     result.set(sum, start);
   }

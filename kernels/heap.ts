@@ -137,6 +137,12 @@ export class DeviceHeap {
     return this.#i32.subarray(start, start + span.length);
   }
 
+  /** The bits of a bf16 span: see `readElements`; valid until the next allocation. */
+  u16(span: Span): Uint16Array {
+    if (this.memory === undefined) throw new TypeError("Cannot read a phantom heap: it has no memory");
+    return new Uint16Array(this.memory.buffer, span.byteOffset, span.length);
+  }
+
   /** The elements of an f64 span; valid until the next allocation. */
   f64(span: Span): Float64Array {
     if (this.memory === undefined) throw new TypeError("Cannot read a phantom heap: it has no memory");

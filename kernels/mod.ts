@@ -17,6 +17,7 @@
  * @module
  */
 export * from "./backend.ts";
+export * from "./bf16.ts";
 export * from "./clock.ts";
 export * from "./heap.ts";
 export * from "./peer_link.ts";

@@ -1,4 +1,5 @@
 import { type Kernel, type Kernels, ModuleBuilder } from "./wasm/builder.ts";
+import { addPeerBf16 } from "./wasm/bf16.ts";
 import { type I32Local, load, type V128 } from "./wasm/values.ts";
 
 /**
@@ -17,6 +18,16 @@ export interface PeerLink {
   sumI32(ownOffset: number, peerOffset: number, length: number): void;
   /** float32: `own = peer = own + peer`, in one pass over both memories. */
   sumBothF32(ownOffset: number, peerOffset: number, length: number): void;
+  /** bf16: `own += peer`, added in float32 and rounded. */
+  sumBf16(ownOffset: number, peerOffset: number, length: number): void;
+  /** bf16: `own = peer = own + peer`, added in float32 and rounded once. */
+  sumBothBf16(ownOffset: number, peerOffset: number, length: number): void;
+  /** `own = peer`, float32 of bf16. */
+  widenBf16(ownOffset: number, peerOffset: number, length: number): void;
+  /** `own += peer`, float32 and bf16. */
+  addBf16(ownOffset: number, peerOffset: number, length: number): void;
+  /** `own = peer`, bf16 of float32, rounded. */
+  narrowBf16(ownOffset: number, peerOffset: number, length: number): void;
   /** Copies from the peer's memory into this one. */
   copyFromPeer(ownOffset: number, peerOffset: number, byteLength: number): void;
   /** Copies from this memory into the peer's. */
@@ -108,6 +119,31 @@ export class WasmPeerLink implements PeerLink {
     this.#kernels.sumBothF32(ownOffset, peerOffset, length);
   }
 
+  /** bf16: `own += peer`, added in float32 and rounded. */
+  sumBf16(ownOffset: number, peerOffset: number, length: number): void {
+    this.#kernels.sumBf16(ownOffset, peerOffset, length);
+  }
+
+  /** bf16: `own = peer = own + peer`, added in float32 and rounded once. */
+  sumBothBf16(ownOffset: number, peerOffset: number, length: number): void {
+    this.#kernels.sumBothBf16(ownOffset, peerOffset, length);
+  }
+
+  /** `own = peer`, float32 of bf16. */
+  widenBf16(ownOffset: number, peerOffset: number, length: number): void {
+    this.#kernels.widenBf16(ownOffset, peerOffset, length);
+  }
+
+  /** `own += peer`, float32 and bf16. */
+  addBf16(ownOffset: number, peerOffset: number, length: number): void {
+    this.#kernels.addBf16(ownOffset, peerOffset, length);
+  }
+
+  /** `own = peer`, bf16 of float32, rounded. */
+  narrowBf16(ownOffset: number, peerOffset: number, length: number): void {
+    this.#kernels.narrowBf16(ownOffset, peerOffset, length);
+  }
+
   /** Copies from the peer's memory into this one. */
   copyFromPeer(ownOffset: number, peerOffset: number, byteLength: number): void {
     this.#kernels.copyFromPeer(ownOffset, peerOffset, byteLength);
@@ -129,6 +165,7 @@ function encodePeerLink(): Uint8Array<ArrayBuffer> {
     k.copy(peer, own, bytes, { to: PEER, from: OWN });
   });
   for (const [name, op] of Object.entries(ELEMENTWISE)) addElementwise(module, name, op);
+  addPeerBf16(module);
   return module.encode();
 }
 

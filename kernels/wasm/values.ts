@@ -229,6 +229,14 @@ export class V128 {
   shrI32(bits: number): V128 {
     return new V128([...this.code, ...int(bits).code, 0xfd, ...unsigned(172)]);
   }
+  /** As {@link shrI32}, with zeros from above. */
+  shrU32(bits: number): V128 {
+    return new V128([...this.code, ...int(bits).code, 0xfd, ...unsigned(173)]);
+  }
+  /** Eight 16-bit lanes: the int32 lanes of this, then those of `other`, clamped to 0..65535. */
+  narrowU16(other: V128): V128 {
+    return vector2(this, other, 134);
+  }
   /** float32 lanes to int32, saturating. */
   toI32(): V128 {
     return vector(this, 248);
@@ -314,10 +322,14 @@ export interface Place {
 /** Loads; addresses are bytes. */
 export const load = {
   i32: (address: I32, place: Place = {}): I32 => new I32([...address.code, 0x28, ...argument(2, place)]),
+  u16: (address: I32, place: Place = {}): I32 => new I32([...address.code, 0x2f, ...argument(1, place)]),
   f32: (address: I32, place: Place = {}): F32 => new F32([...address.code, 0x2a, ...argument(2, place)]),
   f64: (address: I32, place: Place = {}): F64 => new F64([...address.code, 0x2b, ...argument(3, place)]),
   v128: (address: I32, place: Place = {}): V128 =>
     new V128([...address.code, 0xfd, 0, ...argument(2, place)]),
+  /** Four 16-bit numbers into int32 lanes, zeros above. */
+  u16x4: (address: I32, place: Place = {}): V128 =>
+    new V128([...address.code, 0xfd, 4, ...argument(1, place)]),
   /** One float32 into all four lanes. */
   splat: (address: I32, place: Place = {}): V128 =>
     new V128([...address.code, 0xfd, 9, ...argument(2, place)]),

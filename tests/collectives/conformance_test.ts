@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { DType } from "../../kernels/mod.ts";
+import { type DType, DTYPE_BYTES } from "../../kernels/mod.ts";
 import type { Case } from "./support/programs.ts";
 import { TestWorld, valuesOf } from "./support/world.ts";
 
@@ -11,11 +11,13 @@ const LARGE = [10_007, 33_000];
 
 function casesOf(size: number): Case[] {
   const cases: Case[] = [];
-  const types: [DType, "sum" | "max"][] = [["f32", "sum"], ["f32", "max"], ["f64", "sum"], ["i32", "sum"]];
+  const types: (readonly [DType, "sum" | "max"])[] = [
+    ...[["f32", "sum"], ["f32", "max"], ["f64", "sum"], ["i32", "sum"], ["bf16", "sum"]] as const,
+  ];
   for (const [dtype, reduction] of types) {
     for (const length of [...lengthsOf(size), ...LARGE]) {
       const common = { length, dtype, reduction };
-      const isSmall = length * (dtype === "f64" ? 8 : 4) <= 8192;
+      const isSmall = length * DTYPE_BYTES[dtype] <= 8192;
       for (const algorithm of ["eager", "ordered", "ring", "auto"] as const) {
         if (algorithm !== "eager" || isSmall) cases.push({ operation: "allReduce", algorithm, ...common });
       }
@@ -26,7 +28,8 @@ function casesOf(size: number): Case[] {
     for (const operation of ["allGather", "broadcast", "allToAll", "sendRecv"] as const) {
       cases.push({ operation, length, dtype: "f32" });
     }
-    cases.push({ operation: "allGather", length, dtype: "f64" });
+    for (const dtype of ["f64", "bf16"] as const) cases.push({ operation: "allGather", length, dtype });
+    cases.push({ operation: "allToAll", length, dtype: "bf16" });
   }
   for (const row of [1, 5, 48]) {
     for (const rows of [0, 1, size - 1, size + 1, 2 * size, 101]) {

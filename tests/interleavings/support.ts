@@ -96,7 +96,15 @@ function fakeLink(agent: AgentWords, own: number, peer: number): PeerLink {
     }
   };
   const pull = copy(peer, own), push = copy(own, peer);
+  const refuse = () => {
+    throw new TypeError("a cell holds float32: no scenario is about bf16");
+  };
   return {
+    sumBf16: refuse,
+    sumBothBf16: refuse,
+    widenBf16: refuse,
+    addBf16: refuse,
+    narrowBf16: refuse,
     sumF32: sum,
     sumF64: sum,
     sumI32: sum,

@@ -1,5 +1,5 @@
 import type { Elements } from "../../../collectives/serial.ts";
-import type { DType } from "../../../kernels/mod.ts";
+import { type DType, fromBf16, toBf16 } from "../../../kernels/mod.ts";
 
 /** Values that go wrong first: signs of zero, infinities, NaN, big beside small, denormals. */
 const SPECIAL = [0, -0, 1, -1, 1e30, -1e30, 1e-30, 1e-42, Infinity, NaN, 3.1415927, 16777217];
@@ -18,7 +18,7 @@ export function inputOf(rank: number, length: number, dtype: DType): Elements {
     const uniform = (state - 2 ** 31) / 2 ** 20;
     values[i] = isSpecial ? SPECIAL[(state >>> 16) % SPECIAL.length] : uniform;
   }
-  return values;
+  return dtype === "bf16" ? values.map((x: number) => fromBf16(toBf16(x))) : values;
 }
 
 /** Index of the first element with other bits, -1 if there is none; all NaN are equal. */

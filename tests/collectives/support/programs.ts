@@ -9,7 +9,15 @@ import {
   serialReduceScatter,
   serialRingAllReduce,
 } from "../../../collectives/serial.ts";
-import type { DeviceHeap, DType, Span } from "../../../kernels/mod.ts";
+import {
+  type DeviceHeap,
+  type DType,
+  fromBf16,
+  readElements,
+  type Span,
+  toBf16,
+  writeElements,
+} from "../../../kernels/mod.ts";
 import { firstDifference, inputOf } from "./inputs.ts";
 
 /** What a program sees. */
@@ -65,11 +73,13 @@ function expectedOf(
 ): Elements {
   const { size, index } = group;
   const inputs = Array.from({ length: size }, (_, i) => inputOf(i, length, dtype));
+  const store = dtype === "bf16" ? (x: number) => fromBf16(toBf16(x)) : (x: number) => x;
   switch (operation) {
     case "allReduce":
-      return (algorithm === "ring" ? serialRingAllReduce : serialAllReduce)(inputs, reduction);
+      if (algorithm === "ring") return serialRingAllReduce(inputs, reduction, store);
+      return serialAllReduce(inputs, reduction).map(store);
     case "reduceScatter":
-      return serialReduceScatter(inputs, reduction, row)[index];
+      return serialReduceScatter(inputs, reduction, row)[index].map(store);
     case "allGather":
       return serialAllGather(inputs.map((input, i) => chunkView(input, size, i, row)));
     case "broadcast":
@@ -209,12 +219,14 @@ function chunkView<T extends Elements>(input: T, size: number, index: number, ro
 
 function write(heap: DeviceHeap, values: Elements, dtype: DType): Span {
   const span = heap.allocate("test", values.length, "workspace", dtype);
-  view(heap, span).set(values);
+  if (dtype === "bf16") writeElements(heap, span, values as Float32Array);
+  else view(heap, span).set(values);
   return span;
 }
 
-function view(heap: DeviceHeap, { byteOffset, length, dtype }: Span): Elements {
-  const { buffer } = heap.memory!;
+function view(heap: DeviceHeap, span: Span): Elements {
+  const { byteOffset, length, dtype } = span, { buffer } = heap.memory!;
+  if (dtype === "bf16") return readElements(heap, span);
   if (dtype === "f64") return new Float64Array(buffer, byteOffset, length);
   if (dtype === "i32") return new Int32Array(buffer, byteOffset, length);
   return new Float32Array(buffer, byteOffset, length);
