@@ -106,4 +106,15 @@ export interface Backend {
   sum(x: Span): number;
   /** Sum of squares, accumulated in float64; NaN or infinite if an element is. */
   sumSquares(x: Span): number;
+  /** Largest absolute value; NaN if an element is, 0 of nothing. */
+  maxAbs(x: Span): number;
+  /**
+   * Sum of the squares of the integers `x[i] * scale`, rounded to the nearest, ties to even: exact, so its order does not
+   * matter. `out` becomes `floor(sum / 2^32)` and `sum mod 2^32`; such pairs may be added over devices.
+   *
+   * @param scale A power of two, at most 2^18 over the largest element: see `squareScale`.
+   * @param x At most 2^27 elements.
+   * @param out f64 [2].
+   */
+  sumSquaresExact(scale: number, x: Span, out: Span): void;
 }

@@ -63,6 +63,13 @@ export function checkFoldRows({ cols, x, out, tree }: FoldRowsArgs): void {
   need("foldRows", "out", out, cols);
 }
 
+/** @throws {RangeError} If the sum of squares could pass 64 bits, or its span is too short. */
+export function checkSquares(x: Span, out: Span): void {
+  need("sumSquaresExact", "out", out, 2);
+  if (x.length <= 2 ** 27) return;
+  throw new RangeError(`Cannot run sumSquaresExact: x may have 2^27 elements, its span has ${x.length}`);
+}
+
 function checkUnits(operation: string, rows: number, units = 1): void {
   if (units >= 1 && rows % units === 0) return;
   throw new RangeError(`Cannot run ${operation}: ${rows} rows are not ${units} equal units`);

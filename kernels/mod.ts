@@ -19,6 +19,7 @@
 export * from "./backend.ts";
 export * from "./bf16.ts";
 export * from "./clock.ts";
+export * from "./exact_norm.ts";
 export * from "./heap.ts";
 export * from "./peer_link.ts";
 export * from "./phantom_backend.ts";

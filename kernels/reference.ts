@@ -1,5 +1,5 @@
 import type * as args from "./backend.ts";
-import { need } from "./check.ts";
+import { checkSquares, need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { attention, attentionBackward, mergeAttention } from "./reference_attention.ts";
 import * as experts from "./reference_experts.ts";
@@ -207,5 +207,18 @@ export class ReferenceBackend implements args.Backend {
   /** In order. */
   sumSquares(x: Span): number {
     return this.heap.f32(x).reduce((sum, value) => sum + value * value, 0);
+  }
+
+  /** In order. */
+  maxAbs(x: Span): number {
+    return this.heap.f32(x).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  }
+
+  /** In order. */
+  sumSquaresExact(scale: number, x: Span, out: Span): void {
+    checkSquares(x, out);
+    const rounder = 1.5 * 2 ** 52, integer = (value: number) => BigInt(value * scale + rounder - rounder);
+    const sum = this.heap.f32(x).reduce((sum, value) => sum + integer(value) ** 2n, 0n);
+    this.heap.f64(out).set([Number(sum >> 32n), Number(sum & 0xffffffffn)]);
   }
 }

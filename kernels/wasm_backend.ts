@@ -268,6 +268,17 @@ export class WasmBackend implements args.Backend {
     return this.#kernels.sumSquares(x.byteOffset, x.length);
   }
 
+  /** One pass. */
+  maxAbs(x: Span): number {
+    return this.#kernels.maxAbs(x.byteOffset, x.length);
+  }
+
+  /** One pass; int64 lanes. */
+  sumSquaresExact(scale: number, x: Span, out: Span): void {
+    check.checkSquares(x, out);
+    this.#kernels.sumSquaresExact(scale, x.byteOffset, x.length, out.byteOffset);
+  }
+
   #checkIds(operation: string, ids: Span, rows: number, limit: number): void {
     const index = this.#kernels.firstBadId(ids.byteOffset, rows, limit);
     if (index < rows) throw check.badId(operation, index, this.heap.i32(ids)[index], limit);

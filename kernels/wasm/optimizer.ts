@@ -3,19 +3,22 @@
  */
 import type { AdamWArgs } from "../backend.ts";
 import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
+import { addExactSums } from "./exact_sums.ts";
 import { type F64, type V128, type V128Local } from "./values.ts";
 import type { Vectors } from "./walk.ts";
 
 /**
  * Adds to a module: `adamw(parameter, gradient, m, v, n, gradientScale, beta1, rest1, beta2, rest2, inverse2, rate,
  * epsilon, decay)` with `rest = 1 - beta`, `inverse2 = 1 / correction2`, `rate = learningRate / correction1` and
- * `decay = learningRate * weightDecay`; `sum(x, n)` and `sumSquares(x, n)`, which return a float64.
+ * `decay = learningRate * weightDecay`; `sum(x, n)` and `sumSquares(x, n)`, which return a float64, and what
+ * {@link addExactSums} adds.
  */
 export function addOptimizer(module: ModuleBuilder): void {
   addAdamW(module);
   addSum(module, "sum", (sum, x) => sum.addF64(x));
   // The product of two float32 is exact in float64, so fused or not makes no difference.
   addSum(module, "sumSquares", (sum, x) => x.maddF64(x, sum));
+  addExactSums(module);
 }
 
 /** Calls `adamw`. */

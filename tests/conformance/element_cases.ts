@@ -1,4 +1,5 @@
-import type { Span, UnaryOp } from "../../kernels/mod.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { type Span, subspan, type UnaryOp } from "../../kernels/mod.ts";
 import { type BackendPair, type Bound, EPS, noise, SPECIALS, ulp } from "./backend_pair.ts";
 
 const LENGTHS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 31, 1021];
@@ -114,6 +115,43 @@ export const ELEMENT_CASES: Record<string, (pair: BackendPair) => void> = {
         pair.heap.f32(total).set(sums);
       });
     }
+  },
+
+  "maxAbs() has the largest magnitude, and NaN if there is one"(pair) {
+    for (const values of [...inputs(), new Float32Array([-Infinity, 3, -0]), new Float32Array([-0])]) {
+      const x = pair.tensor(values), largest = pair.tensor([0]);
+      pair.compare(`${values.length}`, [[largest, 0]], (b) => pair.heap.f32(largest).set([b.maxAbs(x)]));
+    }
+  },
+
+  "sumSquaresExact() is the sum of squared integers, ties to even, in any order"(pair) {
+    const ties = [0.5, -0.5, 1.5, -2.5, 3.5, 0.49999997, -0.50000006, 2 ** -149, -(2 ** -140)];
+    const large = noise(4099).map((x, i) => 2 ** 17 * x + (i % 2));
+    const all = new Float32Array(101).fill(-(2 ** 18));
+    for (const values of [...LENGTHS.map((n) => noise(n, n)), new Float32Array(ties), large, all]) {
+      for (const scale of [2 ** -20, 1, 2 ** 17]) {
+        if (scale * values.reduce((max, x) => Math.max(max, Math.abs(x)), 0) > 2 ** 18) continue;
+        const x = pair.tensor(values), back = pair.tensor(values.toReversed()), out = pair.tensor([0, 0]);
+        const both = pair.heap.allocate("sums", 2, "activations", "f64");
+        pair.compare(`${values.length} at ${scale}`, [[out, 0]], (b) => {
+          b.sumSquaresExact(scale, back, both);
+          const reversed = [...pair.heap.f64(both)];
+          b.sumSquaresExact(scale, x, both);
+          assertEquals([...pair.heap.f64(both)], reversed);
+          pair.heap.f32(out).set(reversed);
+        });
+      }
+    }
+  },
+
+  "sumSquaresExact() reaches the upper half of its sum"(pair) {
+    const x = pair.tensor(new Float32Array(1000).fill(2 ** 18 - 1));
+    const out = pair.heap.allocate("sums", 2, "activations", "f64"), sum = 1000n * (2n ** 18n - 1n) ** 2n;
+    pair.candidate.sumSquaresExact(1, x, out);
+    assertEquals([...pair.heap.f64(out)], [Number(sum >> 32n), Number(sum & 0xffffffffn)]);
+    assertThrows(() => pair.candidate.sumSquaresExact(1, x, subspan(out, 0, 1)), RangeError, "out needs 2");
+    const long = { ...x, length: 2 ** 27 + 1 };
+    assertThrows(() => pair.candidate.sumSquaresExact(1, long, out), RangeError, "x may have 2^27 elements");
   },
 
   "adamw() updates parameter and moments"(pair) {

@@ -3,6 +3,7 @@ import { createDeviceMemory, DeviceHeap, now } from "../../kernels/mod.ts";
 import { addAttentionRows } from "../../kernels/wasm/attention_rows.ts";
 import { ModuleBuilder } from "../../kernels/wasm/builder.ts";
 import { addElementwise, addEpilogues } from "../../kernels/wasm/elementwise.ts";
+import { addExactSums } from "../../kernels/wasm/exact_sums.ts";
 import { addExperts } from "../../kernels/wasm/experts.ts";
 import { NARROW_TILE, WIDE_TILE } from "../../kernels/wasm/gemm.ts";
 import { addLoss } from "../../kernels/wasm/loss.ts";
@@ -41,7 +42,8 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   assertEquals(exportsOf(addExperts), [
     ...["route", "routeBackward", "combineRows", "weighRows", "combineRowsAdd", "weighRowsAdd", "choiceDots"],
   ]);
-  assertEquals(exportsOf(addOptimizer), ["adamw", "sum", "sumSquares"]);
+  assertEquals(exportsOf(addExactSums), ["maxAbs", "sumSquaresExact"]);
+  assertEquals(exportsOf(addOptimizer), ["adamw", "sum", "sumSquares", "maxAbs", "sumSquaresExact"]);
   const unary = ["gelu", "relu", "tanh", "exp", "log", "square"];
   assertEquals(exportsOf(addElementwise), [
     ...unary.flatMap((op) => [op, `${op}Backward`, `${op}BackwardAdd`]),

@@ -66,6 +66,9 @@ function elements(backend: Backend, tensor: Tensor, take: Take): void {
   take("adamw", x, m, v);
   backend.heap.f32(x).set([backend.sum(y), backend.sumSquares(y)]);
   take("sums", x);
+  backend.sumSquaresExact(2 ** 16, y, { ...m, length: 2, dtype: "f64" });
+  backend.heap.f32(v).fill(backend.maxAbs(y));
+  take("exact sums", m, v);
 }
 
 function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
