@@ -74,9 +74,9 @@ async function show(prepared: PreparedTraining): Promise<number> {
   }
 }
 
-/** Whether people read what the run prints, and the model can be loaded to write bytes. */
-function canWrite({ json, vocab, experts }: TrainConfig): boolean {
-  return !json && vocab === 256 && experts === 0;
+/** Whether people read what the run prints, and the model writes bytes. */
+function canWrite({ json, vocab }: TrainConfig): boolean {
+  return !json && vocab === 256;
 }
 
 /** What the trained model writes, token by token. */

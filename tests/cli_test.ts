@@ -116,6 +116,22 @@ Deno.test("train --json prints records only, of steps, evaluations and the end",
   });
 });
 
+Deno.test("generate writes with a small mixture of experts, and train shows its sample", async () => {
+  await withTempDir(async (folder) => {
+    const command = [Deno.execPath(), "run", "-A", new URL("../cli.ts", import.meta.url).pathname];
+    const mixture = [...TINY, "--experts", "4", "--steps", "3", "--out", folder];
+    const { code, stdout } = await new Deno.Command(command[0], {
+      args: [...command.slice(1), "train", ...mixture],
+    }).output();
+    assertEquals(code, 0);
+    assertMatch(new TextDecoder().decode(stdout), /A sample:\nIt was /);
+    const { code: written, out } = await run(
+      ...["generate", `${folder}/step-3`, "--prompt", "a", "--tokens", "4", "--json"],
+    );
+    assertEquals([written, JSON.parse(out[0]).tokens.length], [0, 4]);
+  });
+});
+
 Deno.test("a loss that is not finite ends the run with exit code 1 and no checkpoint", async () => {
   await withTempDir(async (folder) => {
     const wild = [

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { gpt, type ModelSpec } from "../nn/mod.ts";
+import { gpt, type MixtureConfig, type ModelSpec } from "../nn/mod.ts";
 import {
   findCheckpoint,
   readConfigJson,
@@ -13,27 +13,27 @@ import {
   writeCheckpoint,
 } from "./checkpoint_files.ts";
 import { recipeOf, type TrainConfig } from "./config.ts";
-import {
-  checkTensors,
-  fromHuggingFaceConfig,
-  gpt2Shapes,
-  isGpt2Extra,
-  type ModelSizes,
-  stripPrefix,
-  toHuggingFaceConfig,
-} from "./gpt2_files.ts";
+import { checkTensors, isGpt2Extra, type ModelSizes, stripPrefix } from "./gpt2_files.ts";
 import type { JobStart, SharedTensors, Snapshot, TrainJob } from "./job.ts";
+import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
 import type { StoredTensor } from "./safetensors.ts";
 import { toShared } from "./shared.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** The model that a configuration describes. */
+/**
+ * The model that a configuration describes.
+ *
+ * @param mixture What has no option: the weight of the load loss, and which experts are dead.
+ */
 export function gptOf(
   config: ModelSizes & Pick<TrainConfig, "experts" | "topKExperts" | "capacityFactor">,
+  { auxLossCoefficient, deadExperts }: Partial<MixtureConfig> = {},
 ): ModelSpec {
   const { layers, heads, embed, context, vocab, layerNormEpsilon, experts, topKExperts, capacityFactor } =
     config;
-  const mixture = experts === 0 ? {} : { experts, topKExperts, capacityFactor };
+  const mixture = experts === 0
+    ? {}
+    : { experts, topKExperts, capacityFactor, auxLossCoefficient, deadExperts };
   return gpt({ layers, heads, embed, context, vocab, layerNormEpsilon, ...mixture });
 }
 
@@ -61,8 +61,8 @@ export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Pro
   const tensors = (prefix: string, source: SharedTensors) =>
     names.map(([name, shape]) => ({ name: prefix + name, shape, data: () => source.get(name)!.slice() }));
   return writeCheckpoint(out, {
-    config: isGpt(model) && config.experts === 0
-      ? toHuggingFaceConfig(model.config as ModelSizes)
+    config: isGpt(model)
+      ? toGptConfig(model.config as GptSizes)
       : { model_type: "tessera", module: model.module, config: model.config },
     model: tensors("", snapshot.weights),
     optimizer: [...tensors("exp_avg.", snapshot.m), ...tensors("exp_avg_sq.", snapshot.v)],
@@ -70,23 +70,23 @@ export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Pro
   });
 }
 
-/** A GPT-2 directory: sizes, and weights in shared memory. */
+/** The directory of a GPT: sizes, and weights in shared memory. */
 export interface LoadedGpt {
   /** What `config.json` says. */
-  readonly sizes: ModelSizes;
+  readonly sizes: GptSizes;
   /** Every parameter, by its Hugging Face name. */
   readonly weights: SharedTensors;
 }
 
 /**
- * Reads a Hugging Face GPT-2 directory.
+ * Reads a Hugging Face GPT-2 directory, or that of a GPT of experts.
  *
  * @throws {UsageError} If a file is missing, truncated, or of another shape or kind of model.
  */
 export async function loadGpt(folder: string): Promise<LoadedGpt> {
-  const sizes = fromHuggingFaceConfig(await readConfigJson(folder), `${folder}/config.json`);
+  const sizes = fromGptConfig(await readConfigJson(folder), `${folder}/config.json`);
   const tensors = stripPrefix(await readModel(folder, isGpt2Extra));
-  checkTensors(tensors, gpt2Shapes(sizes), `${folder}/model.safetensors`);
+  checkTensors(tensors, gptShapes(sizes), `${folder}/model.safetensors`);
   return { sizes, weights: share(tensors) };
 }
 
@@ -95,7 +95,7 @@ export interface LoadedRun {
   /** The checkpoint: `OUT/step-N`. */
   readonly folder: string;
   /** Undefined for a model of the user's own. */
-  readonly sizes: ModelSizes | undefined;
+  readonly sizes: GptSizes | undefined;
   /** Options that its numbers depend on; they are taken over unless others are given. */
   readonly options: Readonly<Record<string, string | number>>;
   /** Step, losses, parameters and moments. */
@@ -111,7 +111,7 @@ export async function loadRun(path: string): Promise<LoadedRun> {
   const folder = await findCheckpoint(path), state = await readTrainerState(folder);
   const json = await readConfigJson(folder) as { model_type?: unknown };
   const loaded = json.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
-  const shapes = "shapes" in loaded ? loaded.shapes : gpt2Shapes(loaded.sizes);
+  const shapes = "shapes" in loaded ? loaded.shapes : gptShapes(loaded.sizes);
   const moments = await readMoments(folder, shapes), m = new Map<string, Float32Array>(), v = new Map(m);
   for (const [name, { expAvg, expAvgSq }] of moments) {
     m.set(name, toShared(expAvg));

@@ -6,7 +6,8 @@
 import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
 import { checkCombination } from "./combinations.ts";
-import { LAYER_NORM_EPSILON, type ModelSizes } from "./gpt2_files.ts";
+import { LAYER_NORM_EPSILON } from "./gpt2_files.ts";
+import type { GptSizes } from "./mixture_files.ts";
 import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -108,7 +109,7 @@ export interface ConfigContext {
   /** Cores that are available. */
   readonly numCores: number;
   /** Sizes of the model of `--init` or `--resume`. */
-  readonly sizes?: ModelSizes;
+  readonly sizes?: GptSizes;
   /** Options of the run that is resumed (`trainer_state.json`). */
   readonly saved?: Readonly<Record<string, string | number>>;
 }
@@ -214,7 +215,7 @@ function byKey(options: GivenOptions): GivenOptions {
 }
 
 function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
-  const size = sizes?.[spec.key as keyof ModelSizes];
+  const size = sizes?.[spec.key as keyof Omit<GptSizes, "deadExperts">];
   return size ?? (spec.isRecipe ? saved?.[spec.key] : undefined);
 }
 
@@ -242,12 +243,13 @@ function describeRange(spec: OptionSpec): string {
 }
 
 /** Sizes that are given must be those of the model that is loaded. */
-function checkSizes(given: GivenOptions, values: Values, sizes: ModelSizes | undefined): void {
+function checkSizes(given: GivenOptions, values: Values, sizes: GptSizes | undefined): void {
   if (sizes === undefined) return;
-  for (const key of ["layers", "heads", "embed", "context", "vocab"] as const) {
-    if (given[key] === undefined || values[key] === sizes[key]) continue;
+  for (const key of ["layers", "heads", "embed", "context", "vocab", "experts"] as const) {
+    const { [key]: size = 0 } = sizes;
+    if (given[key] === undefined || values[key] === size) continue;
     throw new UsageError(
-      `Cannot use ${flagOf(key)} ${given[key]}: the model to load has ${sizes[key]}; leave the option out`,
+      `Cannot use ${flagOf(key)} ${given[key]}: the model to load has ${size}; leave the option out`,
     );
   }
 }

@@ -46,7 +46,9 @@ export function encodeBytes(text: string): number[] {
 }
 
 /**
- * Goes on writing a prompt with the model of a Hugging Face GPT-2 directory, token by token.
+ * Goes on writing a prompt with the model of a checkpoint or a Hugging Face GPT-2 directory, token by token.
+ *
+ * A mixture of experts never drops a token here: every token is a unit of its own, and each of its experts has room.
  *
  * @throws {UsageError} If the directory, the prompt or an option cannot be used.
  */

@@ -23,6 +23,7 @@ export * from "./job.ts";
 export * from "./layout_check.ts";
 export * from "./memory_check.ts";
 export * from "./metrics.ts";
+export * from "./mixture_files.ts";
 export * from "./model_parts.ts";
 export * from "./options.ts";
 export * from "./order.ts";

@@ -16,6 +16,7 @@ import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import { checkLayout, loadSchedule, meshOf } from "./layout_check.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import { checkMemory, type RemakeJob } from "./memory_check.ts";
+import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats, toShared } from "./shared.ts";
 import { planRun, type RunPlan } from "./plan_run.ts";
@@ -104,8 +105,8 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   if (resumed !== undefined) checkResume(resumed, config);
   const loaded = await loadData(data, config);
   const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
-  const spec = modelSpec(model, modelConfig, { ...config, vocab: loaded.vocab }),
-    parts = await loadModel(spec);
+  const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
+  const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const schedule = await loadSchedule(config);
     checkLayout(parts, schedule, config);
@@ -138,13 +139,14 @@ function sizesOf(model: TrainOptions["model"]): GivenOptions {
   return { layers, heads, embed, context, vocab, experts, topKExperts, capacityFactor };
 }
 
+/** The model that is given, or a GPT of the configuration; `sizes` are those of a model that is loaded. */
 function modelSpec(
-  model: TrainOptions["model"],
-  config: unknown,
-  sizes: TrainConfig & { vocab: number },
+  { model, config, sizes }: { model: TrainOptions["model"]; config: unknown; sizes: GptSizes | undefined },
+  resolved: TrainConfig & { vocab: number },
 ): ModelSpec {
   if (typeof model === "string") return { module: model, config };
-  return model !== undefined && !isGpt(model) ? model : gptOf(sizes);
+  if (model !== undefined && !isGpt(model)) return model;
+  return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
 }
 
 interface LoadedData {

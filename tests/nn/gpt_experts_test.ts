@@ -120,19 +120,26 @@ function step(mode: Recompute) {
   };
 }
 
-Deno.test("the decoder of a GPT of experts gives the logits of the whole sequence when nothing is dropped", () => {
-  const backend = makeBackend(), { heap } = backend, scope = Scope.root(heap, 1);
-  const model = new Gpt(scope, { ...CONFIG, capacityFactor: 4 }), ids = [3, 1, 4, 1, 5, 9, 2, 6];
-  const whole = new Tape({ backend, training: false }), inputs = whole.input("ids", [1, 8], "i32");
-  const logits = model.logits(whole, inputs), single = new Tape({ backend, training: false });
-  const decoder = model.decoder(single);
-  heap.i32(inputs.span).set(ids);
-  whole.forward();
+Deno.test("the decoder of a GPT of experts drops nothing: it gives the logits of a pass with room for all", () => {
+  const backend = makeBackend(), { heap } = backend, ids = Array.from({ length: 16 }, (_, i) => (7 * i) % 5);
+  const build = (capacityFactor: number) => new Gpt(Scope.root(heap, 1), { ...CONFIG, capacityFactor });
+  const pass = (capacityFactor: number) => {
+    const tape = new Tape({ backend, training: false }), inputs = tape.input("ids", [1, 16], "i32");
+    const logits = build(capacityFactor).logits(tape, inputs);
+    heap.i32(inputs.span).set(ids);
+    tape.forward();
+    const dropped = tape.auxiliary.flatMap(({ load }) => load().dropped).reduce((a, b) => a + b, 0);
+    return { logits: heap.f32(logits.span), dropped };
+  };
+  const roomy = pass(4), tight = pass(0.5);
+  assert(roomy.dropped === 0 && tight.dropped > 0, `${roomy.dropped}, ${tight.dropped}`);
+  const tape = new Tape({ backend, training: false }), decoder = build(0.5).decoder(tape);
   ids.forEach((id, t) => {
     heap.i32(decoder.id.span)[0] = id;
     decoder.setPosition(t);
-    single.forward();
-    const want = heap.f32(logits.span).subarray(t * 32, (t + 1) * 32);
+    tape.forward();
+    const want = roomy.logits.subarray(t * 32, (t + 1) * 32);
     heap.f32(decoder.logits.span).forEach((value, i) => assert(Math.abs(value - want[i]) < 1e-5, `${t}`));
+    for (const { load } of tape.auxiliary) assertEquals(Math.max(...load().dropped), 0);
   });
 });

@@ -5,7 +5,7 @@ import { runToEnd, tinyGpt } from "./support/runs.ts";
 
 const MEMORY = { deviceMemoryBytes: 16 << 20 };
 
-async function withModel(fn: (folder: string) => Promise<void>): Promise<void> {
+async function withModel(fn: (folder: string) => Promise<void>, more: TrainOptions = {}): Promise<void> {
   await withTempDir(async (folder) => {
     const options: TrainOptions = {
       ...await tinyGpt(folder),
@@ -13,6 +13,7 @@ async function withModel(fn: (folder: string) => Promise<void>): Promise<void> {
       steps: 200,
       lr: 0.01,
       warmup: 0,
+      ...more,
     };
     const { result } = await runToEnd({ ...options, out: `${folder}/out` });
     await fn(result.checkpoint!);
@@ -30,6 +31,15 @@ Deno.test("generate() writes with a trained model, the same text for the same se
     const numKnown = text.filter((token) => /[a-z ]/.test(String.fromCharCode(token))).length;
     assert(numKnown >= 36, `it has learned which bytes there are: ${text}`);
   }));
+
+Deno.test("generate() writes with a mixture of experts that was trained on two devices", () =>
+  withModel(async (folder) => {
+    const text = await Array.fromAsync(
+      generate(folder, { ...MEMORY, prompt: "the ", numTokens: 40, seed: 1 }),
+    );
+    const numKnown = text.filter((token) => /[a-z ]/.test(String.fromCharCode(token))).length;
+    assert(numKnown >= 36, `it has learned which bytes there are: ${text}`);
+  }, { experts: 4, topKExperts: 2, mesh: { dp: 1 }, ep: 2 }));
 
 Deno.test("generate() ends its worker when the reader leaves early", () =>
   withModel(async (folder) => {

@@ -1,0 +1,83 @@
+import {
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { Gpt, gpt, Scope } from "../../nn/mod.ts";
+import {
+  fromGptConfig,
+  gptShapes,
+  type GptSizes,
+  loadGpt,
+  loadRun,
+  prepareTraining,
+  toGptConfig,
+  type TrainOptions,
+  UsageError,
+} from "../../train/mod.ts";
+import { phantomBackend } from "../support/device.ts";
+import { withTempDir } from "../support/temp_dir.ts";
+import { runToEnd, tinyGpt } from "./support/runs.ts";
+
+const DENSE: GptSizes = { layers: 2, heads: 2, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
+const MIXTURE: GptSizes = {
+  ...DENSE,
+  ...{ experts: 4, topKExperts: 2, capacityFactor: 1.5, auxLossCoefficient: 0.02, deadExperts: [3] },
+};
+
+Deno.test("fromGptConfig() reads what toGptConfig() writes, for a mixture and for a dense GPT", () => {
+  for (const sizes of [DENSE, MIXTURE]) {
+    assertEquals(fromGptConfig(JSON.parse(JSON.stringify(toGptConfig(sizes))), "c"), sizes);
+  }
+  assertEquals(toGptConfig(DENSE).model_type, "gpt2");
+  const { num_local_experts, num_experts_per_tok, model_type } = toGptConfig(MIXTURE);
+  assertEquals([num_local_experts, num_experts_per_tok, model_type], [4, 2, "tessera_gpt2_moe"]);
+});
+
+Deno.test("fromGptConfig() refuses what makes no sense by name", () => {
+  const cases: [Record<string, unknown>, string][] = [
+    [{ num_local_experts: undefined }, "num_local_experts is missing, it must be a number"],
+    [{ dead_experts: 3 }, "dead_experts is 3, it must be a list"],
+    [{ num_experts_per_tok: 4 }, "Cannot mix 4 experts: a token goes to 4 of them, and 3 live"],
+    [{ n_layer: 0 }, "n_layer is 0"],
+    [{ activation_function: "relu" }, "activation_function"],
+  ];
+  for (const [change, message] of cases) {
+    const { message: text } = assertThrows(
+      () => fromGptConfig({ ...toGptConfig(MIXTURE), ...change }, "c"),
+      UsageError,
+    );
+    assertStringIncludes(text, `Cannot use c: ${message}`);
+  }
+});
+
+Deno.test("gptShapes() lists the parameters that the model makes", () => {
+  for (const sizes of [DENSE, MIXTURE]) {
+    const scope = Scope.root(phantomBackend().heap, 1);
+    new Gpt(scope, sizes);
+    const made = scope.parameters.map(({ name, shape }) => `${name} ${shape.join()}`).sort();
+    assertEquals([...gptShapes(sizes)].map(([name, shape]) => `${name} ${shape.join()}`).sort(), made);
+  }
+});
+
+Deno.test("a mixture is saved and resumed with what has no option: dead experts, weight of the load loss", () =>
+  withTempDir(async (folder) => {
+    const { model: _, ...options } = await tinyGpt(folder);
+    const mixture: TrainOptions = { ...options, model: gpt(MIXTURE), dp: 1, steps: 4, lr: 0.01 };
+    const out = `${folder}/out`, whole = await runToEnd({ ...mixture, out, saveEvery: 2 });
+    const { sizes, weights } = await loadGpt(`${out}/step-4`);
+    assertEquals(sizes, MIXTURE);
+    assertEquals(weights.size, gptShapes(MIXTURE).size);
+    assertEquals((await loadRun(`${out}/step-2`)).sizes, MIXTURE);
+    const rest = await runToEnd({ ...options, dp: 1, steps: 4, resume: `${out}/step-2` });
+    assertEquals(rest.lossHash, whole.lossHash);
+    const alive = await runToEnd({ ...mixture, model: gpt({ ...MIXTURE, deadExperts: [] }) });
+    assertNotEquals(alive.lossHash, whole.lossHash);
+    await assertRejects(
+      () => prepareTraining({ ...options, init: `${out}/step-4`, experts: 2 }),
+      UsageError,
+      "Cannot use --experts 2: the model to load has 4; leave the option out",
+    );
+  }));
