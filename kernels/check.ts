@@ -84,9 +84,14 @@ export function checkCrossEntropy(args: CrossEntropyArgs): void {
   if (args.dLogits !== undefined) need("crossEntropy", "dLogits", args.dLogits, rows * cols);
 }
 
-/** @throws {RangeError} If a span of the arguments is too short. */
+/** @throws {RangeError} If a span of the arguments is too short, or chunks cannot be equal. */
 export function checkRowExpSum(args: RowExpSumArgs): void {
-  const { rows, cols } = args;
+  const { rows, cols, chunks = 1 } = args;
+  if ((chunks !== 1 && chunks !== 2 && chunks !== 4) || cols % chunks !== 0) {
+    throw new RangeError(
+      `Cannot run rowExpSum: ${cols} columns are not 1, 2 or 4 equal chunks: they are ${chunks}`,
+    );
+  }
   need("rowExpSum", "x", args.x, rows * cols);
   need("rowExpSum", "max", args.max, rows);
   need("rowExpSum", "sums", args.sums, rows);

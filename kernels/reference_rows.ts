@@ -17,6 +17,8 @@ import type {
 import * as check from "./check.ts";
 import { badId, need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
+import { treeSum } from "./reference_trees.ts";
+import { bisectionTree } from "./sum_tree.ts";
 
 /** Mean, then the variance around it, then the affine map. */
 export function layerNorm(heap: DeviceHeap, args: LayerNormArgs): void {
@@ -128,16 +130,21 @@ export function rowMax(heap: DeviceHeap, { rows, cols, x, out }: RowMaxArgs): vo
   for (let r = 0; r < rows; r++) to[r] = largest(from.subarray(r * cols, (r + 1) * cols));
 }
 
-/** Exponentials relative to the given maximum, and their sum. */
+/** Exponentials relative to the given maximum, and their sum; those of chunks are rounded as on the device that has them. */
 export function rowExpSum(heap: DeviceHeap, args: RowExpSumArgs): void {
   check.checkRowExpSum(args);
-  const { rows, cols } = args;
+  const { rows, cols, chunks = 1 } = args, size = cols / chunks;
   const x = heap.f32(args.x), max = heap.f32(args.max), sums = heap.f32(args.sums);
   const to = args.powers && heap.f32(args.powers);
+  const leaves = Array.from({ length: chunks }, (_, start) => [{ start, length: 1 }]),
+    tree = bisectionTree(leaves);
   for (let r = 0; r < rows; r++) {
-    const { powers, total } = exponentials(x.subarray(r * cols, (r + 1) * cols), max[r]);
-    sums[r] = total;
-    to?.set(powers, r * cols);
+    const total = treeSum(tree, (chunk) => {
+      const at = r * cols + chunk * size, { powers, total } = exponentials(x.subarray(at, at + size), max[r]);
+      to?.set(powers, at);
+      return Float32Array.of(total);
+    });
+    sums[r] = total![0];
   }
 }
 

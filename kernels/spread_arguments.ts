@@ -17,7 +17,10 @@ export interface RowMaxArgs {
   readonly out: Span;
 }
 
-/** `sums[r] = sum of exp(x[r] - max[r])`, and, if `powers` is given (it may be `x`), the terms of that sum. */
+/**
+ * `sums[r] = sum of exp(x[r] - max[r])`, and, if `powers` is given (it may be `x`), the terms of that sum. With `chunks`,
+ * a row's sum is the tree of `bisectionMerges` over the sums of its equal chunks, each that of a row of its length.
+ */
 export interface RowExpSumArgs {
   /** Number of rows. */
   readonly rows: number;
@@ -31,6 +34,8 @@ export interface RowExpSumArgs {
   readonly sums: Span;
   /** [rows, cols], overwritten. */
   readonly powers?: Span;
+  /** 1, 2 or 4: into how many equal chunks of columns a row is divided; by default 1. */
+  readonly chunks?: number;
 }
 
 /**

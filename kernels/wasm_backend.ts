@@ -23,6 +23,7 @@ import {
   runFoldRows,
   runLayerNorm,
   runLayerNormBackward,
+  runRowExpSum,
   runSpreadCrossEntropy,
   runSumRows,
 } from "./wasm/row_calls.ts";
@@ -132,9 +133,7 @@ export class WasmBackend implements args.Backend {
   /** One pass, one exponential per element. */
   rowExpSum(a: args.RowExpSumArgs): void {
     check.checkRowExpSum(a);
-    const x = a.x.byteOffset, max = a.max.byteOffset, sums = a.sums.byteOffset;
-    if (a.powers === undefined) this.#kernels.rowExpSum(x, max, sums, a.rows, a.cols);
-    else this.#kernels.rowPowers(x, max, sums, a.rows, a.cols, a.powers.byteOffset);
+    runRowExpSum(this.#kernels, a);
   }
 
   /** A logarithm per row, then one pass over the exponentials. */

@@ -6,6 +6,7 @@ import type {
   FoldRowsArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
+  RowExpSumArgs,
   SpreadCrossEntropyArgs,
   SumRowsArgs,
 } from "../backend.ts";
@@ -58,6 +59,14 @@ export function runCrossEntropy(kernels: Kernels, a: CrossEntropyArgs): void {
   const logits = a.logits.byteOffset, targets = a.targets.byteOffset, losses = a.losses.byteOffset;
   if (a.dLogits === undefined) kernels.crossEntropy(logits, targets, losses, rows, cols);
   else kernels.crossEntropyGradient(logits, targets, losses, rows, cols, a.dLogits.byteOffset, a.scale);
+}
+
+/** Calls the variant of `rowExpSum` that the arguments ask for. */
+export function runRowExpSum(kernels: Kernels, a: RowExpSumArgs): void {
+  const { rows, chunks = 1 } = a, size = a.cols / chunks;
+  const x = a.x.byteOffset, max = a.max.byteOffset, sums = a.sums.byteOffset;
+  if (a.powers === undefined) kernels.rowExpSum(x, max, sums, rows, chunks, size);
+  else kernels.rowPowers(x, max, sums, rows, chunks, size, a.powers.byteOffset);
 }
 
 /** Calls `spreadLoss`, and `spreadGradient` if the arguments ask for it. */

@@ -3,16 +3,16 @@
  *
  * Source: Shoeybi et al., Megatron-LM, 2019, section 3 (the loss of a head that is split over the vocabulary).
  */
-import { type ModuleBuilder, parameters } from "./builder.ts";
+import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
 import { Fold } from "./fold.ts";
 import { log } from "./math.ts";
 import { sumPowers } from "./softmax_row.ts";
-import { load } from "./values.ts";
+import { type I32Local, load } from "./values.ts";
 
 /**
- * Adds to a module: `rowMax(x, out, rows, cols)`, `rowExpSum(x, max, sums, rows, cols)`, `rowPowers(..., powers)`, which
- * stores the exponentials too, `spreadLoss(targets, max, sums, chosen, losses, rows)` and
+ * Adds to a module: `rowMax(x, out, rows, cols)`, `rowExpSum(x, max, sums, rows, chunks, cols)` for rows of
+ * `chunks` x `cols` columns, `rowPowers(..., powers)`, which stores the exponentials too, `spreadLoss(targets, max, sums, chosen, losses, rows)` and
  * `spreadGradient(targets, sums, powers, rows, cols, firstClass, scale)`.
  *
  * Addresses are in bytes, sizes in elements.
@@ -31,18 +31,30 @@ export function addSpreadLoss(module: ModuleBuilder): void {
 }
 
 function addRowExpSum(module: ModuleBuilder): void {
-  const params = parameters("i32", "x", "max", "sums", "rows", "cols");
-  module.func("rowExpSum", params, (k, { x, max, sums, rows, cols }) => {
-    const rowBytes = k.i32(cols.shl(2));
-    eachRow(k, rows, [[x, rowBytes], [max, 4], [sums, 4]], () => {
-      k.storeF32(sums, sumPowers(k, { x, cols }, k.let(load.splat(max))).lane(0));
+  const params = parameters("i32", "x", "max", "sums", "rows", "chunks", "cols");
+  module.func("rowExpSum", params, emitRowExpSum);
+  module.func("rowPowers", { ...params, powers: "i32" }, emitRowExpSum);
+}
+
+type ExpSumParams = Record<"x" | "max" | "sums" | "rows" | "chunks" | "cols", I32Local> & {
+  powers?: I32Local;
+};
+
+/** Sums of chunks of `cols` columns, then ((0 1) (2 3)) of them: after chunk i as many additions as i ends with ones. */
+function emitRowExpSum(k: Kernel, { x, max, sums, rows, chunks, cols, powers }: ExpSumParams): void {
+  const chunkBytes = k.i32(cols.shl(2)), last = k.f32(0), firstPair = k.f32(0);
+  const steps: Parameters<typeof eachRow>[2] = [[x, chunkBytes]];
+  if (powers !== undefined) steps.push([powers, chunkBytes]);
+  eachRow(k, rows, [[max, 4], [sums, 4]], () => {
+    const largest = k.let(load.splat(max)), i = k.i32(0);
+    eachRow(k, chunks, [...steps, [i, 1]], () => {
+      const sum = k.f32(sumPowers(k, { x, cols, out: powers }, largest).lane(0));
+      k.if(i.and(1), () => sum.set(last.add(sum)));
+      k.if(i.eq(3), () => sum.set(firstPair.add(sum)));
+      k.if(i.eq(1), () => firstPair.set(sum));
+      last.set(sum);
     });
-  });
-  module.func("rowPowers", { ...params, powers: "i32" }, (k, { x, max, sums, rows, cols, powers }) => {
-    const rowBytes = k.i32(cols.shl(2));
-    eachRow(k, rows, [[x, rowBytes], [max, 4], [sums, 4], [powers, rowBytes]], () => {
-      k.storeF32(sums, sumPowers(k, { x, cols, out: powers }, k.let(load.splat(max))).lane(0));
-    });
+    k.storeF32(sums, last);
   });
 }
 

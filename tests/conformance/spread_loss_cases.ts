@@ -41,6 +41,46 @@ export const SPREAD_LOSS_CASES: Record<string, (pair: BackendPair) => void> = {
     }
   },
 
+  "rowExpSum() of chunks has the bits of devices that hold some of them"(pair) {
+    const rows = 3, size = 11, max = pair.tensor(noise(rows, 2).map((v) => v + 2)), b = pair.candidate;
+    const values = [0, 1, 2, 3].map((chunk) => noise(rows * size, 3 + chunk));
+    /** Columns of some of the chunks, row by row. */
+    const join = (chunks: Float32Array[]) => {
+      const width = chunks.length * size;
+      return pair.tensor(Array.from({ length: rows * width }, (_, i) => {
+        const r = Math.floor(i / width), c = i % width;
+        return chunks[Math.floor(c / size)][r * size + c % size];
+      }));
+    };
+    const sumsOf = (chunks: Float32Array[]) => {
+      const x = join(chunks), sums = pair.tensor(noise(rows)), only = pair.tensor(noise(rows));
+      const args = { rows, cols: chunks.length * size, x, max, chunks: chunks.length };
+      b.rowExpSum({ ...args, sums: only });
+      b.rowExpSum({ ...args, sums, powers: x });
+      assertEquals(pair.values(only), pair.values(sums));
+      return { sums: pair.values(sums), powers: pair.values(x) };
+    };
+    const plus = (a: Float32Array, b: Float32Array) => a.map((v, i) => v + b[i]);
+    const [a, c, d, e] = values.map((chunk) => sumsOf([chunk])), whole = sumsOf(values);
+    const [left, right] = [sumsOf(values.slice(0, 2)), sumsOf(values.slice(2))];
+    assertEquals([left.sums, right.sums], [plus(a.sums, c.sums), plus(d.sums, e.sums)]);
+    assertEquals(whole.sums, plus(left.sums, right.sums));
+    assertEquals(whole.powers, pair.values(join([a, c, d, e].map(({ powers }) => powers))));
+    const bound: Bound = (_, want) => (powerError(6) + EPS * (chain(size) + 2)) * want;
+    const x = join(values),
+      sums = pair.tensor(noise(rows)),
+      args = { rows, cols: 4 * size, x, max, sums, chunks: 4 };
+    pair.compare("oracle", [[sums, bound]], (b) => b.rowExpSum(args));
+  },
+
+  "chunks of a row that cannot be equal are refused"(pair) {
+    const x = pair.tensor(noise(12)), row = pair.tensor([0, 0]);
+    for (const [cols, chunks] of [[5, 2], [6, 4], [6, 3], [6, 0], [6, -1]]) {
+      const run = () => pair.candidate.rowExpSum({ rows: 2, cols, x, max: row, sums: row, chunks });
+      assertThrows(run, RangeError, `${cols} columns are not 1, 2 or 4 equal chunks: they are ${chunks}`);
+    }
+  },
+
   "spreadCrossEntropy() of all shapes, with masked rows and targets elsewhere"(pair) {
     for (const [rows, cols] of SHAPES) {
       const powers = pair.tensor(noise(rows * cols).map(Math.abs)), losses = pair.tensor(noise(rows));

@@ -96,6 +96,8 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   take("crossEntropy", x, mean);
   const max = tensor(11, rows), totals = tensor(12, rows), chosen = tensor(13, rows), firstClass = 7;
   backend.rowMax({ rows, cols, x: out, out: max });
+  backend.rowExpSum({ rows, cols: 4 * 23, x: out, max, sums: totals, chunks: 4 });
+  take("chunks", totals);
   backend.rowExpSum({ rows, cols, x: out, max, sums: totals, powers: out });
   const parts = { targets, max, sums: totals, chosen, losses: mean, powers: out };
   backend.spreadCrossEntropy({ rows, cols, firstClass, ...parts, scale: 0.1 });
