@@ -41,7 +41,8 @@ interface Comparison {
  * what tensor parallelism does not split along `tp`, and shared parameters on both `ends` of a pipeline.
  *
  * A parameter is hashed where it lies, and only hashes travel. The hash is a sum over the elements, so with ZeRO stage 3
- * the hashes of the chunks add up to that of the parameter, which can be compared along the other axes.
+ * the hashes of the chunks add up to that of the parameter, which can be compared along the other axes. A value that two
+ * ranks do not both hold cannot be checked: nothing is compared along a data axis that shards parameters.
  *
  * Cost: a nanosecond or two per parameter held, and an all-gather of 4 bytes per parameter tensor in each group.
  */
@@ -49,12 +50,14 @@ export class ReplicaCheck {
   readonly #heap: DeviceHeap;
   readonly #pieces: readonly StoredPiece[];
   readonly #comparisons: readonly Comparison[];
+  readonly #isSharded: boolean;
 
   /** Allocates the places of the hashes; every rank of the groups must make one. */
   constructor(options: ReplicaCheckOptions) {
     const { heap, parameters, pieces, zeroStage, sharedNames, groupOf } = options;
     this.#heap = heap;
     this.#pieces = pieces;
+    this.#isSharded = zeroStage === 3;
     const names = (isMeant: (name: string) => boolean) =>
       parameters.map(({ name }) => name).filter((name) => isMeant(name));
     const whole = new Set(parameters.filter(({ shard }) => shard === undefined).map(({ name }) => name));
@@ -97,7 +100,8 @@ export class ReplicaCheck {
         const odd = oddOnes(group.ranks, ofRanks(i));
         return odd.length === 0 ? [] : [{ name, odd }];
       });
-      if (differing.length > 0) throw new ReplicaError(describe(step, group, differing));
+      if (differing.length === 0) continue;
+      throw new ReplicaError(describe(step, group, { differing, isSharded: this.#isSharded }));
     }
   }
 }
@@ -136,13 +140,18 @@ function oddOnes(ranks: readonly number[], hashes: readonly number[]): number[] 
 function describe(
   step: number,
   { name, ranks }: ProcessGroup,
-  differing: readonly { readonly name: string; readonly odd: readonly number[] }[],
+  { differing, isSharded }: {
+    readonly differing: readonly { readonly name: string; readonly odd: readonly number[] }[];
+    readonly isSharded: boolean;
+  },
 ): string {
   const [{ name: parameter, odd }] = differing, others = ranks.filter((rank) => !odd.includes(rank));
   const more = differing.length === 1 ? "" : ` (and ${differing.length - 1} more parameters differ)`;
+  // A sum of hashes does not say whose part is wrong.
+  const owners = isSharded ? " (each with the ranks that hold the other parts of it)" : "";
   const list = (members: readonly number[]) => `rank${members.length === 1 ? "" : "s"} ${members.join(", ")}`;
   return `replicas have drifted apart: after step ${step} ${list(odd)} of group ${name} and ${
     list(others)
-  } hold ` +
-    `different values of ${parameter}${more}; go on from a checkpoint of an earlier step with --resume`;
+  } ` +
+    `hold different values of ${parameter}${owners}${more}; go on from an earlier checkpoint with --resume`;
 }

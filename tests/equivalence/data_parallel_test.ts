@@ -7,32 +7,14 @@
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { launch } from "../../actors/mod.ts";
-import { prepareTraining, readModel, readMoments, type TrainOptions } from "../../train/mod.ts";
+import { prepareTraining, type TrainOptions } from "../../train/mod.ts";
 import { within } from "../support/deadline.ts";
+import { assertSameGradients, gradientsOf } from "../support/gradients.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { type Run, runToEnd, tinyClassifier, tinyGpt } from "../train/support/runs.ts";
 
 const BOUND = 64 * 2 ** -24;
 const CLASSIFIER = { inputs: 6, hidden: 8, classes: 3 };
-
-/** First moments after one step (a tenth of the gradients) by name. */
-async function gradientsOf(options: TrainOptions, folder: string): Promise<Map<string, Float32Array>> {
-  const { result } = await runToEnd({ ...options, steps: 1, gradClip: 0, out: folder });
-  const path = result.checkpoint!,
-    shapes = [...await readModel(path)].map(([name, { shape }]) => [name, shape] as const);
-  return new Map([...await readMoments(path, new Map(shapes))].map(([name, { expAvg }]) => [name, expAvg]));
-}
-
-function assertSameGradients(actual: Map<string, Float32Array>, expected: Map<string, Float32Array>): void {
-  assertEquals([...actual.keys()], [...expected.keys()]);
-  for (const [name, values] of expected) {
-    // The true gradient of the keys' bias is zero: what is there is rounding.
-    if (name.endsWith("c_attn.bias")) continue;
-    const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-    const error = actual.get(name)!.reduce((max, value, i) => Math.max(max, Math.abs(value - values[i])), 0);
-    assert(error <= BOUND * largest, `${name}: off by ${error / largest} of its largest element`);
-  }
-}
 
 /** A loss is a mean of rows that are off by some 2^-24 each. */
 function assertSameLosses(actual: Run, expected: Run): void {
@@ -52,7 +34,7 @@ Deno.test("gradients of a GPT on dp 2, 3 and 4, with micro-batches and uneven sh
         { ...options, mesh: { dp }, microBatch },
         `${folder}/${dp}-${microBatch}`,
       );
-      assertSameGradients(actual, expected);
+      assertSameGradients(actual, expected, BOUND);
     }
   }));
 

@@ -15,6 +15,8 @@ export interface Run {
   readonly losses: readonly number[];
   readonly gradNorms: readonly number[];
   readonly evals: readonly number[];
+  /** Choices of full experts, by step; empty for a dense model. */
+  readonly dropped: readonly number[];
   /** Peak bytes of every device, by step. */
   readonly peaks: readonly (readonly number[])[];
   readonly lossHash: string;
@@ -34,6 +36,7 @@ async function run(options: TrainOptions): Promise<Run> {
     losses: steps.map(({ loss }) => loss),
     gradNorms: steps.map(({ gradNorm }) => gradNorm),
     evals: events.filter((event) => event.type === "eval").map(({ loss }) => loss),
+    dropped: steps.map(({ droppedChoices }) => droppedChoices).filter((count) => count !== undefined),
     peaks: steps.map(({ devices }) => devices.map(({ peakBytes }) => peakBytes)),
     lossHash: last.type === "done" ? last.lossHash : "",
     result: await training.result,
