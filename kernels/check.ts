@@ -11,6 +11,7 @@ import type {
   LayerNormBackwardArgs,
   MergeAttentionArgs,
   RowExpSumArgs,
+  ScatterAddArgs,
   SpreadCrossEntropyArgs,
   SumRowsArgs,
 } from "./backend.ts";
@@ -61,6 +62,14 @@ export function checkSumRows({ rows, cols, x, out, units }: SumRowsArgs): void {
 export function checkFoldRows({ cols, x, out, tree }: FoldRowsArgs): void {
   need("foldRows", "x", x, sumSteps(tree).rows * cols);
   need("foldRows", "out", out, cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short, or the tree is none over the rows. */
+export function checkScatterAdd({ rows, cols, ids, x, tree }: ScatterAddArgs): void {
+  need("scatterAdd", "ids", ids, rows);
+  need("scatterAdd", "x", x, rows * cols);
+  const named = tree === undefined ? 0 : sumSteps(tree).rows;
+  if (named > rows) throw new RangeError(`Cannot run scatterAdd: its tree names row ${named - 1} of ${rows}`);
 }
 
 /** @throws {RangeError} If the sum of squares could pass 64 bits, or its span is too short. */

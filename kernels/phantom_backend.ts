@@ -1,4 +1,4 @@
-import type { AttentionArgs, Backend } from "./backend.ts";
+import type { AttentionArgs, Backend, MatmulArgs, ScatterAddArgs } from "./backend.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { WIDE_TILE } from "./wasm/gemm.ts";
@@ -13,11 +13,19 @@ export function phantomBackend(name: Backend["name"], heap: DeviceHeap): Backend
   const reserve = (args: AttentionArgs) => {
     if (real instanceof WasmBackend) real.reserveAttention(args);
   };
+  const reserveProduct = ({ tree }: MatmulArgs) => {
+    if (tree !== undefined && real instanceof WasmBackend) real.reserveTree(tree);
+  };
+  const reserveScatter = (args: ScatterAddArgs) => {
+    if (real instanceof WasmBackend) real.reserveScatter(args);
+  };
   const done = () => 0;
   return new Proxy<Backend>(real, {
     get(_, key) {
       if (key === "name") return real.name;
       if (key === "heap") return real.heap;
+      if (key === "matmul") return reserveProduct;
+      if (key === "scatterAdd") return reserveScatter;
       return key === "attention" || key === "attentionBackward" ? reserve : done;
     },
   });

@@ -183,11 +183,17 @@ export function gather(heap: DeviceHeap, args: GatherArgs): void {
 
 /** `table[ids[r]] += x[r]`. */
 export function scatterAdd(heap: DeviceHeap, args: ScatterAddArgs): void {
-  const { rows, cols } = args;
-  need("scatterAdd", "ids", args.ids, rows);
-  need("scatterAdd", "x", args.x, rows * cols);
+  check.checkScatterAdd(args);
+  const { rows, cols, tree } = args;
   const ids = heap.i32(args.ids), x = heap.f32(args.x), table = heap.f32(args.table);
   if (cols > 0) checkIds("scatterAdd", ids.subarray(0, rows), Math.floor(table.length / cols));
+  if (tree !== undefined) {
+    for (const id of new Set(ids.subarray(0, rows).filter((id) => id >= 0))) {
+      const termAt = (r: number) => ids[r] === id ? x.subarray(r * cols, (r + 1) * cols) : undefined;
+      treeSum(tree, termAt)?.forEach((value, c) => table[id * cols + c] += value);
+    }
+    return;
+  }
   const sums = Float64Array.from(table);
   for (let r = 0; r < rows; r++) {
     if (ids[r] < 0) continue;

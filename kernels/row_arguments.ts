@@ -126,7 +126,10 @@ export interface GatherArgs {
   readonly accumulate?: boolean;
 }
 
-/** `table[ids[r]] += x[r]`, rows in order; rows with a negative id are left out. */
+/**
+ * `table[ids[r]] += x[r]`, rows in order; rows with a negative id are left out. With `tree`, the rows of an id that the
+ * tree names are summed in its order (a partial sum without such rows is left out), and that sum is added once.
+ */
 export interface ScatterAddArgs {
   /** Rows to add. */
   readonly rows: number;
@@ -138,6 +141,8 @@ export interface ScatterAddArgs {
   readonly x: Span;
   /** [number of rows of the table, cols]. */
   readonly table: Span;
+  /** Over rows, each of which it names once at most; at most 32 merges above a leaf. */
+  readonly tree?: SumTree;
 }
 
 /** `out[r][c] = x[r][c] + bias[c]`; `out` may be `x`. */

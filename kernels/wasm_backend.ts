@@ -18,15 +18,18 @@ import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
 import { runAdamW } from "./wasm/optimizer.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";
+import { runUnaryBackward } from "./wasm/element_calls.ts";
 import {
   runCrossEntropy,
   runFoldRows,
+  runGather,
   runLayerNorm,
   runLayerNormBackward,
   runRowExpSum,
   runSpreadCrossEntropy,
   runSumRows,
 } from "./wasm/row_calls.ts";
+import { TreeScatter } from "./wasm/tree_scatter.ts";
 
 /**
  * The default backend: SIMD kernels with fused multiply-add, emitted by `kernels/wasm/`. A call makes no garbage.
@@ -41,6 +44,7 @@ export class WasmBackend implements args.Backend {
   readonly #kernels: Kernels;
   readonly #matmul: Matmul;
   readonly #attention: Attention;
+  readonly #scatter: TreeScatter;
   readonly #findBadId: FindBadId = (ids, n, limit, lowest) =>
     this.#kernels.firstBadId(ids.byteOffset, n, limit, lowest);
 
@@ -54,6 +58,7 @@ export class WasmBackend implements args.Backend {
     this.#kernels = instantiateKernels(heap, tile);
     this.#matmul = new Matmul(heap, this.#kernels, tile);
     this.#attention = new Attention(heap, this.#kernels, this.#matmul);
+    this.#scatter = new TreeScatter(heap, this.#kernels);
   }
 
   /** Blocked GEMM. */
@@ -148,17 +153,21 @@ export class WasmBackend implements args.Backend {
     check.need("gather", "out", a.out, a.rows * a.cols);
     if (a.cols === 0) return;
     this.#checkIds("gather", a.ids, a.rows, Math.floor(a.table.length / a.cols));
-    const kernel = a.accumulate ? this.#kernels.gatherAdd : this.#kernels.gather;
-    kernel(a.ids.byteOffset, a.table.byteOffset, a.out.byteOffset, a.rows, a.cols);
+    runGather(this.#kernels, a);
   }
 
-  /** Rows in order. */
+  /** Rows in order, or linked by id first and then in the order of the tree. */
   scatterAdd(a: args.ScatterAddArgs): void {
-    check.need("scatterAdd", "ids", a.ids, a.rows);
-    check.need("scatterAdd", "x", a.x, a.rows * a.cols);
+    check.checkScatterAdd(a);
     if (a.cols === 0) return;
     this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols));
-    this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
+    if (a.tree !== undefined) this.#scatter.run(a, a.tree);
+    else this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
+  }
+
+  /** Takes the workspace that {@link scatterAdd} takes for such arguments; computes nothing. */
+  reserveScatter(a: args.ScatterAddArgs): void {
+    if (a.tree !== undefined) this.#scatter.reserve(a, a.tree);
   }
 
   /** Scalar code: experts x choices operations for each token. */
@@ -192,11 +201,10 @@ export class WasmBackend implements args.Backend {
   }
 
   /** One pass; computes what it needs again from x. */
-  unaryBackward({ op, x, dOut, dX, accumulate }: args.UnaryBackwardArgs): void {
-    check.need(op, "dOut", dOut, x.length);
-    check.need(op, "dX", dX, x.length);
-    const kernels = this.#kernels, names = BACKWARD[op];
-    kernels[accumulate ? names.add : names.set](x.byteOffset, dOut.byteOffset, dX.byteOffset, x.length);
+  unaryBackward(a: args.UnaryBackwardArgs): void {
+    check.need(a.op, "dOut", a.dOut, a.x.length);
+    check.need(a.op, "dX", a.dX, a.x.length);
+    runUnaryBackward(this.#kernels, a);
   }
 
   /** One pass. */
@@ -283,13 +291,3 @@ export class WasmBackend implements args.Backend {
     if (index < rows) throw check.badId(operation, index, this.heap.i32(ids)[index], limit);
   }
 }
-
-/** Names of the backward kernels; joining strings for each call would make garbage. */
-const BACKWARD: Record<args.UnaryOp, { set: string; add: string }> = {
-  gelu: { set: "geluBackward", add: "geluBackwardAdd" },
-  relu: { set: "reluBackward", add: "reluBackwardAdd" },
-  tanh: { set: "tanhBackward", add: "tanhBackwardAdd" },
-  exp: { set: "expBackward", add: "expBackwardAdd" },
-  log: { set: "logBackward", add: "logBackwardAdd" },
-  square: { set: "squareBackward", add: "squareBackwardAdd" },
-};

@@ -4,6 +4,7 @@
 import type {
   CrossEntropyArgs,
   FoldRowsArgs,
+  GatherArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
   RowExpSumArgs,
@@ -76,6 +77,12 @@ export function runSpreadCrossEntropy(kernels: Kernels, a: SpreadCrossEntropyArg
   kernels.spreadLoss(targets, max, sums, a.chosen.byteOffset, losses, rows);
   if (powers === undefined) return;
   kernels.spreadGradient(targets, sums, powers.byteOffset, rows, cols, a.firstClass, a.scale);
+}
+
+/** Calls the variant of `gather` that the arguments ask for. */
+export function runGather(kernels: Kernels, a: GatherArgs): void {
+  const kernel = a.accumulate ? kernels.gatherAdd : kernels.gather;
+  kernel(a.ids.byteOffset, a.table.byteOffset, a.out.byteOffset, a.rows, a.cols);
 }
 
 /** Calls the variant of `sumRows` that the arguments ask for; for each run of rows if it adds. */

@@ -8,13 +8,14 @@ import { eachRow } from "./elementwise.ts";
 import { Fold } from "./fold.ts";
 import { softmaxRow } from "./softmax_row.ts";
 import { addSumUnits } from "./sum_units.ts";
+import { addTreeScatter } from "./tree_scatter.ts";
 import { load } from "./values.ts";
 
 /**
  * Adds to a module: `layerNorm(x, gamma, beta, out, mean, rstd, rows, cols, epsilon)`,
  * `layerNormBackward(x, gamma, mean, rstd, dOut, dX, dGamma, dBeta, rows, cols)` and `layerNormBackwardAdd(...)`, which
  * adds to dX, `softmax(x, out, rows, cols)` and `softmaxBackward(out, dOut, dX, rows, cols)`, and what
- * {@link addSumUnits} adds.
+ * {@link addSumUnits} and {@link addTreeScatter} add.
  *
  * Addresses are in bytes, sizes in elements.
  */
@@ -24,6 +25,7 @@ export function addRows(module: ModuleBuilder): void {
   addLayerNormBackward(module, true);
   addSoftmax(module);
   addSumUnits(module);
+  addTreeScatter(module);
 }
 
 function addLayerNorm(module: ModuleBuilder): void {

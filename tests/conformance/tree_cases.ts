@@ -42,6 +42,61 @@ export const TREE_CASES: Record<string, (pair: BackendPair) => void> = {
     assertEquals(pair.values(left), pair.values(whole));
   },
 
+  "scatterAdd() by a tree has the bits of the oracle, for few and many rows of an id"(pair) {
+    for (const tree of TREES) {
+      for (const [cols, numIds] of [[1, 2], [7, 5], [33, 40], [128, 1]]) {
+        const rows = 48, x = pair.tensor(noise(rows * cols)), table = pair.tensor(noise(numIds * cols, 2));
+        for (const seed of [3, 4]) {
+          const ids = pair.ids(noise(rows, seed).map((v) => Math.floor((v + 0.9) / 1.9 * numIds)));
+          const args = { rows, cols, ids, x, table, tree }, values = pair.values(x);
+          pair.compare(`${tree.leaves.length} leaves of ${cols}`, [[table, 0]], (b) => b.scatterAdd(args));
+          assertEquals(pair.values(x), values);
+        }
+      }
+    }
+  },
+
+  "scatterAdd() by a tree has the bits of devices that hold subtrees, also if one lacks an id"(pair) {
+    const sequences = 8, units = 4, unitRows = 3, rows = sequences * units * unitRows, cols = 5, numIds = 9;
+    const values = noise(rows * cols), b = pair.candidate;
+    for (const seed of [1, 2, 3]) {
+      const ids = Int32Array.from(
+        noise(rows, seed),
+        (v, r) => r % 11 === 0 ? -1 : Math.floor((v + 1) / 2 * numIds),
+      );
+      // One id that only the second half of the rows has, and one that one row has.
+      ids.subarray(0, rows / 2).forEach((id, r, all) => all[r] = id >= 7 ? -1 : id);
+      ids.forEach((id, r) => ids[r] = id === 6 ? 0 : id);
+      ids[5] = 6;
+      const tableOf = (part: number, parts: number) => {
+        const length = rows / parts,
+          start = part * length,
+          table = pair.tensor(new Float32Array(numIds * cols));
+        const x = pair.tensor(values.subarray(start * cols, (start + length) * cols));
+        const tree = rowTree({ sequences: sequences / parts, units, unitRows });
+        const own = pair.ids(ids.subarray(start, start + length));
+        b.scatterAdd({ rows: length, cols, ids: own, x, table, tree });
+        return pair.values(table);
+      };
+      const merged = (part: number, parts: number, level: number): Float32Array => {
+        if (level === 1) return tableOf(part, parts);
+        const right = merged(2 * part + 1, parts, level / 2);
+        return merged(2 * part, parts, level / 2).map((value, i) => value + right[i]);
+      };
+      const whole = tableOf(0, 1);
+      for (const parts of [2, 4]) assertEquals(merged(0, parts, parts), whole, `${parts} devices`);
+    }
+  },
+
+  "scatterAdd() leaves out rows that its tree does not name, and refuses others"(pair) {
+    const x = pair.tensor([1, 2, 3]), table = pair.tensor([0, 0]), ids = pair.ids([1, 1, 1]);
+    const tree = bisectionTree([[{ start: 2, length: 1 }], [{ start: 0, length: 1 }]]);
+    pair.candidate.scatterAdd({ rows: 3, cols: 1, ids, x, table, tree });
+    assertEquals([...pair.values(table)], [0, 4]);
+    const short = () => pair.candidate.scatterAdd({ rows: 2, cols: 1, ids, x, table, tree });
+    assertThrows(short, RangeError, "Cannot run scatterAdd: its tree names row 2 of 2");
+  },
+
   "what is no tree over the rows is refused"(pair) {
     const x = pair.tensor(noise(6)), out = pair.tensor(noise(2));
     const fold = (tree: SumTree) => () => pair.candidate.foldRows({ cols: 2, x, out, tree });

@@ -12,6 +12,7 @@ import { addOptimizer } from "../../kernels/wasm/optimizer.ts";
 import { addRows } from "../../kernels/wasm/rows.ts";
 import { addSpreadLoss } from "../../kernels/wasm/spread_loss.ts";
 import { addSumUnits } from "../../kernels/wasm/sum_units.ts";
+import { addTreeScatter } from "../../kernels/wasm/tree_scatter.ts";
 import { softmaxRow } from "../../kernels/wasm/softmax_row.ts";
 import { noise } from "../conformance/backend_pair.ts";
 
@@ -30,9 +31,11 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   ]);
   assertEquals(exportsOf(addEpilogues), ["biasBlock", "biasGeluBlock", "geluGradientBlock"]);
   assertEquals(exportsOf(addRows), [
-    ...["layerNorm", "layerNormBackward", "layerNormBackwardAdd", "softmax", "softmaxBackward", "sumUnits"],
+    ...["layerNorm", "layerNormBackward", "layerNormBackwardAdd", "softmax", "softmaxBackward"],
+    ...["sumUnits", "scatterTree"],
   ]);
   assertEquals(exportsOf(addSumUnits), ["sumUnits"]);
+  assertEquals(exportsOf(addTreeScatter), ["scatterTree"]);
   assertEquals(exportsOf(addLoss), [
     ...["crossEntropy", "crossEntropyGradient", "gather", "gatherAdd", "scatterAdd", "firstBadId"],
   ]);

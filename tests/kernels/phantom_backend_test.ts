@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Backend, createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
+import { type Backend, createBackend, createDeviceMemory, DeviceHeap, rowTree } from "../../kernels/mod.ts";
 
 function attend(backend: Backend, keys: number): void {
   const { heap } = backend, size = { batch: 1, heads: 2, headDim: 4, queries: keys, keys };
@@ -8,6 +8,19 @@ function attend(backend: Backend, keys: number): void {
   const strides = { strideQ: keys * 8, strideK: keys * 8, strideV: keys * 8, strideOut: keys * 8 };
   const lds = { ldQ: 8, ldK: 8, ldV: 8, ldOut: 8 }, logSumExp = span("lse", keys * 2);
   backend.attention({ ...size, ...strides, ...lds, q, k, v, out, logSumExp, scale: 0.5, causal: true });
+}
+
+function scatter(backend: Backend, sequences: number): void {
+  const { heap } = backend,
+    rows = 4 * sequences,
+    cols = 3,
+    tree = rowTree({ sequences, units: 2, unitRows: 2 });
+  const x = heap.allocate("x", rows * cols, "activations"),
+    ids = heap.allocate("ids", rows, "activations", "i32");
+  const table = heap.allocate("table", 10 * sequences * cols, "gradients");
+  if (heap.memory !== undefined) heap.i32(ids).fill(1);
+  backend.scatterAdd({ rows, cols, ids, x, table });
+  backend.scatterAdd({ rows, cols, ids, x, table, tree });
 }
 
 for (const name of ["wasm", "reference"] as const) {
@@ -19,6 +32,10 @@ for (const name of ["wasm", "reference"] as const) {
       for (const backend of [phantom, real]) attend(backend, keys);
       assertEquals(phantom.heap.usedBytes(), real.heap.usedBytes());
       assertEquals(phantom.heap.extentBytes, real.heap.extentBytes);
+    }
+    for (const sequences of [8, 40, 8]) {
+      for (const backend of [phantom, real]) scatter(backend, sequences);
+      assertEquals(phantom.heap.usedBytes(), real.heap.usedBytes());
     }
     const x = phantom.heap.allocate("x", 4, "activations");
     phantom.fill(1, x);

@@ -86,6 +86,11 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   backend.sumRows(unitsOfOne);
   backend.foldRows({ cols, x: sums, out: dBeta, tree: unitTree({ sequences: 9, units: 4 }) });
   take("foldRows", dBeta);
+  const rowIds = backend.heap.allocate("ids", rows, "activations", "i32"),
+    tree = unitTree({ sequences: 9, units: 4 });
+  backend.heap.i32(rowIds).forEach((_, i, all) => all[i] = (i * i) % 7);
+  backend.scatterAdd({ rows, cols, ids: rowIds, x: dOut, table: dX, tree });
+  take("scatterAdd", dX);
   backend.softmax({ rows, cols, x, out });
   take("softmax", out);
   backend.softmaxBackward({ rows, cols, out, dOut, dX });
