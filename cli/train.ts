@@ -2,6 +2,7 @@ import {
   ByteText,
   describeOptions,
   encodeRecord,
+  formatStages,
   generate,
   MetricsLog,
   type MetricsRecord,
@@ -118,10 +119,11 @@ class Display {
   }
 
   open(): void {
-    const { job, statement } = this.#prepared, { config, start } = job;
+    const { job, plan, statement } = this.#prepared, { config, start } = job;
     const model =
       `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
     console.log(`${model}; ${this.#prepared.mesh.size} device(s), ${config.kernels} kernels`);
+    if (plan.stages.length > 1) console.log(`layers by stage: ${formatStages(plan.stages)}`);
     console.log(statement);
     if (start.step > 0) console.log(`going on after ${start.step} steps`);
   }

@@ -43,6 +43,8 @@ export interface TrainJob {
   readonly start: JobStart;
   /** Order of the passes on every pipeline stage. */
   readonly schedule: Schedule;
+  /** Milliseconds of each layer, if stages were balanced by them. */
+  readonly layerTimes?: readonly number[];
   /** Where ranks gather a checkpoint; undefined if none is written. */
   readonly snapshot?: Snapshot;
 }

@@ -48,10 +48,19 @@ export function meshOf({ dp, pp, ep, cp, tp }: Pick<TrainConfig, "dp" | "pp" | "
   return new Mesh({ dp, pp, ep, cp, tp });
 }
 
-/** Which layers stand on which stage. */
-export function partitionOf({ layers }: ModelParts, { p, v }: Schedule, method: string): Partition {
+/**
+ * Which layers stand on which stage.
+ *
+ * @param times Milliseconds of each layer, for the method `measured`.
+ */
+export function partitionOf(
+  { layers }: ModelParts,
+  { p, v }: Schedule,
+  method: string,
+  times?: readonly number[],
+): Partition {
   const counts = countParameters(layers);
-  const facts = layers.map(({ name, type }, i) => ({ name, type, parameters: counts[i] }));
+  const facts = layers.map(({ name, type }, i) => ({ name, type, parameters: counts[i], cost: times?.[i] }));
   return partitionLayers(facts, { numStages: p * v, method });
 }
 

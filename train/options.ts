@@ -186,7 +186,7 @@ export const TRAIN_OPTIONS = [
     kind: "text",
     value: "HOW",
     default: "uniform",
-    help: "layers by uniform, parameters, type:REGEX, or 2,2,2",
+    help: "layers by uniform, parameters, measured, type:REGEX, or 2,2,2",
   },
   {
     key: "recompute",

@@ -6,10 +6,11 @@
 import { PhantomDevice } from "../actors/mod.ts";
 import type { PlannedOperation } from "../collectives/mod.ts";
 import { type ByteTable, sumTable } from "../kernels/mod.ts";
-import { checkSchedule } from "../strategies/mod.ts";
+import { checkSchedule, countParameters, deviceOfStage } from "../strategies/mod.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainJob } from "./job.ts";
-import { meshOf } from "./layout_check.ts";
+import { meshOf, partitionOf } from "./layout_check.ts";
+import { loadModel, type ModelParts } from "./model_parts.ts";
 import { Replica } from "./replica.ts";
 import { openSource, type Source } from "./source.ts";
 
@@ -41,10 +42,24 @@ export interface RankPlan {
   readonly bytesMoved: number;
 }
 
+/** The layers of a pipeline stage. */
+export interface StagePlan {
+  /** Place on the pipeline axis of the devices that hold it. */
+  readonly pp: number;
+  /** Names, in the order of the forward pass. */
+  readonly layers: readonly string[];
+  /** Of the whole stage, over all devices that share it. */
+  readonly parameters: number;
+  /** Milliseconds that its layers took, if they were measured. */
+  readonly measuredMs?: number;
+}
+
 /** The plan of a run. */
 export interface RunPlan {
   /** By rank. */
   readonly ranks: readonly RankPlan[];
+  /** The stages of the pipeline, in order; one without a pipeline. */
+  readonly stages: readonly StagePlan[];
   /** Part of a step that pipeline stages wait, from 0 to 1, on paper. */
   readonly bubble: number;
 }
@@ -53,7 +68,20 @@ export interface RunPlan {
 export async function planRun(job: TrainJob): Promise<RunPlan> {
   const ranks: RankPlan[] = [];
   for await (const rank of planRanks(job)) ranks.push(rank);
-  return { ranks, bubble: checkSchedule(job.schedule).bubble };
+  const stages = planStages(await loadModel(job.model), job);
+  return { ranks, stages, bubble: checkSchedule(job.schedule).bubble };
+}
+
+/** Which layers stand where. */
+export function planStages(parts: ModelParts, { schedule, config, layerTimes }: TrainJob): StagePlan[] {
+  const { ranges } = partitionOf(parts, schedule, config.partition, layerTimes);
+  const counts = countParameters(parts.layers);
+  return ranges.map(({ start, end }, stage) => {
+    const sum = (values: readonly number[]) => values.slice(start, end).reduce((a, b) => a + b, 0);
+    const measured = layerTimes === undefined ? {} : { measuredMs: sum(layerTimes) };
+    const layers = parts.layers.slice(start, end).map(({ name }) => name);
+    return { pp: deviceOfStage(schedule, stage), layers, parameters: sum(counts), ...measured };
+  });
 }
 
 /** Plans one rank after another. */

@@ -1,6 +1,6 @@
 import { CATEGORIES, formatBytes } from "../kernels/mod.ts";
 import { largestRank } from "./memory_check.ts";
-import type { RankPlan, RunPlan, Traffic } from "./plan_run.ts";
+import type { RankPlan, RunPlan, StagePlan, Traffic } from "./plan_run.ts";
 
 /** `0-3, 6`: runs of ranks. */
 export function formatRanks(ranks: readonly number[]): string {
@@ -13,15 +13,49 @@ export function formatRanks(ranks: readonly number[]): string {
   return runs.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`).join(", ");
 }
 
-/** The plan of a run as tables: who holds what, whether it fits, what a step moves, and how long stages wait. */
+/** The plan of a run as tables: which layers stand where, who holds what, whether it fits, what a step moves, the bubble. */
 export function formatPlan(plan: RunPlan, deviceMemoryBytes: number): string {
   const { ranks } = plan, { rank, extentBytes } = largestRank(plan), cap = deviceMemoryBytes;
   const verdict = extentBytes <= cap
     ? `Fits: rank ${rank} needs ${formatBytes(extentBytes)} of ${formatBytes(cap)} device memory`
     : `Does not fit: rank ${rank} needs ${formatBytes(extentBytes)}, device memory is ${formatBytes(cap)}`;
   const bubble = `Bubble: ${(100 * plan.bubble).toFixed(1)} % of a step`;
-  return ["Bytes held", holdings(ranks), "", verdict, "", "Bytes moved in a step", moves(ranks), "", bubble]
+  const split = plan.stages.length > 1 ? ["Layers of each stage", stageTable(plan.stages), ""] : [];
+  return [
+    ...split,
+    "Bytes held",
+    holdings(ranks),
+    "",
+    verdict,
+    "",
+    "Bytes moved in a step",
+    moves(ranks),
+    "",
+    bubble,
+  ]
     .join("\n");
+}
+
+/** `embedding .. h.1 | h.2 .. head`: the split of a model, in one line. */
+export function formatStages(stages: readonly StagePlan[]): string {
+  const total = stages.reduce((sum, { measuredMs }) => sum + (measuredMs ?? 0), 0);
+  const share = ({ measuredMs }: StagePlan) =>
+    measuredMs === undefined ? "" : ` (${Math.round(100 * measuredMs / total)} % of the time)`;
+  return stages.map((stage) => formatLayers(stage) + share(stage)).join(" | ");
+}
+
+function formatLayers({ layers }: StagePlan): string {
+  return layers.length <= 2 ? layers.join(", ") : `${layers[0]} .. ${layers.at(-1)}`;
+}
+
+function stageTable(stages: readonly StagePlan[]): string {
+  const isMeasured = stages[0].measuredMs !== undefined, measured = isMeasured ? ["measured"] : [];
+  const rows = stages.map((stage, i) => {
+    const { pp, layers, parameters, measuredMs } = stage;
+    const time = isMeasured ? [`${measuredMs!.toFixed(2)} ms`] : [];
+    return [`${i}`, `pp ${pp}`, formatLayers(stage), `${layers.length}`, `${parameters}`, ...time];
+  });
+  return align([["stage", "stands on", "layers", "number", "parameters", ...measured], ...rows]);
 }
 
 function holdings(ranks: readonly RankPlan[]): string {

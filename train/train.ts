@@ -13,14 +13,15 @@ import { loadCorpus } from "./corpus.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
-import { checkLayout, loadSchedule, meshOf } from "./layout_check.ts";
+import { meshOf } from "./layout_check.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats, toShared } from "./shared.ts";
 import { planRun, type RunPlan } from "./plan_run.ts";
-import type { DataSpec } from "./source.ts";
+import { settleLayout } from "./settle_layout.ts";
+import { type DataSpec, openSource } from "./source.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Samples of a user's own: features and targets. The last tenth validates unless `numTrain` says otherwise. */
@@ -108,10 +109,8 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
-    const schedule = await loadSchedule(config);
-    checkLayout(parts, schedule, config);
-    const known = { ...config, vocab: loaded.vocab };
-    return { config: known, model: spec, data: loaded.spec, start, schedule };
+    const source = openSource(loaded.spec, config), known = { ...config, vocab: loaded.vocab };
+    return { ...await settleLayout(parts, source, known), model: spec, data: loaded.spec, start };
   };
   const job = await makeJob(config);
   const prepared = {

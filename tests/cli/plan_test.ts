@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { main } from "../../cli.ts";
 
 /** Runs a command line; what it printed on standard output and its exit code. */
@@ -24,6 +24,24 @@ Deno.test("plan prints a row per kind of rank, whether it fits, and the bubble; 
   const small = await run("plan", ...SIZES, "--device-memory", "1MiB");
   assertEquals(small.code, 1);
   assertStringIncludes(small.text, "Does not fit: rank ");
+});
+
+Deno.test("plan shows which layers stand where, also when they are measured", async () => {
+  const { text } = await run("plan", ...SIZES, "--micro-batch", "1", "--partition", "measured");
+  assertMatch(
+    text,
+    /^Layers of each stage\nstage +stands on +layers +number +parameters +measured\n0 +pp 0 +embedding/,
+  );
+  const { text: line } = await run("plan", ...SIZES, "--micro-batch", "1", "--partition", "1,3", "--json");
+  const { stages } = JSON.parse(line);
+  assertEquals(stages.map(({ layers }: { layers: string[] }) => layers), [["embedding"], [
+    "h.0",
+    "h.1",
+    "head",
+  ]]);
+  const odd = await run("plan", ...SIZES, "--partition", "fair");
+  assertEquals(odd.code, 2);
+  assertStringIncludes(odd.text, "uniform, parameters, measured, type:REGEX");
 });
 
 Deno.test("plan --json is one line that a program can read", async () => {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { emptyTable } from "../../kernels/mod.ts";
-import { formatPlan, formatRanks, type RankPlan } from "../../train/mod.ts";
+import { formatPlan, formatRanks, formatStages, type RankPlan } from "../../train/mod.ts";
 
 function rankPlan(rank: number, parameters: number, moved: number): RankPlan {
   const traffic = moved === 0
@@ -12,7 +12,8 @@ function rankPlan(rank: number, parameters: number, moved: number): RankPlan {
 }
 
 Deno.test("ranks that print alike are one row, and a plan says whether the largest of them fits", () => {
-  const plan = { ranks: [rankPlan(0, 2048, 100), rankPlan(1, 2049, 100), rankPlan(2, 4096, 0)], bubble: 0.2 };
+  const ranks = [rankPlan(0, 2048, 100), rankPlan(1, 2049, 100), rankPlan(2, 4096, 0)];
+  const plan = { ranks, stages: [{ pp: 0, layers: ["a"], parameters: 512 }], bubble: 0.2 };
   assertEquals(
     formatPlan(plan, 1 << 20),
     `Bytes held
@@ -35,4 +36,21 @@ Bubble: 20.0 % of a step`,
 
 Deno.test("ranks are shown as runs", () => {
   assertEquals(formatRanks([0, 1, 2, 5, 7, 8]), "0-2, 5, 7-8");
+});
+
+Deno.test("the layers of several stages are a table, and one line, with their part of the time if it was measured", () => {
+  const stages = [
+    { pp: 0, layers: ["embedding", "h.0", "h.1"], parameters: 500, measuredMs: 3 },
+    { pp: 1, layers: ["head"], parameters: 20, measuredMs: 1 },
+  ];
+  const [title, ...rows] = formatPlan({ ranks: [rankPlan(0, 0, 0)], stages, bubble: 0 }, 1).split("\n");
+  assertEquals([title, ...rows.slice(0, 3)], [
+    "Layers of each stage",
+    "stage  stands on            layers  number  parameters  measured",
+    "0           pp 0  embedding .. h.1       3         500   3.00 ms",
+    "1           pp 1              head       1          20   1.00 ms",
+  ]);
+  assertEquals(formatStages(stages), "embedding .. h.1 (75 % of the time) | head (25 % of the time)");
+  const unmeasured = stages.map(({ measuredMs: _, ...stage }) => stage);
+  assertEquals(formatStages(unmeasured), "embedding .. h.1 | head");
 });
