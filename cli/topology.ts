@@ -4,17 +4,18 @@ import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws how ranks form a mesh: who talks to whom.
 
-Usage: topology [LAYOUT] [OPTIONS]       LAYOUT: such as "data(2, pipeline(2, tensor(2)))"
+Usage: topology [LAYOUT] [OPTIONS]       LAYOUT: such as "data(2, pipeline(2, tensor(2, sp)))"
 
   --dp N --pp N --ep N --cp N --tp N     degrees by axis, instead of a layout
   --zero 0..3                            what the data axis shards [0]
+  --sp                                   rows between split layers are shared out over --tp, too
   --json                                 print ranks with their coordinates`;
 
 /** The command `topology`. */
 export function topology(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: [...AXES, "zero"],
-    flags: ["json"],
+    flags: ["json", "sp"],
     positionals: ["LAYOUT"],
   });
   if (isHelp) {
@@ -30,12 +31,15 @@ export function topology(args: string[]): Promise<number> {
       | 1
       | 2
       | 3;
-    return layoutOf(Object.fromEntries(given.map((axis) => [axis, degree(axis)])), { stage });
+    return layoutOf(Object.fromEntries(given.map((axis) => [axis, degree(axis)])), {
+      stage,
+      sp: options.sp === true,
+    });
   });
   const mesh = layout.mesh();
   if (options.json) {
     const ranks = Array.from({ length: mesh.size }, (_, rank) => ({ rank, ...mesh.coordinates(rank) }));
-    console.log(JSON.stringify({ layout: layout.toString(), degrees: mesh.degrees, ranks }));
-  } else console.log(`${layout.toString()}\n\n${drawMesh(mesh)}`);
+    console.log(JSON.stringify({ layout: layout.toString(), degrees: mesh.degrees, sp: layout.sp, ranks }));
+  } else console.log(`${layout.toString()}\n\n${drawMesh(mesh, layout)}`);
   return Promise.resolve(0);
 }

@@ -3,7 +3,7 @@
  * `data(2, pipeline(2, tensor(2)))` is 8 devices, two replicas of a pipeline of two stages of two devices each.
  *
  * From the outside in: data (or zero, or zero inside data), pipeline, expert, context, tensor. The further in, the
- * more two devices talk, and the closer their ranks.
+ * more two devices talk, and the closer their ranks. `tensor(2, sp)` is tensor parallelism with sequence parallelism.
  */
 import { type Axis, type Degrees, Mesh } from "./mesh.ts";
 
@@ -18,7 +18,12 @@ export interface Level {
   readonly name: LevelName;
   /** Over how many devices, or groups of devices. */
   readonly degree: number;
+  /** Of tensor parallelism: sequence parallelism, too. */
+  readonly sp?: boolean;
 }
+
+/** Stands inside `tensor(2, sp)`: rows between the split layers are spread over the devices, too. */
+export const sp = "sp" as const;
 
 /** What the data axis shards. */
 export interface ZeroSharding {
@@ -67,9 +72,12 @@ export class Layout {
    * @throws {RangeError} If a degree is not a positive integer, or the levels are not in their order.
    */
   constructor(levels: readonly Level[]) {
-    for (const { name, degree } of levels) {
-      if (Number.isInteger(degree) && degree >= 1) continue;
-      throw new RangeError(`Cannot make ${name}(${degree}): a degree is a whole number from 1`);
+    for (const { name, degree, sp = false } of levels) {
+      if (!(Number.isInteger(degree) && degree >= 1)) {
+        throw new RangeError(`Cannot make ${name}(${degree}): a degree is a whole number from 1`);
+      }
+      if (!sp || (name === "tensor" && degree > 1)) continue;
+      throw new RangeError(`Cannot make ${name}(${degree}, sp): sp needs tensor(2) or more to share rows in`);
     }
     for (const [i, inner] of levels.slice(1).entries()) {
       const outer = levels[i];
@@ -95,6 +103,11 @@ export class Layout {
     return { stage, shard, replicate: this.degrees.dp / shard };
   }
 
+  /** Sequence parallelism: rows between split layers are spread over the tensor axis. */
+  get sp(): boolean {
+    return this.levels.some((level) => level.sp);
+  }
+
   /** Number of devices. */
   get size(): number {
     return this.levels.reduce((product, { degree }) => product * degree, 1);
@@ -109,7 +122,7 @@ export class Layout {
   toString(): string {
     if (this.levels.length === 0) return "data(1)";
     return this.levels.reduceRight(
-      (inner, { name, degree }) => `${name}(${degree}${inner && `, ${inner}`})`,
+      (inner, { name, degree, sp }) => `${name}(${degree}${inner && `, ${inner}`}${sp ? ", sp" : ""})`,
       "",
     );
   }
@@ -150,9 +163,9 @@ export function context(degree: number, inner?: Layout): Layout {
   return nest("context", degree, inner);
 }
 
-/** A part of every weight matrix on each device; innermost. */
-export function tensor(degree: number, inner?: Layout): Layout {
-  return nest("tensor", degree, inner);
+/** A part of every weight matrix on each device, with `sp` a part of the rows between them, too; innermost. */
+export function tensor(degree: number, inner?: Layout | typeof sp): Layout {
+  return inner === "sp" ? new Layout([{ name: "tensor", degree, sp: true }]) : nest("tensor", degree, inner);
 }
 
 function nest(name: LevelName, degree: number, inner: Layout | undefined): Layout {
@@ -160,41 +173,43 @@ function nest(name: LevelName, degree: number, inner: Layout | undefined): Layou
 }
 
 /**
- * The layout of degrees given one by one, as options are: `--dp 2 --pp 2 --zero 3`.
+ * The layout of degrees given one by one, as options are: `--dp 2 --pp 2 --tp 2 --zero 3 --sp`.
  *
  * @param degrees Axes that are left out have degree 1, and levels of degree 1 are left out.
- * @param zero Stage of ZeRO over the data axis, and over how many of its devices; by default over all.
- * @throws {RangeError} If a degree is not a positive integer, or the data axis is not a multiple of `shard`.
+ * @param more Stage of ZeRO over the data axis, and over how many of its devices, by default over all; and whether
+ * tensor parallelism is sequence parallelism, too.
+ * @throws {RangeError} If a degree is not a positive integer, the data axis is not a multiple of `shard`, or `sp` is asked
+ * for without a tensor axis.
  */
 export function layoutOf(
   degrees: Partial<Degrees>,
-  zero: { readonly stage: ZeroSharding["stage"]; readonly shard?: number } = { stage: 0 },
+  more: { readonly stage?: ZeroSharding["stage"]; readonly shard?: number; readonly sp?: boolean } = {},
 ): Layout {
-  const { dp, pp, ep, cp, tp } = new Mesh(degrees).degrees;
-  const shard = zero.stage === 0 ? 1 : zero.shard ?? dp;
+  const { dp, pp, ep, cp, tp } = new Mesh(degrees).degrees, { stage = 0 } = more;
+  const shard = stage === 0 ? 1 : more.shard ?? dp;
   if (!Number.isInteger(shard) || shard < 1 || dp % shard !== 0) {
     throw new RangeError(`Cannot shard over ${shard} of ${dp} replicas: dp must be a multiple of it`);
   }
   const levels: Level[] = [
     { name: "data", degree: dp / shard },
-    ...(zero.stage === 0 ? [] : [{ name: `zero${zero.stage}` as const, degree: shard }]),
+    ...(stage === 0 ? [] : [{ name: `zero${stage}` as const, degree: shard }]),
     { name: "pipeline", degree: pp },
     { name: "expert", degree: ep },
     { name: "context", degree: cp },
-    { name: "tensor", degree: tp },
+    { name: "tensor", degree: tp, ...(more.sp ? { sp: true } : {}) },
   ];
-  return new Layout(levels.filter(({ degree }) => degree > 1));
+  return new Layout(levels.filter(({ degree, sp }) => degree > 1 || sp));
 }
 
 /**
- * Reads a layout from its text: `data(2, pipeline(2, tensor(2)))`.
+ * Reads a layout from its text: `data(2, pipeline(2, tensor(2, sp)))`.
  *
- * @throws {SyntaxError} If the text is not `NAME(DEGREE)` or `NAME(DEGREE, LAYOUT)`: names the place.
+ * @throws {SyntaxError} If the text is not `NAME(DEGREE)`, `NAME(DEGREE, LAYOUT)` or `tensor(DEGREE, sp)`: names the place.
  * @throws {RangeError} If the levels are not in their order.
  */
 export function parseLayout(text: string): Layout {
   const levels: Level[] = [];
-  const head = /\s*(\w+)\s*\(\s*(\d+)\s*/y;
+  const head = /\s*(\w+)\s*\(\s*(\d+)\s*(,\s*sp\s*(?=\)))?/y;
   const fail = (at: number, allowed: string): never => {
     throw new SyntaxError(`Cannot read layout "${text}" from column ${at + 1}: ${allowed}`);
   };
@@ -202,10 +217,10 @@ export function parseLayout(text: string): Layout {
   do {
     head.lastIndex = at;
     const match = head.exec(text);
-    if (match === null) return fail(at, "a level is NAME(DEGREE) or NAME(DEGREE, LEVEL)");
+    if (match === null) return fail(at, "a level is NAME(DEGREE), NAME(DEGREE, LEVEL) or tensor(DEGREE, sp)");
     const name = LEVELS.find((level) => level === match[1]);
     if (name === undefined) return fail(at, `"${match[1]}" is no level, known are ${LEVELS.join(", ")}`);
-    levels.push({ name, degree: Number(match[2]) });
+    levels.push({ name, degree: Number(match[2]), ...(match[3] === undefined ? {} : { sp: true }) });
     at = head.lastIndex + 1;
   } while (text[at - 1] === ",");
   const tail = text.slice(at - 1).replace(/\s/g, "");

@@ -32,13 +32,14 @@ const DIVIDES: Readonly<Record<Axis, string>> = {
 /**
  * Draws a mesh: a table of ranks with the innermost axis across, then the groups along each axis.
  *
+ * @param options.sp The tensor axis is that of sequence parallelism, too.
  * @returns Several lines; no newline at the end. Axes of degree 1 are left out.
  */
-export function drawMesh(mesh: Mesh): string {
+export function drawMesh(mesh: Mesh, { sp = false }: { readonly sp?: boolean } = {}): string {
   const axes = AXES.filter((axis) => mesh.degrees[axis] > 1);
   if (axes.length === 0) return "1 device: rank 0 holds everything";
   const title = `${mesh.size} devices: ${axes.map((axis) => `${axis} ${mesh.degrees[axis]}`).join(" x ")}`;
-  const groups = axes.toReversed().flatMap((axis) => drawGroups(mesh, axis));
+  const groups = axes.toReversed().flatMap((axis) => drawGroups(mesh, axis, sp));
   return [title, "", ...drawTable(mesh, axes), "", ...groups].join("\n");
 }
 
@@ -84,12 +85,13 @@ function drawRow(labels: readonly string[], cells: readonly string[]): string {
     .trimEnd();
 }
 
-function drawGroups(mesh: Mesh, axis: Axis): string[] {
+function drawGroups(mesh: Mesh, axis: Axis, sp: boolean): string[] {
   const ranks = Array.from({ length: mesh.size }, (_, rank) => rank);
   const groups = ranks.filter((rank) => mesh.coordinates(rank)[axis] === 0).map((rank) =>
     mesh.line(rank, axis)
   );
-  const lines = [`${axis} ${DIVIDES[axis]}:`];
+  const rows = sp && axis === "tp" ? ", and the rows between them (sp)" : "";
+  const lines = [`${axis} ${DIVIDES[axis]}${rows}:`];
   for (const [i, group] of groups.entries()) {
     const text = ` ${drawGroup(group)}${i + 1 < groups.length ? " |" : ""}`;
     if (lines.at(-1)!.length + text.length > WIDTH) lines.push("  ");

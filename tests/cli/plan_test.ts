@@ -1,17 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { main } from "../../cli.ts";
-
-/** Runs a command line; what it printed on standard output and its exit code. */
-async function run(...args: string[]): Promise<{ code: number; text: string }> {
-  const { log, error } = console, lines: string[] = [];
-  console.log = (line: string) => void lines.push(line);
-  console.error = console.log;
-  try {
-    return { code: await main(args), text: lines.join("\n") };
-  } finally {
-    Object.assign(console, { log, error });
-  }
-}
+import { run } from "./support/run.ts";
 
 const SIZES = ["--layers", "2", "--embed", "16", "--context", "16", "--batch", "8", "--dp", "2", "--pp", "2"];
 

@@ -8,6 +8,7 @@ import {
   LEVELS,
   parseLayout,
   pipeline,
+  sp,
   tensor,
   zero1,
   zero2,
@@ -50,6 +51,22 @@ Deno.test("of all pairs of levels exactly those in order nest", () => {
   assertEquals(numLegal, 7 + 3 * 4 + 3 + 2 + 1);
 });
 
+Deno.test("sequence parallelism stands inside of the tensor axis, in code, text and options", () => {
+  const text = "data(2, pipeline(2, tensor(2, sp)))", layout = data(2, pipeline(2, tensor(2, sp)));
+  assertEquals([String(layout), layout.sp, layout.size], [text, true, 8]);
+  assertEquals(parseLayout(text), layout);
+  assertEquals(parseLayout("data(2,pipeline( 2,tensor( 2 , sp ) ))"), layout);
+  assertEquals(String(layoutOf({ dp: 2, pp: 2, tp: 2 }, { sp: true })), text);
+  assertEquals(String(layoutOf({ tp: 4, dp: 2 }, { stage: 3, sp: true })), "zero3(2, tensor(4, sp))");
+  assertEquals(data(2, tensor(2)).sp, false);
+  for (const wrong of ["data(2, sp)", "tensor(1, sp)", "data(2, pipeline(2, sp))"]) {
+    assertThrows(() => parseLayout(wrong), RangeError, "sp needs tensor(2) or more");
+  }
+  assertThrows(() => parseLayout("tensor(2, sp, sp)"), SyntaxError, "a level is NAME");
+  assertThrows(() => parseLayout("tensor(2, sp"), SyntaxError, "a level is NAME");
+  assertThrows(() => layoutOf({ dp: 2 }, { sp: true }), RangeError, "Cannot make tensor(1, sp)");
+});
+
 Deno.test("layouts refuse degrees that are no count", () => {
   assertThrows(() => tensor(0), RangeError, "Cannot make tensor(0): a degree is a whole number from 1");
   assertThrows(() => data(1.5), RangeError, "data(1.5)");
@@ -71,7 +88,7 @@ Deno.test("parseLayout() says where the text goes wrong", () => {
     ["data(2, model(2))", 'from column 8: "model" is no level, known are data, zero1'],
     ["data(2, tensor(2)", "2 closing brackets must end it"],
     ["data(2) tensor(2)", "1 closing brackets must end it"],
-    ["data(-2)", "from column 1: a level is NAME(DEGREE)"],
+    ["data(-2)", "from column 1: a level is NAME(DEGREE), NAME(DEGREE, LEVEL) or tensor(DEGREE, sp)"],
     ["", "from column 1"],
   ];
   for (const [text, message] of cases) assertThrows(() => parseLayout(text), SyntaxError, message);

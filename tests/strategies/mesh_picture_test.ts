@@ -20,6 +20,14 @@ dp divides the batch, each member has the whole model: 0 4 | 1 5 | 2 6 | 3 7`,
   );
 });
 
+Deno.test("drawMesh() says what the tensor axis divides under sequence parallelism", () => {
+  const lines = drawMesh(new Mesh({ dp: 2, tp: 2 }), { sp: true }).split("\n");
+  assertEquals(lines.slice(-2), [
+    "tp divides every weight matrix, and the rows between them (sp): 0 1 | 2 3",
+    "dp divides the batch, each member has the whole model: 0 2 | 1 3",
+  ]);
+});
+
 Deno.test("drawMesh() draws one device and one axis", () => {
   assertEquals(drawMesh(new Mesh({})), "1 device: rank 0 holds everything");
   assertEquals(
