@@ -212,6 +212,8 @@ export interface BinaryArgs {
 export interface AdamWArgs {
   /** Updated in place; the other spans are as long. */
   readonly parameter: Span;
+  /** Of a bf16 parameter: its value as float32, which is updated, then rounded to the parameter. */
+  readonly master?: Span;
   /** Read only. */
   readonly gradient: Span;
   /** First moment. */

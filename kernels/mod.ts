@@ -18,6 +18,7 @@
  */
 export * from "./backend.ts";
 export * from "./bf16.ts";
+export * from "./bf16_backend.ts";
 export * from "./clock.ts";
 export * from "./exact_norm.ts";
 export * from "./heap.ts";

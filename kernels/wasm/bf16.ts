@@ -20,7 +20,7 @@ const TURN = 8;
 /**
  * Adds to a module: `widen(from, to, n)` and `narrow(from, to, n)`; `widenRows | narrowRows(from, fromLd, to, toLd, rows,
  * cols)`; `gatherWiden(ids, table, out, rows, cols)`, whose rows with a negative id are -0; `fillBf16(bits, to, n)`;
- * `copyBytes(from, to, bytes)`.
+ * `copyBytes(from, to, bytes)`; `copyRows`, as `widenRows`, of float32 on both sides.
  */
 export function addBf16(module: ModuleBuilder): void {
   const run = parameters("i32", "from", "to", "n");
@@ -35,11 +35,10 @@ export function addBf16(module: ModuleBuilder): void {
       to.set(to.add(2));
     });
   });
-  module.func(
-    "copyBytes",
-    parameters("i32", "from", "to", "bytes"),
-    (k, { from, to, bytes }) => k.copy(to, from, bytes),
-  );
+  const bytes = parameters("i32", "from", "to", "bytes");
+  module.func("copyBytes", bytes, (k, { from, to, bytes }) => k.copy(to, from, bytes));
+  const copy = module.func("_copy", run, (k, { from, to, n }) => k.copy(to, from, n.shl(2)));
+  addRows(module, "copyRows", copy);
 }
 
 /**
