@@ -25,13 +25,17 @@ export function chooseAlgorithm(byteLength: number, size: number): Algorithm {
   return byteLength >= RING_MIN_BYTES && size >= RING_MIN_SIZE ? "ring" : "ordered";
 }
 
+/** The fastest; the fastest whose sums are the canonical tree, so that their bits do not depend on the size; or a given one. */
+export type AlgorithmChoice = Algorithm | "auto" | "tree";
+
 /**
- * The algorithm that was asked for; of "auto", that of the size and group.
+ * The algorithm that was asked for; of "auto", that of the size and group; of "tree", the same unless that is the ring.
  *
  * @throws {RangeError} If the payload is too large to be eager.
  */
-export function resolveAlgorithm(asked: Algorithm | "auto", byteLength: number, size: number): Algorithm {
+export function resolveAlgorithm(asked: AlgorithmChoice, byteLength: number, size: number): Algorithm {
   if (asked === "auto") return chooseAlgorithm(byteLength, size);
+  if (asked === "tree") return chooseAlgorithm(byteLength, size) === "eager" ? "eager" : "ordered";
   if (asked === "eager" && byteLength > EAGER_MAX_BYTES) {
     throw new RangeError(
       `Cannot all-reduce ${byteLength} bytes eagerly: at most ${EAGER_MAX_BYTES} are allowed`,

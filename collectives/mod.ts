@@ -19,7 +19,7 @@
  * @module
  */
 export { AbortError, AbortWord, type FirstCause, MismatchError, StallError } from "./abort.ts";
-export { chooseAlgorithm, EAGER_MAX_BYTES } from "./all_reduce.ts";
+export { type AlgorithmChoice, chooseAlgorithm, EAGER_MAX_BYTES } from "./all_reduce.ts";
 export { type Chunk, chunkOf } from "./chunks.ts";
 export {
   ControlBlock,

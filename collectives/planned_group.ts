@@ -45,7 +45,8 @@ export class PlannedGroup extends ProcessGroup {
   /** Books an all-reduce. */
   override startAllReduce(span: Span, options: AllReduceOptions = {}): Pending {
     const { size, index } = this, { length } = span, elementBytes = DTYPE_BYTES[span.dtype];
-    const bytes = length * elementBytes, chosen = resolveAlgorithm(options.algorithm ?? "auto", bytes, size);
+    const bytes = length * elementBytes,
+      chosen = resolveAlgorithm(options.algorithm ?? this.algorithm, bytes, size);
     this.reductionOf(span, options);
     const chunk = (i: number) => lineChunkStart(length, size, i + 1) - lineChunkStart(length, size, i);
     if (chosen === "eager") return this.#add("allReduce", (size - 1) * bytes, options);

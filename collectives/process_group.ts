@@ -1,9 +1,5 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
-import { workAllGather } from "./all_gather.ts";
-import { EAGER_MAX_BYTES, Reducer, resolveAlgorithm, workAllReduce } from "./all_reduce.ts";
-import { workAllToAll } from "./all_to_all.ts";
-import { workBarrier } from "./barrier.ts";
-import { workBroadcast } from "./broadcast.ts";
+import { type AlgorithmChoice, EAGER_MAX_BYTES, Reducer, resolveAlgorithm } from "./all_reduce.ts";
 import { ChannelReceiver, ChannelSender, type Message } from "./channel.ts";
 import { chunkOf } from "./chunks.ts";
 import { ALGORITHMS } from "./descriptor.ts";
@@ -12,12 +8,17 @@ import { type Operation, reductionCode } from "./operation.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
 import type { OperationOptions, ReduceOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
-import { workReduceScatter } from "./reduce_scatter.ts";
-import { operationCode, type OperationName, type RankStatus } from "./status.ts";
+import type { OperationName, RankStatus } from "./status.ts";
+import {
+  ALL_GATHER,
+  ALL_REDUCE,
+  ALL_TO_ALL,
+  BARRIER,
+  BROADCAST,
+  REDUCE_SCATTER,
+  workOperation,
+} from "./work.ts";
 
-const ALL_REDUCE = operationCode("allReduce"), REDUCE_SCATTER = operationCode("reduceScatter");
-const ALL_GATHER = operationCode("allGather"), BROADCAST = operationCode("broadcast");
-const ALL_TO_ALL = operationCode("allToAll"), BARRIER = operationCode("barrier");
 const EAGER = ALGORITHMS.indexOf("eager");
 const NOTHING: Span = { byteOffset: 0, length: 0, dtype: "i32" };
 
@@ -38,6 +39,8 @@ export class ProcessGroup {
   readonly ranks: readonly number[];
   /** Place of this rank in the group. */
   readonly index: number;
+  /** Of all-reduces that do not ask for one; the same on all members. */
+  algorithm: AlgorithmChoice = "auto";
   readonly #parts: GroupParts;
   readonly #status: RankStatus;
   readonly #queue: GroupQueue;
@@ -60,7 +63,7 @@ export class ProcessGroup {
     this.index = ranks.indexOf(parts.rank);
     this.#reducer = new Reducer(this.index, ranks.length, (bytes) => allocate("scratch", bytes));
     this.#eagerSlots = ranks.length === 1 ? 0 : allocate("eager slots", layout.ringSlots * EAGER_MAX_BYTES);
-    this.#queue = new GroupQueue(parts, (queue, operation) => this.#work(queue, operation));
+    this.#queue = new GroupQueue(parts, (queue, operation) => workOperation(queue, operation, this.#reducer));
   }
 
   /** Number of members. */
@@ -202,7 +205,7 @@ export class ProcessGroup {
 
   #announceAllReduce(span: Span, options: AllReduceOptions): number {
     const reduction = this.reductionOf(span, options), bytes = spanByteLength(span);
-    const chosen = resolveAlgorithm(options.algorithm ?? "auto", bytes, this.size);
+    const chosen = resolveAlgorithm(options.algorithm ?? this.algorithm, bytes, this.size);
     const operation = this.#open(ALL_REDUCE, span.length, span, options);
     operation.reduction = reduction;
     operation.algorithm = ALGORITHMS.indexOf(chosen);
@@ -238,23 +241,6 @@ export class ProcessGroup {
     operation.needsAllDone = needsAllDone;
     this.#queue.announce(operation);
     return operation.sequence;
-  }
-
-  #work(queue: GroupQueue, operation: Operation): boolean {
-    switch (operation.kind) {
-      case ALL_REDUCE:
-        return workAllReduce(queue, operation, this.#reducer);
-      case REDUCE_SCATTER:
-        return workReduceScatter(queue, operation, this.#reducer);
-      case ALL_GATHER:
-        return workAllGather(queue, operation);
-      case BROADCAST:
-        return workBroadcast(queue, operation);
-      case ALL_TO_ALL:
-        return workAllToAll(queue, operation);
-      default:
-        return workBarrier();
-    }
   }
 
   #pending(sequence: number): Pending {

@@ -20,6 +20,7 @@
  * @module
  */
 export * from "./entry.ts";
+export * from "./exact_sums.ts";
 export { type Decoder, Gpt, gpt, type GptConfig, layers as gptLayers } from "./gpt.ts";
 export * from "./gradients.ts";
 export * from "./layers.ts";
@@ -42,5 +43,6 @@ export * from "./sampler.ts";
 export * from "./scope.ts";
 export * from "./shape.ts";
 export * from "./shard.ts";
+export * from "./sum_chunks.ts";
 export * from "./tape.ts";
 export * from "./tensor.ts";

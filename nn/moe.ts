@@ -122,7 +122,11 @@ export class MoeFeedForward {
     const rows = dispatchTokens(tape, whole, plan), arrived = experts?.dispatch(tape, rows) ?? rows;
     const results = this.#down.forward(tape, this.#up.forward(tape, arrived, "gelu"));
     const back = experts?.combine(tape, results) ?? results;
-    if (output === undefined) return combineTokens(tape, back, plan, { shape, residual });
-    return add(tape, residual, output(tape, combineTokens(tape, back, plan, { shape })));
+    if (output === undefined && tape.exact === undefined) {
+      return combineTokens(tape, back, plan, { shape, residual });
+    }
+    // Apart, and not in one rounding, as where this device's rows of the sum are still to be cut out.
+    const mixed = combineTokens(tape, back, plan, { shape });
+    return add(tape, residual, output?.(tape, mixed) ?? mixed);
   }
 }

@@ -1,4 +1,5 @@
 import type { DeviceHeap, Span } from "../kernels/mod.ts";
+import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
 import type { Tape } from "./tape.ts";
@@ -56,6 +57,8 @@ export interface Sharding {
   shard(name: string, shape: Shape): Shard | undefined;
   /** What stands around the layer at a path. */
   hooks(path: string): LayerHooks | undefined;
+  /** In exact numerics, how sums over a dim of a parameter that some layout splits are cut. */
+  sumChunks?(name: string, shape: Shape): SumChunks | undefined;
 }
 
 /** How a model is built on a device. */
@@ -68,6 +71,11 @@ export interface ScopeOptions {
   readonly sharding?: Sharding;
   /** Gives the memory of a parameter; by default a span of its own on the heap. */
   readonly allocate?: (name: string, length: number) => Span;
+  /**
+   * In exact numerics: gives the memory of a parameter that a further layer uses; its gradient is apart from that of the
+   * first use, as it would be if the layers were on different devices. By default both uses have one gradient.
+   */
+  readonly useAgain?: (known: Parameter) => Span;
 }
 
 /** What all scopes of one model share. */
@@ -75,6 +83,7 @@ interface ModelState extends ScopeOptions {
   readonly parameters: Parameter[];
   /** Full names that were asked for by `shared`, in order. */
   readonly sharedRequests: string[];
+  readonly furtherUses: Parameter[];
 }
 
 /** Names and allocates the parameters of a model; layers take one and make children of it. */
@@ -95,12 +104,17 @@ export class Scope {
 
   /** The scope of a new model, with a strategy's say in where its parameters lie. */
   static of(options: ScopeOptions): Scope {
-    return new Scope({ ...options, parameters: [], sharedRequests: [] }, "");
+    return new Scope({ ...options, parameters: [], sharedRequests: [], furtherUses: [] }, "");
   }
 
   /** Full names of parameters that were asked for as shared, once per request, in order. */
   get sharedRequests(): readonly string[] {
     return this.#state.sharedRequests;
+  }
+
+  /** Parameters as further layers use them, with gradients of their own; see {@link ScopeOptions}. */
+  get furtherUses(): readonly Parameter[] {
+    return this.#state.furtherUses;
   }
 
   /** What a strategy puts around the layer of this scope. */
@@ -137,7 +151,11 @@ export class Scope {
         for (let i = 0; i < count; i++) values[local + i] = initialize(stream, global + i);
       });
     }
-    const parameter = new Parameter({ name: fullName, shape: localShape, span, globalShape: shape, shard });
+    const sumChunks = sharding?.sumChunks?.(fullName, shape);
+    const parameter = new Parameter({
+      ...{ name: fullName, shape: localShape, span },
+      ...{ globalShape: shape, shard, sumChunks },
+    });
     parameters.push(parameter);
     return parameter;
   }
@@ -148,8 +166,12 @@ export class Scope {
    */
   shared(fullName: string, shape: Shape, initialize: Initializer): Parameter {
     this.#state.sharedRequests.push(fullName);
-    const known = this.#state.parameters.find((p) => p.name === fullName);
-    return known ?? new Scope(this.#state, "").parameter(fullName, shape, initialize);
+    const known = this.#state.parameters.find((p) => p.name === fullName), { useAgain } = this.#state;
+    if (known === undefined) return new Scope(this.#state, "").parameter(fullName, shape, initialize);
+    if (useAgain === undefined) return known;
+    const use = new Parameter({ ...known, span: useAgain(known) });
+    this.#state.furtherUses.push(use);
+    return use;
   }
 
   #join(name: string): string {

@@ -7,6 +7,7 @@
  */
 import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
 import type { BackwardPass, Entry } from "./entry.ts";
+import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import { numElements, type Shape } from "./shape.ts";
@@ -55,6 +56,8 @@ export interface TapeOptions {
   readonly unitsPerRow?: number;
   /** Computes the loss of logits whose classes lie on several devices; undefined for other logits. */
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
+  /** The order of sums over rows, in exact numerics; by default one chain each. */
+  readonly exact?: ExactSums;
   /** Gives the memory of activations; by default spans of their own on the heap. */
   readonly allocate?: (name: string, length: number, dtype: DType) => Span;
   /** Activations that are computed again instead of kept. */
@@ -73,6 +76,8 @@ export class Tape {
   onGradReady: ((parameter: Parameter) => void) | undefined;
   /** See {@link TapeOptions}. */
   readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
+  /** See {@link TapeOptions}. */
+  readonly exact: ExactSums | undefined;
   /** See {@link TapeOptions}. */
   readonly unitsPerRow: number;
   /**
@@ -103,6 +108,7 @@ export class Tape {
     this.recompute = options.recompute?.mode === "none" ? undefined : options.recompute;
     this.#positions = options.positions;
     this.spreadCrossEntropy = options.spreadCrossEntropy;
+    this.exact = options.exact;
     this.unitsPerRow = options.unitsPerRow ?? 8;
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }

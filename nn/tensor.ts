@@ -1,5 +1,6 @@
 import type { Shape } from "./shape.ts";
 import type { Shard } from "./shard.ts";
+import type { SumChunks } from "./sum_chunks.ts";
 import { type DeviceHeap, type DType, type Span, subspan } from "../kernels/mod.ts";
 
 /** How a tensor is made. */
@@ -50,6 +51,8 @@ export interface ParameterOptions extends Omit<TensorOptions, "requiresGradient"
   readonly globalShape?: Shape;
   /** Which part of the whole tensor this is; undefined = all. */
   readonly shard?: Shard;
+  /** In exact numerics, how sums over a dim that some layout splits are cut; undefined = they are one chain. */
+  readonly sumChunks?: SumChunks;
 }
 
 /** A trained tensor. Its name is its key in checkpoints; its span may be a shard. */
@@ -58,6 +61,8 @@ export class Parameter extends Tensor {
   readonly globalShape: Shape;
   /** Which part of the whole tensor this device holds; undefined = all. */
   readonly shard: Shard | undefined;
+  /** See {@link ParameterOptions}. */
+  readonly sumChunks: SumChunks | undefined;
   #gradient: Span | undefined;
 
   /** Describes memory that is there already; its gradient is allocated apart. */
@@ -65,6 +70,7 @@ export class Parameter extends Tensor {
     super({ ...options, requiresGradient: true });
     this.globalShape = options.globalShape ?? options.shape;
     this.shard = options.shard;
+    this.sumChunks = options.sumChunks;
   }
 
   /**

@@ -6,6 +6,8 @@ export interface LayerEvents {
   readonly enterForward: () => void;
   /** Before its backward pass. */
   readonly enterBackward: () => void;
+  /** Before the part of it that makes weight gradients, which may come later. */
+  readonly enterWeights: () => void;
   /** When the gradients of all its parameters are delivered. */
   readonly leaveBackward: () => void;
 }
@@ -15,7 +17,10 @@ export function bracketLayer(layer: Layer, events: LayerEvents): Layer {
   return {
     forward: (tape, x) => {
       const entered = bracket(tape, x, { forward: events.enterForward, weight: events.leaveBackward });
-      return bracket(tape, layer.forward(tape, entered), { input: events.enterBackward });
+      return bracket(tape, layer.forward(tape, entered), {
+        input: events.enterBackward,
+        weight: events.enterWeights,
+      });
     },
   };
 }

@@ -2,6 +2,7 @@ import { chunkOf, type Pending, type ProcessGroup } from "../collectives/mod.ts"
 import { type Backend, type Span, subspan } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
 import type { BucketPlan } from "./buckets.ts";
+import { GradientFold } from "./gradient_fold.ts";
 
 /** What the data axis shards: 0 nothing, 1 optimizer state, 2 and gradients, 3 and parameters. */
 export type ZeroStage = 0 | 1 | 2 | 3;
@@ -48,6 +49,8 @@ export interface Bucket {
   reduction: Pending | undefined;
   /** The gradients of this step are sums over the group already. */
   isReduced: boolean;
+  /** Sums those of micro-batches in exact numerics, where there are several. */
+  readonly fold: GradientFold | undefined;
 }
 
 /** A staging buffer is computed on while the other one is filled, or reduced. */
@@ -63,6 +66,8 @@ export interface BucketMemoryOptions {
   readonly expertGroup?: ProcessGroup;
   /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
+  /** Exact numerics: the number of micro-batches, whose gradients are summed over the group one by one. */
+  readonly exact?: { readonly microBatches: number };
 }
 
 /** The ranks that share a bucket out. */
@@ -76,9 +81,24 @@ export function allocateBuckets(plans: readonly BucketPlan[], options: BucketMem
   return plans.map((plan, i) => {
     const group = groupOf(plan, options), chunk = chunkOf(plan.length, group.size, group.index);
     const [values, ownValues] = places.values[i], [gradients, ownGradients] = places.gradients[i];
-    const state = { gather: undefined, reduction: undefined, isReduced: false };
+    const state = {
+      gather: undefined,
+      reduction: undefined,
+      isReduced: false,
+      fold: foldOf(plan, chunk, options),
+    };
     return { plan, group, parameters: [], values, gradients, chunk, ownValues, ownGradients, ...state };
   });
+}
+
+function foldOf(
+  plan: BucketPlan,
+  chunk: { readonly length: number },
+  { backend, zeroStage, exact }: BucketMemoryOptions,
+): GradientFold | undefined {
+  if (exact === undefined || exact.microBatches === 1) return undefined;
+  const length = zeroStage === 0 ? plan.length : chunk.length;
+  return new GradientFold(backend, { name: `gradients of ${plan.name}`, length, ...exact });
 }
 
 /** For each bucket: all of it, and this rank's chunk. */
@@ -87,9 +107,15 @@ type Places = [whole: Span, own: Span][];
 function placeValues(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
   const { heap } = options.backend;
   if (options.zeroStage === 3) return staged(plans, options, "parameters", "values");
-  return plans.map((plan) =>
-    resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), groupOf(plan, options))
-  );
+  const places: Places = [];
+  for (const plan of plans) {
+    places.push(
+      plan.furtherUseOf === undefined
+        ? resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), groupOf(plan, options))
+        : places[plan.furtherUseOf],
+    );
+  }
+  return places;
 }
 
 function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
@@ -133,14 +159,20 @@ function staged(
     let turn = 0;
     return (plan: BucketPlan) => subspan(buffers[turn++ % NUM_STAGING], 0, plan.length);
   };
-  const layers = rotation(false), experts = rotation(true);
-  return plans.map((plan) => {
+  const layers = rotation(false), experts = rotation(true), places: Places = [];
+  for (const plan of plans) {
     const whole = plan.isShared
       ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers")
       : (plan.isExpert ? experts : layers)(plan);
     const { size, index } = groupOf(plan, options), { length } = chunkOf(plan.length, size, index);
-    return [whole, heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category)];
-  });
+    places.push([
+      whole,
+      category === "parameters" && plan.furtherUseOf !== undefined
+        ? places[plan.furtherUseOf][1]
+        : heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category),
+    ]);
+  }
+  return places;
 }
 
 /** The parameters of a bucket, or of this rank's chunk of it, as runs of elements with their values. */
@@ -175,4 +207,24 @@ function runsOf({ plan, chunk, parameters }: Bucket, isChunk: boolean) {
     const place = Math.max(offset, range.start), end = Math.min(offset + length, range.start + range.length);
     return place >= end ? [] : [{ parameter, start: place - offset, place, length: end - place }];
   });
+}
+
+/** Whether the bucket only holds gradients of its own, of a further use of another bucket's parameter. */
+export function isFurtherUse({ plan }: Bucket): boolean {
+  return plan.furtherUseOf !== undefined;
+}
+
+/** Where the values and gradients of each parameter lie, by name. */
+export function placesOf(
+  buckets: readonly Bucket[],
+): Map<string, { readonly bucket: Bucket; readonly values: Span; readonly gradients: Span }> {
+  const own = buckets.filter((bucket) => !isFurtherUse(bucket));
+  return new Map(own.flatMap((bucket) =>
+    bucket.plan.entries.map(({ name, offset, length }) => {
+      const [values, gradients] = [bucket.values, bucket.gradients].map((span) =>
+        subspan(span, offset, length)
+      );
+      return [name, { bucket, values, gradients }];
+    })
+  ));
 }

@@ -22,6 +22,11 @@ export interface BucketPlan {
   readonly isShared: boolean;
   /** Experts: summed over fewer ranks than other parameters. */
   readonly isExpert: boolean;
+  /**
+   * Place of the bucket whose values these are, if this is a further use of a shared parameter by another layer: only
+   * its gradient is apart.
+   */
+  readonly furtherUseOf?: number;
   /** Members in order. */
   readonly entries: readonly BucketEntry[];
 }
@@ -58,14 +63,17 @@ export function phantomHeap(): DeviceHeap {
  *
  * @param all Every layer of the model, which says what is shared.
  * @param own Layers of this device.
+ * @param separateUses A shared parameter has one gradient for each use, in buckets of their own.
  */
 export function planBuckets(
   all: readonly LayerFactory[],
   own: readonly LayerFactory[],
   sharding: Sharding | undefined,
+  separateUses = false,
 ): BucketPlans {
-  const sharedNames = new Set(buildPhantom(all, sharding).scope.sharedRequests);
-  const { newNames, usedShared, scope } = buildPhantom(own, sharding, sharedNames);
+  const sharedNames = new Set(buildPhantom(all, { sharding }).scope.sharedRequests);
+  const built = buildPhantom(own, { sharding, sharedNames, separateUses });
+  const { newNames, usedShared, usedAgain, scope } = built;
   const lengths = new Map(scope.parameters.map((parameter) => [parameter.name, parameter.span.length]));
   const buckets: BucketPlan[] = [], placeOf = new Map<string, number>();
   const open = (
@@ -81,6 +89,11 @@ export function planBuckets(
   };
   const layers = own.map(({ name }, i) => {
     const shared = usedShared[i].map((parameter) => open(parameter, [parameter], { isShared: true }));
+    for (const parameter of usedAgain[i]) {
+      const again = makeBucket(furtherUseName(parameter), [parameter], lengths),
+        place = placeOf.get(parameter);
+      shared.push(buckets.push({ isShared: true, isExpert: false, furtherUseOf: place, ...again }) - 1);
+    }
     const members = newNames[i].filter((parameter) => !sharedNames.has(parameter));
     const [experts, others] = [true, false].map((is) =>
       members.filter((parameter) => isExpertParameter(parameter) === is)
@@ -90,6 +103,11 @@ export function planBuckets(
     return { name, buckets: [...shared, ...own, ...apart] };
   });
   return { buckets, layers };
+}
+
+/** Name of the bucket of a further use of a shared parameter. */
+function furtherUseName(parameter: string): string {
+  return `${parameter} (second use)`;
 }
 
 /** Elements of the parameters that each layer makes, whole ones. */
@@ -108,24 +126,33 @@ interface Phantom {
   readonly newNames: string[][];
   /** By layer: shared parameters that it uses. */
   readonly usedShared: string[][];
+  /** By layer: shared parameters that it uses apart from earlier uses. */
+  readonly usedAgain: string[][];
 }
 
 function buildPhantom(
   layers: readonly LayerFactory[],
-  sharding: Sharding | undefined,
-  sharedNames: ReadonlySet<string> = new Set(),
+  { sharding, sharedNames = new Set(), separateUses = false }: {
+    sharding: Sharding | undefined;
+    sharedNames?: ReadonlySet<string>;
+    separateUses?: boolean;
+  },
 ): Phantom {
-  const scope = Scope.of({ heap: phantomHeap(), seed: 0, sharding });
-  const newNames: string[][] = [], usedShared: string[][] = [];
+  const useAgain = separateUses ? ({ span }: Parameter) => span : undefined;
+  const scope = Scope.of({ heap: phantomHeap(), seed: 0, sharding, useAgain });
+  const newNames: string[][] = [], usedShared: string[][] = [], usedAgain: string[][] = [];
   for (const layer of layers) {
     const before = scope.parameters.length, requestedBefore = scope.sharedRequests.length;
+    const usesBefore = scope.furtherUses.length;
     layer.build(scope);
     const made = scope.parameters.slice(before).map((parameter: Parameter) => parameter.name);
     newNames.push(made);
-    const requested = scope.sharedRequests.slice(requestedBefore);
+    // A request that is no further use made the parameter, or, if uses are not apart, is one more of the known one.
+    const requested = separateUses ? [] : scope.sharedRequests.slice(requestedBefore);
+    usedAgain.push(scope.furtherUses.slice(usesBefore).map(({ name }) => name));
     usedShared.push([...new Set([...made.filter((name) => sharedNames.has(name)), ...requested])]);
   }
-  return { scope, newNames, usedShared };
+  return { scope, newNames, usedShared, usedAgain };
 }
 
 function makeBucket(

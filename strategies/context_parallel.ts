@@ -1,5 +1,6 @@
-import type { LayerHooks, Shape, Shard, Sharding } from "../nn/mod.ts";
+import type { LayerHooks, Shape, Shard, Sharding, SumChunks } from "../nn/mod.ts";
 import { contextPositions } from "./context_placement.ts";
+import { GatherBuffers, gatheredAttention, type GatherGroup } from "./gathered_attention.ts";
 import { ringAttention, type RingGroup } from "./ring_attention.ts";
 import { RingBuffers } from "./ring_buffers.ts";
 
@@ -17,17 +18,21 @@ import { RingBuffers } from "./ring_buffers.ts";
  */
 export class ContextParallel implements Sharding {
   /** Ranks that hold parts of the same sequences. */
-  readonly group: RingGroup;
+  readonly group: RingGroup & GatherGroup;
   readonly #inner: Sharding | undefined;
+  readonly #isExact: boolean;
   readonly #buffers = new RingBuffers();
+  readonly #gatherBuffers = new GatherBuffers();
 
   /**
    * Splits nothing if the group has one rank.
    *
    * @param inner How the model is spread otherwise: tensor or expert parallelism.
+   * @param options With `exact`, attention has the bits of one device (`gatheredAttention` in place of the ring).
    */
-  constructor(group: RingGroup, inner?: Sharding) {
+  constructor(group: RingGroup & GatherGroup, inner?: Sharding, { exact = false } = {}) {
     this.group = group;
+    this.#isExact = exact;
     this.#inner = inner;
   }
 
@@ -36,12 +41,23 @@ export class ContextParallel implements Sharding {
     return this.#inner?.shard(name, shape);
   }
 
+  /** What `inner` says. */
+  sumChunks(name: string, shape: Shape): SumChunks | undefined {
+    return this.#inner?.sumChunks?.(name, shape);
+  }
+
   /** What `inner` puts around the layer at a path, and the ring in place of attention, if the layer is one of attention. */
   hooks(path: string): LayerHooks | undefined {
     const hooks = this.#inner?.hooks(path);
     if (this.group.size === 1) return hooks;
-    const shared = { group: this.group, label: path, buffers: this.#buffers };
-    return { ...hooks, attend: (tape, qkv, headDim) => ringAttention(tape, qkv, { ...shared, headDim }) };
+    const shared = { group: this.group, label: path };
+    const ring = { ...shared, buffers: this.#buffers },
+      gathered = { ...shared, buffers: this.#gatherBuffers };
+    const attend: LayerHooks["attend"] = (tape, qkv, headDim) =>
+      this.#isExact
+        ? gatheredAttention(tape, qkv, { ...gathered, headDim })
+        : ringAttention(tape, qkv, { ...ring, headDim });
+    return { ...hooks, attend };
   }
 
   /**

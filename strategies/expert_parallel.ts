@@ -14,6 +14,7 @@ import {
   type Shape,
   type Shard,
   type Sharding,
+  type SumChunks,
   type Tape,
   type Tensor,
 } from "../nn/mod.ts";
@@ -117,6 +118,11 @@ export class ExpertParallel implements Sharding {
   /** The part of a parameter that this rank holds: experts are whole, or absent. */
   shard(name: string, shape: Shape): Shard | undefined {
     return this.#inner?.shard(name, shape);
+  }
+
+  /** What `inner` says. */
+  sumChunks(name: string, shape: Shape): SumChunks | undefined {
+    return this.#inner?.sumChunks?.(name, shape);
   }
 
   /** The hooks of tensor parallelism, and the exchange of tokens. */

@@ -94,6 +94,17 @@ export class Mesh {
   }
 }
 
+/**
+ * The part that the member at `index` of `parts`, a power of two, gets when items are halved again and again, the smaller
+ * half first: the parts of members 2 i and 2 i + 1 are those of member i of half as many.
+ */
+export function bisectionShare(total: number, parts: number, index: number): { start: number; end: number } {
+  if (parts === 1) return { start: 0, end: total };
+  const { start, end } = bisectionShare(total, parts / 2, index >> 1),
+    middle = start + Math.floor((end - start) / 2);
+  return index % 2 === 0 ? { start, end: middle } : { start: middle, end };
+}
+
 /** The part `[start, end)` of `total` items that the member at `index` of `parts` gets: sizes differ by one at most. */
 export function shareOf(total: number, parts: number, index: number): { start: number; end: number } {
   return { start: Math.floor(total * index / parts), end: Math.floor(total * (index + 1) / parts) };

@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, type Span, subspan } from "../kernels/mod.ts";
+import { type Backend, subspan } from "../kernels/mod.ts";
 import {
   type Layer,
   type LayerFactory,
@@ -12,7 +12,9 @@ import { bracketLayer } from "./bracket.ts";
 import {
   allocateBuckets,
   type Bucket,
+  isFurtherUse,
   type Piece,
+  placesOf,
   type StoredPiece,
   storedPieces,
   updatedPieces,
@@ -43,6 +45,8 @@ export interface ParameterStoreOptions {
    * sequence parallelism a sum over the tensor group.
    */
   readonly completeWith?: (parameters: readonly Parameter[]) => { sum(): void };
+  /** Exact numerics; see `BucketMemoryOptions`. */
+  readonly exact?: { readonly microBatches: number };
 }
 
 /**
@@ -73,22 +77,34 @@ export class ParameterStore {
   constructor(options: ParameterStoreOptions) {
     const { backend, seed, sharding, ownLayers } = options;
     this.#options = options;
-    this.#plans = planBuckets(options.allLayers, ownLayers, sharding);
+    this.#plans = planBuckets(options.allLayers, ownLayers, sharding, options.exact !== undefined);
     this.#buckets = allocateBuckets(this.#plans.buckets, options);
-    const places = this.#places();
+    const places = placesOf(this.#buckets), furtherUses = this.#buckets.filter(isFurtherUse);
     const allocate = (name: string) => places.get(name)!.values;
-    const scope = Scope.of({ heap: backend.heap, seed, sharding, allocate });
+    const useAgain = () => furtherUses[scope.furtherUses.length].values;
+    const scope = Scope.of({
+      ...{ heap: backend.heap, seed, sharding, allocate },
+      useAgain: options.exact && useAgain,
+    });
     this.layers = ownLayers.map((factory, i) => {
-      const before = scope.parameters.length, layer = factory.build(scope);
+      const before = scope.parameters.length,
+        usesBefore = scope.furtherUses.length,
+        layer = factory.build(scope);
       for (const parameter of scope.parameters.slice(before)) {
         const { bucket, gradients } = places.get(parameter.name)!;
         parameter.gradient = gradients;
         bucket.parameters.push(parameter);
       }
+      scope.furtherUses.slice(usesBefore).forEach((use, j) => {
+        const bucket = furtherUses[usesBefore + j];
+        use.gradient = subspan(bucket.gradients, 0, use.span.length);
+        bucket.parameters.push(use);
+      });
       if (options.zeroStage === 3) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
       return bracketLayer(factory.type === "block" ? recomputedLayer(factory.name, layer) : layer, {
         enterForward: () => this.#enterForward(i),
         enterBackward: () => this.#enterBackward(i),
+        enterWeights: () => this.#settleGradients(i),
         leaveBackward: () => this.#leaveBackward(i),
       });
     });
@@ -98,19 +114,19 @@ export class ParameterStore {
 
   /** What this rank updates. */
   updatePieces(): Piece[] {
-    return this.#buckets.flatMap((bucket) =>
+    return this.#ownBuckets.flatMap((bucket) =>
       updatedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage > 0)
     );
   }
 
   /** What this rank alone answers for: every element of the group's parameters is in one rank's chunk. */
   chunkPieces(): Piece[] {
-    return this.#buckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zeroStage, true));
+    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zeroStage, true));
   }
 
   /** Values that stay on this rank: what a checkpoint must fill. */
   residentPieces(): StoredPiece[] {
-    return this.#buckets.flatMap((bucket) =>
+    return this.#ownBuckets.flatMap((bucket) =>
       storedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage === 3)
     );
   }
@@ -129,23 +145,36 @@ export class ParameterStore {
     this.#isLastPass = isLast;
   }
 
+  /** Stands for a backward pass of a micro-batch of which this rank has no samples. */
+  skipPass(): void {
+    if (this.#buckets[0]?.fold === undefined) return;
+    for (const bucket of this.#buckets) this.#settle(bucket);
+    this.#startReductions();
+  }
+
   /** Returns when all gradients are summed over the group. */
   finishGradients(): void {
-    // Last layer first, as the backward pass does: all ranks announce in the same order, also one that had no samples.
-    for (const { buckets } of this.#plans.layers.toReversed()) {
-      for (const place of buckets) this.#startReduction(this.#buckets[place]);
-    }
+    this.#startReductions();
     for (const bucket of this.#buckets) this.#settle(bucket);
+    const { backend, zeroStage } = this.#options, isWhole = zeroStage === 0;
+    for (const further of this.#buckets.filter(isFurtherUse)) {
+      const first = this.#buckets[further.plan.furtherUseOf!];
+      backend.axpy(
+        1,
+        isWhole ? further.gradients : further.ownGradients,
+        isWhole ? first.gradients : first.ownGradients,
+      );
+    }
   }
 
   /** Names of the parameters of this device that other layers of the model use too. */
   get sharedNames(): string[] {
-    return this.#plans.buckets.filter(({ isShared }) => isShared).map(({ name }) => name);
+    return this.#ownBuckets.filter(({ plan }) => plan.isShared).map(({ plan }) => plan.name);
   }
 
   /** Sums the gradients of shared parameters over the stages that hold a copy; after {@link finishGradients}. */
   reduceShared(stages: ProcessGroup): void {
-    for (const { plan, gradients, ownGradients } of this.#buckets) {
+    for (const { plan, gradients, ownGradients } of this.#ownBuckets) {
       if (!plan.isShared) continue;
       const span = this.#options.zeroStage === 0 ? gradients : ownGradients;
       stages.allReduce(span, { algorithm: "ordered", label: `gradient of ${plan.name}` });
@@ -156,10 +185,15 @@ export class ParameterStore {
   finishUpdate(): void {
     const { zeroStage } = this.#options;
     if (zeroStage === 0) return;
-    for (const bucket of this.#buckets) {
+    for (const bucket of this.#ownBuckets) {
       const label = `values of ${bucket.plan.name}`;
       if (zeroStage < 3) bucket.group.allGather(bucket.ownValues, bucket.values, { label });
     }
+  }
+
+  /** Buckets whose values this rank keeps there: all but further uses of shared parameters. */
+  get #ownBuckets(): Bucket[] {
+    return this.#buckets.filter((bucket) => !isFurtherUse(bucket));
   }
 
   /** Buckets that no earlier layer uses: their forward pass begins here, their backward pass ends. */
@@ -182,18 +216,30 @@ export class ParameterStore {
 
   #enterBackward(layer: number): void {
     this.#gather(this.#lastUsed(layer), this.#lastUsed(layer - 1));
-    if (this.#options.zeroStage < 2) return;
-    // The staging buffer may still be on its way from the layer that had it before.
+    this.#settleGradients(layer);
+  }
+
+  /** Waits until a layer's gradients may be written: the sums of a micro-batch before, or of a layer before, may be under way. */
+  #settleGradients(layer: number): void {
+    if (this.#options.zeroStage < 2 && this.#options.exact === undefined) return;
     const places = this.#lastUsed(layer).map((bucket) => bucket.gradients.byteOffset);
     for (const other of this.#buckets) if (places.includes(other.gradients.byteOffset)) this.#settle(other);
   }
 
   #leaveBackward(layer: number): void {
     const { zeroStage, group } = this.#options;
-    if (zeroStage >= 2 || this.#isLastPass) {
+    const isReducedEachPass = zeroStage >= 2 || (this.#options.exact?.microBatches ?? 1) > 1;
+    if (isReducedEachPass || this.#isLastPass) {
       for (const bucket of this.#firstUsed(layer)) this.#startReduction(bucket);
     }
     group.progress();
+  }
+
+  /** Last layer first, as the backward pass does: all ranks announce in the same order, also one that had no samples. */
+  #startReductions(): void {
+    for (let layer = this.#plans.layers.length - 1; layer >= 0; layer--) {
+      for (const bucket of this.#firstUsed(layer)) this.#startReduction(bucket);
+    }
   }
 
   /** Waits for values that are needed now and asks for those that are needed next. */
@@ -230,28 +276,18 @@ export class ParameterStore {
     if (bucket.reduction === undefined) return;
     bucket.reduction.wait();
     bucket.reduction = undefined;
-    const { backend, zeroStage } = this.#options, { gradients, chunk } = bucket;
-    if (zeroStage < 2) return;
-    backend.axpy(1, subspan(gradients, chunk.start, chunk.length), bucket.ownGradients);
-    backend.fill(0, gradients);
+    const { backend, zeroStage } = this.#options, { gradients, chunk, fold } = bucket;
+    if (zeroStage < 2 && fold === undefined) return;
+    const sum = zeroStage === 0 ? gradients : subspan(gradients, chunk.start, chunk.length);
+    const isComplete = fold?.add(sum) ?? true;
+    if (zeroStage >= 2 && isComplete) backend.axpy(1, sum, bucket.ownGradients);
+    if (zeroStage >= 2 || !isComplete) backend.fill(0, gradients);
   }
 
-  #keepChunk({ values, ownValues, chunk }: Bucket): void {
+  #keepChunk({ plan, values, ownValues, chunk }: Bucket): void {
     const { backend } = this.#options;
-    if (backend.heap.memory !== undefined) {
+    if (plan.furtherUseOf === undefined && backend.heap.memory !== undefined) {
       backend.copy(subspan(values, chunk.start, chunk.length), ownValues);
     }
-  }
-
-  #places(): Map<string, { bucket: Bucket; values: Span; gradients: Span }> {
-    const places = new Map<string, { bucket: Bucket; values: Span; gradients: Span }>();
-    for (const bucket of this.#buckets) {
-      for (const { name, offset, length } of bucket.plan.entries) {
-        const values = subspan(bucket.values, offset, length),
-          gradients = subspan(bucket.gradients, offset, length);
-        places.set(name, { bucket, values, gradients });
-      }
-    }
-    return places;
   }
 }

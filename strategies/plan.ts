@@ -93,11 +93,9 @@ export function shardOf(
   shape: Shape,
   { size, index }: GroupPlace,
 ): Shard | undefined {
-  const path = layerOf(name), split = splitOf(plan, path);
-  const dim = split && splitDim(split, path, shape);
-  if (split === undefined || dim === undefined || size === 1) return undefined;
-  const { unit = 1, parts = 1 } = split as { unit?: number; parts?: number };
-  const units = shape[dim] / parts / unit, what = `${name} ${formatShape(shape)}`;
+  const path = layerOf(name), split = size === 1 ? undefined : unitsOf(plan, name, shape);
+  if (split === undefined) return undefined;
+  const { dim, units, unit, parts } = split, what = `${name} ${formatShape(shape)}`;
   if (!Number.isInteger(units)) {
     throw new RangeError(
       `Cannot split ${path} over tp ${size}: dim ${dim} of ${what} must be a multiple of ${parts} parts of ` +
@@ -113,6 +111,18 @@ export function shardOf(
   const { start, end } = shareOf(units, size, index), length = (end - start) * unit;
   const runs = Array.from({ length: parts }, (_, part) => ({ start: (part * units + start) * unit, length }));
   return { dim, runs };
+}
+
+/** What of a parameter is dealt out: `parts` times `units` of `unit` elements along a dim; undefined if it is not split. */
+export function unitsOf(
+  plan: ParallelPlan,
+  name: string,
+  shape: Shape,
+): { dim: number; units: number; unit: number; parts: number } | undefined {
+  const path = layerOf(name), split = splitOf(plan, path), dim = split && splitDim(split, path, shape);
+  if (dim === undefined) return undefined;
+  const { unit = 1, parts = 1 } = split as { unit?: number; parts?: number };
+  return { dim, units: shape[dim] / parts / unit, unit, parts };
 }
 
 /**

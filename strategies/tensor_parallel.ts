@@ -7,6 +7,7 @@
  */
 import { chunkOf } from "../collectives/mod.ts";
 import {
+  type ExactOptions,
   formatShape,
   type LayerHooks,
   numElements,
@@ -15,10 +16,20 @@ import {
   type Shard,
   type Sharding,
   type SpreadCrossEntropy,
+  type SumChunks,
   type Tape,
   type Tensor,
 } from "../nn/mod.ts";
-import { isInMixture, layerOf, type LayerSplit, type ParallelPlan, shardOf, splitOf } from "./plan.ts";
+import { chunkCount, sumChunksOf } from "./exact_plan.ts";
+import {
+  isInMixture,
+  layerOf,
+  type LayerSplit,
+  type ParallelPlan,
+  shardOf,
+  splitOf,
+  unitsOf,
+} from "./plan.ts";
 import {
   collectRows,
   copyToGroup,
@@ -36,6 +47,8 @@ import { type ClassRange, ownIds, vocabParallelCrossEntropy } from "./vocab_para
 export interface TensorParallelOptions {
   /** Rows between split layers are spread over the group, too. By default false. */
   readonly sequenceParallel?: boolean;
+  /** Sums have the same bits on 1, 2 and 4 ranks. By default false. */
+  readonly exact?: boolean;
 }
 
 /** What is known of a tape. */
@@ -45,7 +58,10 @@ interface TapeState {
   /** Inputs of split layers that were made whole already. */
   readonly whole: Map<Tensor, Tensor>;
   /** Logits of spread classes, by where they lie: a reshaped tensor lies there too. */
-  readonly heads: Map<number, { readonly label: string; readonly range: ClassRange }>;
+  readonly heads: Map<
+    number,
+    { readonly label: string; readonly range: ClassRange; readonly chunks: number }
+  >;
 }
 
 /**
@@ -63,6 +79,7 @@ export class TensorParallel implements Sharding {
   readonly plan: ParallelPlan;
   /** Whether rows are spread between split layers. */
   readonly isSequenceParallel: boolean;
+  readonly #isExact: boolean;
   readonly #states = new WeakMap<Tape, TapeState>();
   /** Rows of tables and outputs of heads, by name of the layer. */
   readonly #classes = new Map<string, ClassRange>();
@@ -72,6 +89,7 @@ export class TensorParallel implements Sharding {
     this.group = group;
     this.plan = plan;
     this.isSequenceParallel = group.size > 1 && (options.sequenceParallel ?? false);
+    this.#isExact = options.exact ?? false;
   }
 
   /**
@@ -80,18 +98,38 @@ export class TensorParallel implements Sharding {
    * @throws {RangeError} If it has fewer units than the group has ranks (see `checkPlan`).
    */
   shard(name: string, shape: Shape): Shard | undefined {
-    const shard = shardOf(this.plan, name, shape, this.group);
-    if (shard !== undefined) {
-      const [{ start, length }] = shard.runs;
-      this.#classes.set(layerOf(name), { start, end: start + length, total: shape[shard.dim] });
+    const shard = shardOf(this.plan, name, shape, this.group), split = unitsOf(this.plan, name, shape);
+    if (split !== undefined) {
+      const total = shape[split.dim], { start, length } = shard?.runs[0] ?? { start: 0, length: total };
+      this.#classes.set(layerOf(name), { start, end: start + length, total });
     }
     return shard;
+  }
+
+  /**
+   * In exact numerics, the tree of sums over the dim of a parameter that a group may split.
+   *
+   * @throws {RangeError} If the ranks would hold unequal parts of it.
+   */
+  sumChunks(name: string, shape: Shape): SumChunks | undefined {
+    return this.#isExact ? sumChunksOf(this.plan, name, shape, this.group) : undefined;
+  }
+
+  /** In exact numerics under sequence parallelism: the sums of all units from those of this rank's rows. */
+  get gatherUnits(): ExactOptions["gatherUnits"] {
+    if (!this.#isExact || !this.isSequenceParallel) return undefined;
+    const { group } = this;
+    return (own, all, columns) =>
+      group.allGather(own, all, { row: columns, label: "sums of the rows of the tensor group" });
   }
 
   /** The collectives around the layer at a path; undefined for layers that are not split. */
   hooks(path: string): LayerHooks | undefined {
     const split = splitOf(this.plan, path), op = { group: this.group, label: path };
-    return split === undefined || this.group.size === 1 ? undefined : this.#hooksOf(split, op);
+    if (split === undefined) return undefined;
+    if (this.group.size > 1) return this.#hooksOf(split, op);
+    // The loss of one device is cut as that of several.
+    return this.#isExact && split.kind === "head" ? { result: this.#noteHeadOf(split, path) } : undefined;
   }
 
   /**
@@ -122,7 +160,7 @@ export class TensorParallel implements Sharding {
    * (`PartialGradients`): under sequence parallelism, all that every rank holds whole. Without, none.
    */
   partialParameters(parameters: readonly Parameter[]): Parameter[] {
-    if (!this.isSequenceParallel) return [];
+    if (!this.isSequenceParallel || this.#isExact) return [];
     return parameters.filter(({ name, shard }) => {
       const path = layerOf(name), isWhole = splitOf(this.plan, path)?.kind === "whole";
       return shard === undefined && !isWhole && !isInMixture(this.plan, path);
@@ -162,10 +200,14 @@ export class TensorParallel implements Sharding {
       case "head":
         return {
           input: before,
-          result: (tape, y) => this.#noteHead(tape, y, op.label, split.table ?? op.label),
+          result: this.#noteHeadOf(split, op.label),
         };
       case "local":
-        return this.isSequenceParallel ? { input: (tape, x) => this.#slice(tape, x, op) } : undefined;
+        if (!this.isSequenceParallel) return undefined;
+        // A sum over this rank's rows only is no part of the tree over all rows, so exact numerics cut the result.
+        return this.#isExact
+          ? { output: (tape, y) => this.#slice(tape, y, op) }
+          : { input: (tape, x) => this.#slice(tape, x, op) };
       case "mixture":
         return this.isSequenceParallel
           ? { input: (tape, x) => this.#collect(tape, x, op), output: (tape, y) => this.#slice(tape, y, op) }
@@ -203,9 +245,14 @@ export class TensorParallel implements Sharding {
     return sliceRows(tape, x, op);
   }
 
-  #noteHead(tape: Tape, logits: Tensor, label: string, table: string): Tensor {
-    this.#state(tape).heads.set(logits.span.byteOffset, { label, range: this.#classesOf(table) });
-    return logits;
+  /** Notes the logits of a head, for their loss. */
+  #noteHeadOf({ table }: { readonly table?: string }, label: string) {
+    return (tape: Tape, logits: Tensor): Tensor => {
+      const range = this.#classesOf(table ?? label),
+        chunks = this.#isExact ? chunkCount(range.total) / this.group.size : 1;
+      this.#state(tape).heads.set(logits.span.byteOffset, { label, range, chunks });
+      return logits;
+    };
   }
 
   #classesOf(layer: string): ClassRange {

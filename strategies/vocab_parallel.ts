@@ -44,19 +44,21 @@ export function ownIds(tape: Tape, ids: Tensor, range: ClassRange, label: string
  *
  * Shapes: logits [..., classes of this device], targets i32 [...] (negative = masked), result rows [...].
  * Cost: all-reduces of 1 and of 2 numbers per row.
+ *
+ * @param op.chunks Parts of this device's classes whose exponentials are summed apart; by default 1.
  */
 export function vocabParallelCrossEntropy(
   tape: Tape,
   logits: Tensor,
   targets: Tensor,
-  { group, label, range }: GroupOp & { readonly range: ClassRange },
+  { group, label, range, chunks }: GroupOp & { readonly range: ClassRange; readonly chunks?: number },
 ): Loss {
   const { backend, heap } = tape, { rows, cols } = asMatrix(logits.shape);
   const out = tape.output("loss", [rows], [logits]), powers = out.requiresGradient ? logits.span : undefined;
   const max = tape.scratch(`${label} maximum`, rows), both = tape.scratch(`${label} sums`, 2 * rows);
   const sums = subspan(both, 0, rows), chosen = subspan(both, rows);
   const places = tape.input(`places of targets in ${label}`, [rows], "i32").span;
-  const parts = { rows, cols, x: logits.span, max, sums, powers };
+  const parts = { rows, cols, x: logits.span, max, sums, powers, chunks };
   const choice = { rows, cols: 1, ids: places, table: logits.span, out: chosen };
   const end = { rows, cols, firstClass: range.start, targets: targets.span, max, sums, chosen, powers };
   const args = { ...end, losses: out.span, scale: 1 / rows };

@@ -40,14 +40,27 @@ export function buildStages(
   { backend, config, parts, source, pipeline, groupOf }: StageParts,
 ): Map<number, Stage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
-  const tensor = tp.size === 1 ? undefined : new TensorParallel(tp, parts.plan, { sequenceParallel });
+  const exact = config.numerics === "exact";
+  // In exact numerics one device cuts its sums as several do.
+  const tensor = tp.size === 1 && !exact
+    ? undefined
+    : new TensorParallel(tp, parts.plan, { sequenceParallel, exact });
   const experts = ep.size === 1 ? tensor : new ExpertParallel(ep, config.experts, tensor), cp = groupOf("cp");
-  const sharding = cp.size === 1 ? experts : new ContextParallel(cp, experts);
+  const sharding = cp.size === 1 ? experts : new ContextParallel(cp, experts, { exact });
   const completeWith = tensor && ((own: readonly Parameter[]) => {
     return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
   });
   const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
-  const stored = { ...groups, backend, sharding, completeWith, seed: config.seed, allLayers: layers };
+  const sums = exact ? { microBatches: pipeline.schedule.m } : undefined;
+  const stored = {
+    ...groups,
+    exact: sums,
+    backend,
+    sharding,
+    completeWith,
+    seed: config.seed,
+    allLayers: layers,
+  };
   const deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
   const place = cp.size === 1
     ? {}
@@ -61,6 +74,7 @@ export function buildStages(
     deferWeights,
     recompute: config.recompute,
     place,
+    exactRanks: exact ? cp.size : undefined,
   };
   const { ranges } = partitionOf(parts, pipeline.schedule, config.partition);
   return new Map(pipeline.stages.map((stage) => {

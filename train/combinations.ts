@@ -1,27 +1,26 @@
+import { checkExact, exactMicroBatches, type ExactSpread } from "./exact_rules.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** How a run is spread over devices: part of a configuration. */
-export interface Spread {
+export interface Spread extends ExactSpread {
   /** Sequences of a step, over all devices. */
   readonly batch: number;
   /** Sequences of one forward pass of a device. */
   readonly microBatch: number;
-  /** Degrees of the axes. */
-  readonly dp: number;
-  readonly pp: number;
-  readonly ep: number;
-  readonly cp: number;
-  readonly tp: number;
-  /** Sequence parallelism. */
-  readonly sp: boolean;
   /** What the data axis shards. */
   readonly zero: number;
-  /** Name or file. */
-  readonly schedule: string;
   /** Experts per layer. */
   readonly experts: number;
   /** Experts of a token. */
   readonly topKExperts: number;
+}
+
+/** Micro-batches of a step: as many on every rank of the data axis, so that all run the same schedule. */
+export function countMicroBatches(
+  { batch, dp, ep, microBatch, numerics }: Pick<Spread, "batch" | "dp" | "ep" | "microBatch" | "numerics">,
+): number {
+  const wanted = Math.ceil(Math.ceil(batch / (dp * ep)) / microBatch);
+  return numerics === "exact" ? exactMicroBatches(wanted) : wanted;
 }
 
 /**
@@ -53,7 +52,8 @@ export function checkCombination(config: Spread): void {
         `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
     );
   }
-  const numMicroBatches = Math.ceil(Math.ceil(batch / (dp * ep)) / microBatch);
+  checkExact(config);
+  const numMicroBatches = countMicroBatches(config);
   if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp * ep) {
     throw new UsageError(
       `Cannot use --zero ${zero} with --batch ${batch}, --dp ${dp} and --micro-batch ${microBatch}: a device would have no ` +

@@ -88,6 +88,8 @@ export interface TrainConfig {
   readonly partition: string;
   /** Activations that are computed again in the backward pass instead of kept. */
   readonly recompute: Recompute;
+  /** Whether sums have an order, and so bits, that no layout changes. */
+  readonly numerics: "fast" | "exact";
   /** Backend of every device. */
   readonly kernels: "wasm" | "reference";
   /** Cap of the memory of one device. */
@@ -141,6 +143,8 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   );
   values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / perReplica), batch));
   values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
+  // Parts of a sequence are summed before sequences are, and ranks of the context axis have parts.
+  if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = 1;
   const { deviceMemory, ...rest } = values;
   const config = {
     ...rest,

@@ -1,5 +1,6 @@
 import {
   checkContext,
+  checkExactPlan,
   checkExpertParallel,
   checkPlan,
   checkSchedule,
@@ -13,14 +14,12 @@ import {
   type ScheduleName,
   SCHEDULES,
 } from "../strategies/mod.ts";
+import { countMicroBatches } from "./combinations.ts";
 import type { TrainConfig } from "./config.ts";
+import { checkExactSchedule } from "./exact_rules.ts";
+import type { Scope } from "../nn/mod.ts";
 import type { ModelParts } from "./model_parts.ts";
 import { fileProblem, UsageError } from "./usage_error.ts";
-
-/** Micro-batches of a step: as many on every rank of the data axis, so that all run the same schedule. */
-export function countMicroBatches(config: Pick<TrainConfig, "batch" | "dp" | "ep" | "microBatch">): number {
-  return Math.ceil(Math.ceil(config.batch / (config.dp * config.ep)) / config.microBatch);
-}
 
 /**
  * The schedule of a configuration, by name or from a file. One device runs its micro-batches one after another.
@@ -70,12 +69,15 @@ export function partitionOf(
  * @throws {UsageError} If the model cannot be cut that way.
  */
 export function checkLayout(parts: ModelParts, schedule: Schedule, config: TrainConfig): void {
-  const { tp, cp, ep, dp, context, partition, experts, batch } = config;
+  const { tp, cp, ep, dp, context, partition, experts, batch, sp, numerics } = config;
+  const build = (scope: Scope) => parts.layers.forEach((layer) => layer.build(scope));
+  if (numerics === "exact") checkExactSchedule(schedule);
   asUsageError(() => {
     checkContext(context, cp);
     checkExpertParallel({ experts, ep, dataRanks: dp * ep, batch, microBatches: schedule.m });
     partitionOf(parts, schedule, partition);
-    checkPlan(parts.plan, tp, (scope) => parts.layers.forEach((layer) => layer.build(scope)));
+    checkPlan(parts.plan, tp, build);
+    if (numerics === "exact") checkExactPlan(parts.plan, { tp, sp }, build);
   });
 }
 

@@ -196,6 +196,14 @@ export const TRAIN_OPTIONS = [
     help: "activations computed again, not kept",
   },
   {
+    key: "numerics",
+    kind: "choice",
+    choices: ["fast", "exact"],
+    default: "fast",
+    isRecipe: true,
+    help: "exact: the same bits on every layout",
+  },
+  {
     key: "kernels",
     kind: "choice",
     choices: ["wasm", "reference"],

@@ -1,9 +1,11 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, createBackend, type Span } from "../kernels/mod.ts";
+import { type Backend, createBackend } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
+  bisectionShare,
   contextPositions,
+  GradientNorm,
   type Instruction,
   type ParameterStore,
   type Piece,
@@ -21,6 +23,9 @@ import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
 import { MASKED, partOf, type Source } from "./source.ts";
 import type { RecordedPass, Stage } from "./stage.ts";
+
+/** Groups whose all-reduces sum numbers that may be rounded. */
+const SUMMED = ["tp", "data", "expertData"] as const;
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
@@ -42,7 +47,7 @@ export class Replica implements StageRunner {
   readonly #stages: ReadonlyMap<number, Stage>;
   /** Which of the ranks with sequences of their own this one is. */
   readonly #sampler: { readonly size: number; readonly index: number };
-  readonly #sums: Span;
+  readonly #norm: GradientNorm;
   readonly #check: ReplicaCheck | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
@@ -60,12 +65,16 @@ export class Replica implements StageRunner {
     this.#sampler = samplerOf(device.rank, config);
     this.backend = createBackend(config.kernels, device.heap);
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
+    if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
     this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
-    this.#sums = device.heap.allocate("gradient norm", 1, "buffers", "f64");
+    const counted = this.#stores.flatMap((store) => store.chunkPieces()).filter(({ parameter }) =>
+      this.#countsHere(parameter)
+    );
+    this.#norm = new GradientNorm(this.backend, counted.map(({ gradient }) => gradient));
     this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
     this.#load(start);
     // Recorded now, so that memory does not grow when the first evaluation comes.
@@ -103,14 +112,7 @@ export class Replica implements StageRunner {
 
   /** L2 norm of the gradients of the whole model, the same on every rank. */
   gradientNorm(): number {
-    const { heap } = this.#device;
-    let squares = 0;
-    for (const { parameter, gradient } of this.#stores.flatMap((store) => store.chunkPieces())) {
-      if (this.#countsHere(parameter)) squares += this.backend.sumSquares(gradient);
-    }
-    heap.f64(this.#sums)[0] = squares;
-    this.#device.group("world").allReduce(this.#sums, { label: "gradient norm" });
-    return Math.sqrt(heap.f64(this.#sums)[0]);
+    return this.#norm.compute(this.#device.group("world"));
   }
 
   /** Updates the parameters. */
@@ -164,7 +166,7 @@ export class Replica implements StageRunner {
       return pass;
     }
     const { start, size } = this.#shareOf(microBatch);
-    if (size === 0) return undefined;
+    if (size === 0) return this.#skip(kind, stage, microBatch);
     const pass = stage.pass(slot, size);
     if (kind === "F") this.#fillTraining(stage, pass, samples.step, start);
     return pass;
@@ -214,10 +216,20 @@ export class Replica implements StageRunner {
 
   /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */
   #shareOf(microBatch: number): { start: number; size: number } {
-    const { size: dp, index } = this.#sampler,
-      whole = shareOf(this.#config.batch, this.pipeline.schedule.m, microBatch);
+    const { size: dp, index } = this.#sampler, { schedule: { m } } = this.pipeline;
+    if (this.#config.numerics === "exact") {
+      const { start, end } = bisectionShare(this.#config.batch, m * dp, microBatch * dp + index);
+      return { start, size: end - start };
+    }
+    const whole = shareOf(this.#config.batch, m, microBatch);
     const share = shareOf(whole.end - whole.start, dp, index);
     return { start: whole.start + share.start, size: share.end - share.start };
+  }
+
+  /** There are no samples: the sums over other ranks are still to be joined. */
+  #skip(kind: Instruction["kind"], { store }: Stage, microBatch: number): undefined {
+    store.beginPass(microBatch === this.pipeline.schedule.m - 1);
+    if (kind === "B" || kind === "W") store.skipPass();
   }
 
   #fillTraining(stage: Stage, pass: RecordedPass, step: number, start: number): void {

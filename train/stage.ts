@@ -1,9 +1,11 @@
 import type { Backend, DType } from "../kernels/mod.ts";
 import {
+  ExactSums,
   GradientArena,
   type Loss,
   type Recompute,
   SegmentMemory,
+  SEQUENCE_UNITS,
   type Sharding,
   Tape,
   type TapeOptions,
@@ -41,6 +43,8 @@ export interface StageOptions {
   readonly tensor?: TensorParallel;
   /** Tensor, expert and context parallelism, as the model was built with. */
   readonly sharding?: Sharding;
+  /** Exact numerics: the number of ranks that hold parts of a sequence. */
+  readonly exactRanks?: number;
   /** Which tokens of each sequence this rank sees; all, unless they are shared out. */
   readonly place?: Pick<TapeOptions, "positions" | "unitsPerRow">;
 }
@@ -53,6 +57,7 @@ export class Stage {
   readonly #arena: GradientArena;
   readonly #segmentArena: GradientArena;
   readonly #segmentMemory: SegmentMemory;
+  readonly #sumArena: GradientArena;
   readonly #passes = new Map<string, RecordedPass>();
 
   /** Records nothing yet. */
@@ -63,6 +68,7 @@ export class Stage {
     this.#arena = new GradientArena(heap);
     this.#segmentArena = new GradientArena(heap);
     this.#segmentMemory = new SegmentMemory(heap);
+    this.#sumArena = new GradientArena(heap);
   }
 
   /** The pass over `size` samples in a slot; recorded when first asked for. */
@@ -100,6 +106,7 @@ export class Stage {
       deferWeights,
       arena,
       spreadCrossEntropy: tensor?.spreadCrossEntropy,
+      exact: this.#exactSums(size),
       recompute: { mode: recompute, makeInner: () => this.#makeInner(size) },
     });
     const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
@@ -124,9 +131,19 @@ export class Stage {
     const { backend, tensor, source, place } = this.#options, memory = this.#segmentMemory;
     memory.begin();
     const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
-    const tape = new Tape({ backend, training: true, ...place, arena: this.#segmentArena, allocate });
+    const memories = { arena: this.#segmentArena, allocate }, exact = this.#exactSums(size);
+    const tape = new Tape({ backend, training: true, ...place, ...memories, exact });
     tensor?.beginLocal(tape, [size, ...source.inputShape]);
     return tape;
+  }
+
+  #exactSums(size: number): ExactSums | undefined {
+    const { backend, exactRanks, source, tensor } = this.#options;
+    if (exactRanks === undefined) return undefined;
+    const tokens = source.inputShape.reduce((a, b) => a * b, 1);
+    const units = tokens * exactRanks % SEQUENCE_UNITS === 0 ? SEQUENCE_UNITS / exactRanks : 1;
+    const { gatherUnits } = tensor ?? {};
+    return new ExactSums({ backend, sequences: size, tokens, units, arena: this.#sumArena, gatherUnits });
   }
 
   /** Shape of what the stage before hands over. */

@@ -3,7 +3,8 @@
  */
 import type { AttentionArgs } from "../backend.ts";
 import type { SumTree } from "../sum_tree.ts";
-import { emptyProduct, type Matmul } from "./matmul.ts";
+import type { Matmul } from "./matmul.ts";
+import { emptyProduct } from "./product.ts";
 
 /** Queries per block: a multiple of the GEMM tile's 6 rows; fewer waste work above the diagonal, more pack less. */
 export const BLOCK_QUERIES = 48;

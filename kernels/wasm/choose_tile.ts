@@ -2,7 +2,8 @@ import { now } from "../clock.ts";
 import { createDeviceMemory, DeviceHeap } from "../heap.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { addGemm, NARROW_TILE, type Tile, WIDE_TILE } from "./gemm.ts";
-import { emptyProduct, Matmul, type Product } from "./matmul.ts";
+import { Matmul } from "./matmul.ts";
+import { emptyProduct, type Product } from "./product.ts";
 
 /** The tile that is faster here, and why it was chosen. */
 export interface TileChoice {

@@ -130,6 +130,7 @@ export function pointers(
   return result;
 }
 
+/** `count` values, by their index. */
 export function range<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));
 }
@@ -171,6 +172,7 @@ function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro
   });
 }
 
+/** A tile in memory to be copied; leading dimensions in bytes. */
 export interface TileCopy {
   from: I32;
   ldFrom: I32;
@@ -180,6 +182,7 @@ export interface TileCopy {
   cols: I32;
 }
 
+/** Copies the elements of a tile that are there. */
 export function copyTile(k: Kernel, { from, ldFrom, to, ldTo, rows, cols }: TileCopy): void {
   const source = k.i32(from), target = k.i32(to);
   k.for(0, rows, 1, () => {

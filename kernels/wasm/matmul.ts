@@ -4,6 +4,7 @@ import { spanByteLength } from "../span.ts";
 import type { SumTree } from "../sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
+import { emptyProduct, type FinishBlock, type Product } from "./product.ts";
 import { TreeMatmul } from "./tree_matmul.ts";
 
 /** k steps per packed panel: a panel of 16 columns fills half of a 32 KiB L1 cache. */
@@ -12,32 +13,6 @@ const KC = 256;
 const MC = 96;
 /** Columns of B per packed block: 512 KiB of L2. */
 const NC = 512;
-
-/** One product on raw addresses; built once by its user and changed in place. All sizes in elements. */
-export interface Product {
-  m: number;
-  n: number;
-  k: number;
-  /** Byte addresses. */
-  a: number;
-  b: number;
-  c: number;
-  lda: number;
-  ldb: number;
-  ldc: number;
-  transposeA: boolean;
-  transposeB: boolean;
-  accumulate: boolean;
-}
-
-/** What is to be done with a finished block of C. */
-export type FinishBlock = (c: number, ldc: number, rows: number, cols: number, column: number) => void;
-
-/** A product with nothing set. */
-export function emptyProduct(): Product {
-  const sizes = { m: 0, n: 0, k: 0, a: 0, b: 0, c: 0, lda: 0, ldb: 0, ldc: 0 };
-  return { ...sizes, transposeA: false, transposeB: false, accumulate: false };
-}
 
 /**
  * Drives the GEMM kernels over blocks that fit the caches.

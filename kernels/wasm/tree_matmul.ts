@@ -3,7 +3,7 @@ import type { Span } from "../span.ts";
 import type { SumTree } from "../sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
-import type { FinishBlock, Product } from "./matmul.ts";
+import type { FinishBlock, Product } from "./product.ts";
 import { TREE_MODES, type TreeMode } from "./tree_gemm.ts";
 import { MAX_DEPTH, MAX_RUNS, modeOf, type TreeGroup, treeGroups } from "./tree_groups.ts";
 

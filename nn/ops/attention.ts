@@ -24,13 +24,8 @@ export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): T
   refuseParts(tape, qkv);
   const backend = tape.backend, out = tape.output("attention", [batch, steps, channels], [qkv]);
   const sizes = {
-    batch,
-    heads,
-    queries: steps,
-    keys: steps,
-    headDim,
-    scale: 1 / Math.sqrt(headDim),
-    causal: true,
+    ...{ batch, heads, queries: steps, keys: steps, headDim, scale: 1 / Math.sqrt(headDim), causal: true },
+    queryRuns: tape.exact?.queryRuns((index) => tape.positionOf(index)),
   };
   const strides = {
     ...{ ldQ: width, ldK: width, ldV: width, ldOut: channels },

@@ -1,6 +1,7 @@
 import { type Span, subspan } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
+import { chunkTree } from "../sum_chunks.ts";
 import { formatShape, numElements } from "../shape.ts";
 import type { Tape } from "../tape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
@@ -49,6 +50,7 @@ export function groupedLinear(tape: Tape, x: Tensor, options: GroupedLinearOptio
   }
   const products = weights.map((weight, g) => ({
     ...{ m, n, k, a: part(x.span, groups, g), b: weight.span, c: part(out.span, groups, g) },
+    tree: chunkTree(weight, 0),
     epilogue: epilogueOf(biases[g], activation, out.preActivation && part(out.preActivation, groups, g)),
   }));
   return tape.record({
@@ -91,12 +93,15 @@ function groupedLinearBackward(
     ...{ m, n: k, k: n, a: part(dOut, groups, g), b: weight.span, transposeB: true },
     ...{ c: part(target.span, groups, g), accumulate: target.accumulate },
     epilogue: pre && { kind: "geluGradient" as const, pre: part(pre, groups, g) },
+    tree: chunkTree(weight, 1),
   }));
+  // Rows are slots: [groups, units, capacity, inputs].
+  const tree = tape.exact?.slotTree(x.shape[1], m / x.shape[1]);
   const dWeights = weights.map((weight, g) => ({
     ...{ m: k, n, k: m, a: part(x.span, groups, g), transposeA: true, b: part(dOut, groups, g) },
-    ...{ c: weight.gradient, accumulate: true },
+    ...{ c: weight.gradient, accumulate: true, tree },
   }));
-  const dBiases = biasGradients(biases, dOut, m);
+  const addBiasGradients = biasGradients(tape, biases, { dOut, units: x.shape[1], rows: m });
   return {
     input: () => {
       if (activation !== undefined) backend.unaryBackward(activation);
@@ -104,16 +109,31 @@ function groupedLinearBackward(
     },
     weight: () => {
       for (const dWeight of dWeights) backend.matmul(dWeight);
-      for (const dBias of dBiases) backend.sumRows(dBias);
+      addBiasGradients();
     },
   };
 }
 
-function biasGradients(biases: readonly Parameter[], dOut: Span, rows: number) {
-  return biases.map((bias, g) => ({
-    ...{ rows, cols: bias.span.length, x: part(dOut, biases.length, g) },
-    ...{ out: bias.gradient, accumulate: true },
-  }));
+/** What adds the column sums of each group of dOut [groups, units, slots, n] to the gradient of its bias. */
+function biasGradients(
+  { backend, exact }: Tape,
+  biases: readonly Parameter[],
+  { dOut, units, rows }: { dOut: Span; units: number; rows: number },
+): () => void {
+  const groups = biases.length;
+  const sums = biases.map((bias, g) => {
+    const args = { rows, cols: bias.span.length, x: part(dOut, groups, g) };
+    const ofUnits = exact?.slotSums(units, args.cols);
+    return ofUnits === undefined
+      ? { args: { ...args, out: bias.gradient, accumulate: true }, fold: undefined, bias }
+      : { args: { ...args, out: ofUnits.sums, units }, fold: ofUnits.fold, bias };
+  });
+  return () => {
+    for (const { args, fold, bias } of sums) {
+      backend.sumRows(args);
+      fold?.(bias.gradient);
+    }
+  };
 }
 
 /**
@@ -137,13 +157,8 @@ export function groupedBias(tape: Tape, x: Tensor, biases: readonly Parameter[])
       for (const sum of sums) backend.addBias(sum);
     },
     backward: (gradients) => {
-      const dBiases = biasGradients(biases, gradients.output(out), rows), deliver = gradients.pass(out, x);
-      return {
-        input: deliver,
-        weight: () => {
-          for (const dBias of dBiases) backend.sumRows(dBias);
-        },
-      };
+      const slots = { dOut: gradients.output(out), units: x.shape[1], rows };
+      return { input: gradients.pass(out, x), weight: biasGradients(tape, biases, slots) };
     },
   });
 }

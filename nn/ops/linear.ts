@@ -1,4 +1,6 @@
+import type { Span } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
+import { chunkTree } from "../sum_chunks.ts";
 import type { Gradients } from "../gradients.ts";
 import type { Tape } from "../tape.ts";
 import { add, gelu } from "./elementwise.ts";
@@ -43,7 +45,8 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
     : activation === "gelu"
     ? { kind: "gelu" as const, bias: bias.span, pre: out.preActivation }
     : { kind: "bias" as const, bias: bias.span };
-  const product = { m: rows, n, k: m, a: x.span, b: weight.span, c: out.span, epilogue };
+  const tree = chunkTree(weight, 0),
+    product = { m: rows, n, k: m, a: x.span, b: weight.span, c: out.span, epilogue, tree };
   const sum = residual && { op: "add" as const, a: out.span, b: residual.span, out: out.span };
   return tape.record({
     name,
@@ -55,6 +58,20 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
     },
     backward: (gradients) => linearBackward(tape, { x, weight, bias, residual, out, gradients }),
   });
+}
+
+/** What adds the column sums of x [rows, columns of the parameter] to the parameter's gradient. */
+function columnSums(tape: Tape, x: Span, rows: number, parameter: Parameter): () => void {
+  const { backend, exact } = tape, cols = parameter.span.length, { gradient } = parameter;
+  if (exact === undefined) {
+    const args = { rows, cols, x, out: gradient, accumulate: true };
+    return () => backend.sumRows(args);
+  }
+  const { units, sums, fold } = exact.unitSums(rows, cols), args = { rows, cols, x, out: sums, units };
+  return () => {
+    backend.sumRows(args);
+    fold(gradient);
+  };
 }
 
 interface LinearBackward {
@@ -80,18 +97,13 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
     ...{ m: rows, n: m, k: n, a: dOut, b: weight.span, transposeB: true },
     ...{ c: target.span, accumulate: target.accumulate },
     epilogue: pre && { kind: "geluGradient" as const, pre },
+    tree: chunkTree(weight, 1),
   };
   const dWeight = {
-    m,
-    n,
-    k: rows,
-    a: x.span,
-    transposeA: true,
-    b: dOut,
-    c: weight.gradient,
-    accumulate: true,
+    ...{ m, n, k: rows, a: x.span, transposeA: true, b: dOut },
+    ...{ c: weight.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
   };
-  const dBias = bias && { rows, cols: n, x: dOut, out: bias.gradient, accumulate: true };
+  const addBiasGradient = bias && columnSums(tape, dOut, rows, bias);
   return {
     input: () => {
       if (activation !== undefined) backend.unaryBackward(activation);
@@ -100,7 +112,7 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
     },
     weight: () => {
       backend.matmul(dWeight);
-      if (dBias !== undefined) backend.sumRows(dBias);
+      addBiasGradient?.();
     },
   };
 }
@@ -127,9 +139,8 @@ function shift(tape: Tape, x: Tensor, bias: Parameter): Tensor {
     output: out,
     forward: () => backend.addBias(args),
     backward: (gradients) => {
-      const dOut = gradients.output(out), deliver = gradients.pass(out, x);
-      const dBias = { rows, cols, x: dOut, out: bias.gradient, accumulate: true };
-      return { input: deliver, weight: () => backend.sumRows(dBias) };
+      const deliver = gradients.pass(out, x);
+      return { input: deliver, weight: columnSums(tape, gradients.output(out), rows, bias) };
     },
   });
 }
@@ -156,17 +167,13 @@ export function project(tape: Tape, x: Tensor, table: Parameter): Tensor {
     forward: () => backend.matmul(product),
     backward: (gradients) => {
       const dOut = gradients.output(out), target = gradients.input(x);
-      const dX = target &&
-        { m: rows, n: k, k: n, a: dOut, b: table.span, c: target.span, accumulate: target.accumulate };
+      const dX = target && {
+        ...{ m: rows, n: k, k: n, a: dOut, b: table.span, c: target.span, accumulate: target.accumulate },
+        tree: chunkTree(table, 0),
+      };
       const dTable = {
-        m: n,
-        n: k,
-        k: rows,
-        a: dOut,
-        transposeA: true,
-        b: x.span,
-        c: table.gradient,
-        accumulate: true,
+        ...{ m: n, n: k, k: rows, a: dOut, transposeA: true, b: x.span },
+        ...{ c: table.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
       };
       return {
         input: () => {

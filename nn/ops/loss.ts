@@ -4,9 +4,14 @@ import type { Tape } from "../tape.ts";
 import { asMatrix } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** Sum of the rows of a loss, in float64. */
-export function sumLoss(backend: Backend, loss: Loss): number {
-  return backend.sum(loss.rows.span);
+/** Steps of a nat that losses are rounded to before they are summed: sums of them are exact, in any order. */
+const LOSS_STEPS = 2 ** 24;
+
+/** Sum of the rows of a loss, to 2^-24 nats each: devices may add theirs up in any order. */
+export function sumLoss({ heap }: Backend, loss: Loss): number {
+  let steps = 0;
+  for (const row of heap.f32(loss.rows.span)) steps += Math.round(row * LOSS_STEPS);
+  return steps / LOSS_STEPS;
 }
 
 /**

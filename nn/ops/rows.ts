@@ -41,16 +41,20 @@ export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Ten
     backward: (gradients) => {
       const dOut = gradients.output(out), target = gradients.input(x);
       // Without a taker of dX the kernel may overwrite dOut, which nobody reads afterwards.
-      const dX = target?.span ?? dOut;
-      const deltas = {
-        dOut,
-        dX,
-        dGamma: gamma.gradient,
-        dBeta: beta.gradient,
-        accumulate: target?.accumulate,
+      const deltas = { dOut, dX: target?.span ?? dOut, accumulate: target?.accumulate };
+      const whole = { ...shared, ...deltas, dGamma: gamma.gradient, dBeta: beta.gradient };
+      if (tape.exact === undefined) return { input: () => backend.layerNormBackward(whole) };
+      const kept = (what: string) => (length: number) => tape.scratch(`${name} sums of ${what}`, length);
+      const gains = tape.exact.keptUnitSums(rows, cols, kept("gains"));
+      const shifts = tape.exact.keptUnitSums(rows, cols, kept("shifts"));
+      const byUnit = { ...whole, dGamma: gains.sums, dBeta: shifts.sums, units: gains.units };
+      return {
+        input: () => backend.layerNormBackward(byUnit),
+        weight: () => {
+          gains.fold(gamma.gradient);
+          shifts.fold(beta.gradient);
+        },
       };
-      const gradient = { ...shared, ...deltas };
-      return { input: () => backend.layerNormBackward(gradient) };
     },
   });
 }
@@ -111,7 +115,10 @@ export function embedding(tape: Tape, ids: Tensor, table: Parameter, onto?: Tens
       backend.gather(args);
     },
     backward: (gradients) => {
-      const scatter = { rows, cols, ids: ids.span, x: gradients.output(out), table: table.gradient };
+      const scatter = {
+        ...{ rows, cols, ids: ids.span, x: gradients.output(out), table: table.gradient },
+        tree: tape.exact?.rowTree(rows),
+      };
       const deliver = onto && gradients.pass(out, onto);
       return {
         input: () => deliver?.(),

@@ -10,6 +10,7 @@ Deno.test("bracketLayer() reports the passes of each layer in order, also where 
     return bracketLayer({ forward: (tape, x) => layer.forward(tape, x) }, {
       enterForward: () => events.push(`forward ${i}`),
       enterBackward: () => events.push(`backward ${i}`),
+      enterWeights: () => events.push(`weights ${i}`),
       leaveBackward: () => events.push(`done ${i}`),
     });
   });
@@ -25,8 +26,8 @@ Deno.test("bracketLayer() reports the passes of each layer in order, also where 
     } else tape.backward();
     const forward = ["forward 0", "forward 1"];
     const backward = deferWeights
-      ? ["backward 1", "backward 0", "input gradients done", "done 1", "done 0"]
-      : ["backward 1", "done 1", "backward 0", "done 0"];
+      ? ["backward 1", "backward 0", "input gradients done", "weights 1", "done 1", "weights 0", "done 0"]
+      : ["backward 1", "weights 1", "done 1", "backward 0", "weights 0", "done 0"];
     assertEquals(events.splice(0), [...forward, ...backward]);
   }
 });

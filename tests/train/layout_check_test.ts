@@ -1,13 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { resolveConfig } from "../../train/mod.ts";
-import { countMicroBatches, loadSchedule } from "../../train/layout_check.ts";
+import { countMicroBatches } from "../../train/combinations.ts";
+import { loadSchedule } from "../../train/layout_check.ts";
 
 const resolve = (options: Record<string, number | string>) => resolveConfig(options, { numCores: 4 });
 
 Deno.test("countMicroBatches() is the same on every rank, also of batches that do not divide", () => {
-  assertEquals(countMicroBatches({ batch: 12, dp: 2, ep: 1, microBatch: 6 }), 1);
-  assertEquals(countMicroBatches({ batch: 12, dp: 2, ep: 1, microBatch: 4 }), 2);
-  assertEquals(countMicroBatches({ batch: 7, dp: 3, ep: 1, microBatch: 1 }), 3);
+  const numerics = "fast";
+  assertEquals(countMicroBatches({ numerics, batch: 12, dp: 2, ep: 1, microBatch: 6 }), 1);
+  assertEquals(countMicroBatches({ numerics, batch: 12, dp: 2, ep: 1, microBatch: 4 }), 2);
+  assertEquals(countMicroBatches({ numerics, batch: 7, dp: 3, ep: 1, microBatch: 1 }), 3);
+  assertEquals(countMicroBatches({ numerics: "exact", batch: 12, dp: 2, ep: 1, microBatch: 1 }), 8);
 });
 
 Deno.test("loadSchedule() runs one device's micro-batches one after another", async () => {

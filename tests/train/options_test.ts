@@ -39,6 +39,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--virtual-stages 2",
     "--partition uniform",
     "--recompute none",
+    "--numerics fast",
     "--kernels wasm",
     "--device-memory 512MiB",
     "--eval-every 250",
