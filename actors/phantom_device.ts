@@ -32,6 +32,11 @@ export class PlannedHeap extends DeviceHeap {
   }
 
   /** Zeros. */
+  override u16(span: Span): Uint16Array {
+    return new Uint16Array(span.length);
+  }
+
+  /** Zeros. */
   override f64(span: Span): Float64Array {
     return new Float64Array(span.length);
   }

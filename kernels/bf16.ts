@@ -6,6 +6,11 @@
 import type { DeviceHeap } from "./heap.ts";
 import type { Span } from "./span.ts";
 
+/** Element types of parameters, activations and gradients: what a run stores them as. */
+export const PRECISIONS = ["f32", "bf16"] as const;
+/** One of {@link PRECISIONS}. */
+export type Precision = typeof PRECISIONS[number];
+
 const FLOAT = new Float32Array(1), BITS = new Uint32Array(FLOAT.buffer);
 
 /** The 16 bits of the bf16 nearest to a number, ties to even; a quiet NaN of a NaN. */

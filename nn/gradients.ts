@@ -1,11 +1,10 @@
-import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
-import { numElements } from "./shape.ts";
+import type { Backend, DeviceHeap, DType, Span } from "../kernels/mod.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Memory for gradients of activations: blocks go back to the arena, not to the heap, as replays use them again. */
 export class GradientArena {
   readonly #heap: DeviceHeap;
-  readonly #free = new Map<number, Span[]>();
+  readonly #free = new Map<string, Span[]>();
   readonly #all: Span[] = [];
 
   /** Takes blocks from this heap, as activations. */
@@ -13,19 +12,19 @@ export class GradientArena {
     this.#heap = heap;
   }
 
-  /** A block of `length` floats, used again if one is free. */
-  take(name: string, length: number): Span {
-    const span = this.#free.get(length)?.pop();
+  /** A block of `length` elements, used again if one of the same size and type is free. */
+  take(name: string, length: number, dtype: DType = "f32"): Span {
+    const span = this.#free.get(keyOf({ length, dtype }))?.pop();
     if (span !== undefined) return span;
-    const fresh = this.#heap.allocate(`gradient of ${name}`, length, "activations");
+    const fresh = this.#heap.allocate(`gradient of ${name}`, length, "activations", dtype);
     this.#all.push(fresh);
     return fresh;
   }
 
-  /** Makes a block free for the next `take` of its length. */
+  /** Makes a block free for the next `take` of its size. */
   give(span: Span): void {
-    const list = this.#free.get(span.length);
-    if (list === undefined) this.#free.set(span.length, [span]);
+    const key = keyOf(span), list = this.#free.get(key);
+    if (list === undefined) this.#free.set(key, [span]);
     else list.push(span);
   }
 
@@ -36,9 +35,13 @@ export class GradientArena {
   }
 }
 
+function keyOf({ length, dtype }: Pick<Span, "length" | "dtype">): string {
+  return `${dtype} ${length}`;
+}
+
 /** Where an op delivers the gradient of an input. */
 export interface GradientTarget {
-  /** Where to write; as many floats as the input has elements. */
+  /** Where to write; elements as many and of the type as those of the input. */
   readonly span: Span;
   /** Another consumer of the input has delivered before: add. */
   readonly accumulate: boolean;
@@ -125,7 +128,8 @@ export class Gradients {
   inputOverwritten(tensor: Tensor): { span: Span; after?: () => void } | undefined {
     const target = this.input(tensor);
     if (target === undefined || !target.accumulate) return target;
-    const temporary = this.#arena.take(tensor.name, target.span.length), backend = this.#backend;
+    const temporary = this.#arena.take(tensor.name, target.span.length, target.span.dtype),
+      backend = this.#backend;
     this.#temporaries.push(temporary);
     return { span: temporary, after: () => backend.axpy(1, temporary, target.span) };
   }
@@ -188,7 +192,7 @@ export class Gradients {
 
   #open(tensor: Tensor): Span {
     const destined = this.#destined.get(tensor);
-    const span = destined ?? this.#arena.take(tensor.name, numElements(tensor.shape));
+    const span = destined ?? this.#arena.take(tensor.name, tensor.span.length, tensor.dtype);
     this.#blocks.set(tensor, { span, owners: 1, isOwned: destined === undefined });
     return span;
   }

@@ -118,7 +118,9 @@ export class MoeFeedForward {
   /** Shapes: x and residual [B, T, C]; result `residual + mixture(x)`. */
   forward(tape: Tape, x: Tensor, residual: Tensor): Tensor {
     const { input, output, experts } = this.#hooks ?? {}, whole = input?.(tape, x) ?? x, { shape } = whole;
-    const plan = route(tape, linear(tape, whole, this.#router), this.#routing);
+    // In float32, as which experts come first hangs on small differences (Fedus et al. 2021, section 2.4).
+    const scores = linear(tape, whole, this.#router, { dtype: "f32" });
+    const plan = route(tape, scores, this.#routing);
     const rows = dispatchTokens(tape, whole, plan), arrived = experts?.dispatch(tape, rows) ?? rows;
     const results = this.#down.forward(tape, this.#up.forward(tape, arrived, "gelu"));
     const back = experts?.combine(tape, results) ?? results;

@@ -25,12 +25,14 @@ export interface OptimizerTarget {
   readonly isDecayed: boolean;
 }
 
-/** First and second moment of one parameter. */
+/** What the optimizer keeps of one parameter. */
 export interface Moments {
   /** Running mean of the gradient. */
   readonly m: Span;
   /** Running mean of its square. */
   readonly v: Span;
+  /** The values as float32, if the parameter is stored as bf16. */
+  readonly master: Span | undefined;
 }
 
 /** AdamW on the parameters (or shards) of one device. */
@@ -39,22 +41,26 @@ export class AdamW {
   readonly #config: AdamWConfig;
   readonly #moments = new Map<OptimizerTarget, Moments>();
 
-  /** Allocates zeroed moments for each target: 8 bytes an element. */
+  /** Allocates zeroed moments for each target: 8 bytes an element; and 4 more for a master that begins at its values. */
   constructor(backend: Backend, targets: readonly OptimizerTarget[], config: AdamWConfig) {
     this.#backend = backend;
     this.#config = config;
     for (const parameter of targets) {
       const m = allocateMoment(backend.heap, `first moment of ${parameter.name}`, parameter.span.length);
       const v = allocateMoment(backend.heap, `second moment of ${parameter.name}`, parameter.span.length);
+      const master = parameter.span.dtype === "f32"
+        ? undefined
+        : allocateMoment(backend.heap, `master of ${parameter.name}`, parameter.span.length);
       if (backend.heap.memory !== undefined) {
         backend.fill(0, m);
         backend.fill(0, v);
+        if (master !== undefined) backend.copy(parameter.span, master);
       }
-      this.#moments.set(parameter, { m, v });
+      this.#moments.set(parameter, { m, v, master });
     }
   }
 
-  /** The moments by parameter: what a checkpoint saves. */
+  /** The moments, and masters if there are, by parameter: what a checkpoint saves. */
   get moments(): ReadonlyMap<OptimizerTarget, Moments> {
     return this.#moments;
   }
@@ -68,10 +74,11 @@ export class AdamW {
   update(step: number, learningRate: number, gradientScale: number): void {
     const { beta1, beta2, epsilon, weightDecay } = this.#config;
     const correction1 = 1 - beta1 ** step, correction2 = 1 - beta2 ** step;
-    for (const [parameter, { m, v }] of this.#moments) {
+    for (const [parameter, { m, v, master }] of this.#moments) {
       this.#backend.adamw({
         ...{
           parameter: parameter.span,
+          master,
           gradient: parameter.gradient,
           m,
           v,

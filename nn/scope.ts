@@ -1,4 +1,4 @@
-import type { DeviceHeap, Span } from "../kernels/mod.ts";
+import { type DeviceHeap, type Span, writeElements } from "../kernels/mod.ts";
 import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
@@ -146,10 +146,12 @@ export class Scope {
     const length = numElements(localShape);
     const span = allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters");
     if (heap.memory !== undefined) {
-      const stream = new RandomStream(seed, fullName), values = heap.f32(span);
+      const stream = new RandomStream(seed, fullName);
+      const values = span.dtype === "f32" ? heap.f32(span) : new Float32Array(length);
       eachRun(shape, shard, (local, global, count) => {
         for (let i = 0; i < count; i++) values[local + i] = initialize(stream, global + i);
       });
+      if (span.dtype !== "f32") writeElements(heap, span, values);
     }
     const sumChunks = sharding?.sumChunks?.(fullName, shape);
     const parameter = new Parameter({

@@ -5,21 +5,13 @@
  * call closures in order: no allocation, no shape logic, no garbage. The price: control flow in a model may
  * depend on shapes, not on values. See docs/decisions/0001-foundation.md.
  */
-import { type Backend, type Category, type DeviceHeap, type DType, type Span } from "../kernels/mod.ts";
-import type { BackwardPass, Entry } from "./entry.ts";
+import type { Backend, Category, DeviceHeap, DType, Precision, Span } from "../kernels/mod.ts";
+import type { BackwardPass, BackwardStep, Entry } from "./entry.ts";
 import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import { numElements, type Shape } from "./shape.ts";
 import { Parameter, Tensor } from "./tensor.ts";
-
-/** One step of the planned backward pass. */
-export interface BackwardStep {
-  /** What the op runs. */
-  readonly pass: BackwardPass;
-  /** Parameters whose gradient is complete after this step. */
-  readonly ready: readonly Parameter[];
-}
 
 /** How a strategy computes the loss of logits of which this device holds some of the classes. */
 export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) => Loss | undefined;
@@ -43,6 +35,8 @@ export interface TapeOptions {
   readonly backend: Backend;
   /** Records a backward pass; without it outputs need no gradient. */
   readonly training: boolean;
+  /** Element type of activations and their gradients, by default f32; row statistics and losses are always f32. */
+  readonly precision?: Precision;
   /** Weight gradients run apart from input gradients (`backwardInput`, `backwardWeight`): costs memory. */
   readonly deferWeights?: boolean;
   /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
@@ -72,6 +66,8 @@ export class Tape {
   readonly backend: Backend;
   /** Whether ops record their backward passes. */
   readonly isTraining: boolean;
+  /** Element type of activations. */
+  readonly precision: Precision;
   /** Called once per parameter and backward pass, when its gradient is complete; may be set before each pass. */
   onGradReady: ((parameter: Parameter) => void) | undefined;
   /** See {@link TapeOptions}. */
@@ -102,6 +98,7 @@ export class Tape {
   constructor(options: TapeOptions) {
     this.backend = options.backend;
     this.isTraining = options.training;
+    this.precision = options.precision ?? "f32";
     this.onGradReady = options.onGradReady;
     this.#isDeferring = options.deferWeights ?? false;
     this.#allocate = options.allocate;
@@ -139,8 +136,8 @@ export class Tape {
    * @returns The tensor, and the span that holds its gradient after the backward pass.
    */
   handoff(name: string, shape: Shape): { tensor: Tensor; gradient: Span } {
-    const tensor = this.#tensor(name, shape, "f32", this.isTraining);
-    const gradient = this.scratch(`gradient of ${name}`, numElements(shape));
+    const tensor = this.#tensor(name, shape, this.precision, this.isTraining);
+    const gradient = this.#gradientOf(tensor);
     this.#destined.set(tensor, gradient);
     return { tensor, gradient };
   }
@@ -153,7 +150,7 @@ export class Tape {
   alias(outer: Tensor): { tensor: Tensor; gradient: Span | undefined } {
     const tensor = new Tensor(outer);
     if (!outer.requiresGradient) return { tensor, gradient: undefined };
-    const gradient = this.scratch(`gradient of ${outer.name}`, outer.span.length);
+    const gradient = this.#gradientOf(outer);
     this.#destined.set(tensor, gradient);
     return { tensor, gradient };
   }
@@ -170,7 +167,7 @@ export class Tape {
    * @returns The span to fill with the gradient before the backward pass, which may overwrite it.
    */
   handoffTo(tensor: Tensor): Span {
-    const gradient = this.scratch(`gradient of ${tensor.name}`, numElements(tensor.shape));
+    const gradient = this.#gradientOf(tensor);
     this.record({
       name: "handoff",
       inputs: [tensor],
@@ -198,10 +195,10 @@ export class Tape {
     return tensor;
   }
 
-  /** The output of an op, allocated for the life of the tape. */
-  output(name: string, shape: Shape, inputs: readonly Tensor[]): Tensor {
+  /** The output of an op, allocated for the life of the tape; an activation, unless `dtype` says otherwise. */
+  output(name: string, shape: Shape, inputs: readonly Tensor[], dtype: DType = this.precision): Tensor {
     const requiresGradient = this.isTraining && inputs.some((input) => input.requiresGradient);
-    return this.#tensor(name, shape, "f32", requiresGradient);
+    return this.#tensor(name, shape, dtype, requiresGradient);
   }
 
   /** Memory that an op keeps from its forward to its backward pass. */
@@ -263,6 +260,10 @@ export class Tape {
     for (const span of this.#spans.splice(0)) this.heap.free(span);
     this.#entries.length = this.auxiliary.length = 0;
     this.#steps = undefined;
+  }
+
+  #gradientOf({ name, span: { length, dtype } }: Tensor): Span {
+    return this.scratch(`gradient of ${name}`, length, "activations", dtype);
   }
 
   #tensor(name: string, shape: Shape, dtype: DType, requiresGradient: boolean): Tensor {

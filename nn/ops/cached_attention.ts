@@ -9,10 +9,10 @@ export class KeyValueCache {
   readonly #keys: Span;
   readonly #values: Span;
 
-  /** Allocates `capacity` keys and values of `width` floats each, for the life of the tape. */
+  /** Allocates `capacity` keys and values of `width` elements each, for the life of the tape. */
   constructor(tape: Tape, capacity: number, width: number) {
-    this.#keys = tape.scratch("key cache", capacity * width);
-    this.#values = tape.scratch("value cache", capacity * width);
+    this.#keys = tape.scratch("key cache", capacity * width, "activations", tape.precision);
+    this.#values = tape.scratch("value cache", capacity * width, "activations", tape.precision);
   }
 
   /**

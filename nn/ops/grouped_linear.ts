@@ -46,7 +46,7 @@ export function groupedLinear(tape: Tape, x: Tensor, options: GroupedLinearOptio
   const m = numElements(x.shape) / groups / k,
     out = tape.output(name, [...x.shape.slice(0, -1), n], [x, ...weights]);
   if (activation === "gelu" && tape.isTraining) {
-    out.preActivation = tape.scratch(`${name} pre`, groups * m * n);
+    out.preActivation = tape.scratch(`${name} pre`, groups * m * n, "activations", out.dtype);
   }
   const products = weights.map((weight, g) => ({
     ...{ m, n, k, a: part(x.span, groups, g), b: weight.span, c: part(out.span, groups, g) },

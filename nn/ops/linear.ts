@@ -1,4 +1,4 @@
-import type { Span } from "../../kernels/mod.ts";
+import type { DType, Span } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import { chunkTree } from "../sum_chunks.ts";
 import type { Gradients } from "../gradients.ts";
@@ -15,6 +15,8 @@ export interface LinearOptions {
   readonly activation?: "gelu";
   /** Added to the result: the residual stream. Same shape as the result. */
   readonly residual?: Tensor;
+  /** Of the result; by default the type of activations. */
+  readonly dtype?: DType;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface LinearOptions {
  * @throws {RangeError} If the shapes do not fit.
  */
 export function linear(tape: Tape, x: Tensor, weight: Parameter, options: LinearOptions = {}): Tensor {
-  const { bias, activation, residual } = options, backend = tape.backend;
+  const { bias, activation, residual, dtype } = options, backend = tape.backend;
   const { rows, cols: m } = asMatrix(x.shape), [inputs, n] = weight.shape;
   if (inputs !== m) {
     throw new RangeError(
@@ -38,8 +40,10 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
   }
   const operands = [x, weight, bias, residual].filter((tensor) => tensor !== undefined);
   const name = weight.name.replace(/\.weight$/, "");
-  const out = tape.output(name, [...x.shape.slice(0, -1), n], operands);
-  if (activation === "gelu" && tape.isTraining) out.preActivation = tape.scratch(`${name} pre`, rows * n);
+  const out = tape.output(name, [...x.shape.slice(0, -1), n], operands, dtype);
+  if (activation === "gelu" && tape.isTraining) {
+    out.preActivation = tape.scratch(`${name} pre`, rows * n, "activations", out.dtype);
+  }
   const epilogue = bias === undefined
     ? undefined
     : activation === "gelu"

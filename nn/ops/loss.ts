@@ -1,4 +1,4 @@
-import type { Backend } from "../../kernels/mod.ts";
+import { type Backend, readElements } from "../../kernels/mod.ts";
 import type { Loss } from "../loss.ts";
 import type { Tape } from "../tape.ts";
 import { asMatrix } from "../shape.ts";
@@ -10,7 +10,7 @@ const LOSS_STEPS = 2 ** 24;
 /** Sum of the rows of a loss, to 2^-24 nats each: devices may add theirs up in any order. */
 export function sumLoss({ heap }: Backend, loss: Loss): number {
   let steps = 0;
-  for (const row of heap.f32(loss.rows.span)) steps += Math.round(row * LOSS_STEPS);
+  for (const row of readElements(heap, loss.rows.span)) steps += Math.round(row * LOSS_STEPS);
   return steps / LOSS_STEPS;
 }
 
@@ -25,7 +25,7 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
   const spread = tape.spreadCrossEntropy?.(tape, logits, targets);
   if (spread !== undefined) return tieScale(tape, spread);
   const backend = tape.backend, { rows, cols } = asMatrix(logits.shape);
-  const out = tape.output("loss", [rows], [logits]);
+  const out = tape.output("loss", [rows], [logits], "f32");
   const dLogits = out.requiresGradient ? logits.span : undefined;
   const args = {
     ...{ rows, cols, logits: logits.span, targets: targets.span, losses: out.span, dLogits },

@@ -148,7 +148,7 @@ function planMemory(tape: Tape, logits: Tensor, options: RouterOptions) {
     tape.heap.f32(mask).forEach((_, e, all) => all[e] = deadExperts.includes(e) ? -Infinity : 0);
   }
   return {
-    weights: tape.output(`${name} weights`, [tokens, choices], [logits]),
+    weights: tape.output(`${name} weights`, [tokens, choices], [logits], "f32"),
     losses: kept("losses", units),
     mask,
     probabilities: tape.scratch(`${name} probabilities`, tokens * experts),
