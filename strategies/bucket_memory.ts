@@ -1,5 +1,5 @@
 import { chunkOf, type Pending, type ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, type Span, subspan } from "../kernels/mod.ts";
+import { type Backend, type Precision, type Span, subspan } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
 import type { BucketPlan } from "./buckets.ts";
 import { GradientFold } from "./gradient_fold.ts";
@@ -68,6 +68,8 @@ export interface BucketMemoryOptions {
   readonly zeroStage: ZeroStage;
   /** Exact numerics: the number of micro-batches, whose gradients are summed over the group one by one. */
   readonly exact?: { readonly microBatches: number };
+  /** Element type of values and gradients; by default f32. */
+  readonly precision?: Precision;
 }
 
 /** The ranks that share a bucket out. */
@@ -105,13 +107,16 @@ function foldOf(
 type Places = [whole: Span, own: Span][];
 
 function placeValues(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
-  const { heap } = options.backend;
+  const { backend: { heap }, precision } = options;
   if (options.zeroStage === 3) return staged(plans, options, "parameters", "values");
   const places: Places = [];
   for (const plan of plans) {
     places.push(
       plan.furtherUseOf === undefined
-        ? resident(heap.allocate(`values of ${plan.name}`, plan.length, "parameters"), groupOf(plan, options))
+        ? resident(
+          heap.allocate(`values of ${plan.name}`, plan.length, "parameters", precision),
+          groupOf(plan, options),
+        )
         : places[plan.furtherUseOf],
     );
   }
@@ -119,10 +124,13 @@ function placeValues(plans: readonly BucketPlan[], options: BucketMemoryOptions)
 }
 
 function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptions): Places {
-  const { backend, zeroStage } = options, { heap } = backend;
+  const { backend, zeroStage, precision } = options, { heap } = backend;
   if (zeroStage < 2) {
     return plans.map((plan) =>
-      resident(heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients"), groupOf(plan, options))
+      resident(
+        heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients", precision),
+        groupOf(plan, options),
+      )
     );
   }
   const places = staged(plans, options, "gradients", "gradients");
@@ -142,7 +150,7 @@ function staged(
   category: "parameters" | "gradients",
   what: string,
 ): Places {
-  const { heap } = options.backend;
+  const { backend: { heap }, precision } = options;
   const rotation = (isExpert: boolean) => {
     const own = plans.filter((plan) => !plan.isShared && plan.isExpert === isExpert);
     if (own.length === 0) {
@@ -154,7 +162,7 @@ function staged(
       name = `staged ${what}${isExpert ? " of experts" : ""}`;
     const buffers = Array.from(
       { length: NUM_STAGING },
-      (_, i) => heap.allocate(`${name} ${i}`, largest, "buffers"),
+      (_, i) => heap.allocate(`${name} ${i}`, largest, "buffers", precision),
     );
     let turn = 0;
     return (plan: BucketPlan) => subspan(buffers[turn++ % NUM_STAGING], 0, plan.length);
@@ -162,14 +170,14 @@ function staged(
   const layers = rotation(false), experts = rotation(true), places: Places = [];
   for (const plan of plans) {
     const whole = plan.isShared
-      ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers")
+      ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers", precision)
       : (plan.isExpert ? experts : layers)(plan);
     const { size, index } = groupOf(plan, options), { length } = chunkOf(plan.length, size, index);
     places.push([
       whole,
       category === "parameters" && plan.furtherUseOf !== undefined
         ? places[plan.furtherUseOf][1]
-        : heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category),
+        : heap.allocate(`chunk of the ${what} of ${plan.name}`, length, category, precision),
     ]);
   }
   return places;

@@ -179,7 +179,7 @@ interface Exchange {
  * Shapes: rows [experts, units, ...] seen as [experts per rank, ranks, elements], result as much.
  */
 function exchangeRows(tape: Tape, rows: Tensor, { group, shape, label }: Exchange): Tensor {
-  const out = tape.output(label, shape, [rows]), rounds = Math.min(rows.shape[0], shape[0]);
+  const out = tape.output(label, shape, [rows], rows.dtype), rounds = Math.min(rows.shape[0], shape[0]);
   const exchange = (from: Tensor["span"], to: Tensor["span"], options: { label: string }) => {
     const length = from.length / rounds;
     const parts = Array.from(

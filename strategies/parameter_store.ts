@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, subspan } from "../kernels/mod.ts";
+import { type Backend, type Precision, subspan } from "../kernels/mod.ts";
 import {
   type Layer,
   type LayerFactory,
@@ -32,6 +32,8 @@ export interface ParameterStoreOptions {
   readonly expertGroup?: ProcessGroup;
   /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
+  /** Element type of values and gradients; by default f32. */
+  readonly precision?: Precision;
   /** Of the initial values. */
   readonly seed: number;
   /** Every layer of the model. */

@@ -111,13 +111,16 @@ export function hashParameters(heap: DeviceHeap, pieces: readonly StoredPiece[])
   const hashes = new Map<string, number>();
   for (const { parameter: { name }, start, values } of pieces) {
     const before = hashes.get(name) ?? 0;
-    hashes.set(name, (before + hashElements(heap.i32(values), start)) | 0);
+    hashes.set(
+      name,
+      (before + hashElements(values.dtype === "f32" ? heap.i32(values) : heap.u16(values), start)) | 0,
+    );
   }
   return hashes;
 }
 
 /** A sum over the elements of a mix of bits and place: the same for any way to cut them into pieces. */
-function hashElements(bits: Int32Array, start: number): number {
+function hashElements(bits: Int32Array | Uint16Array, start: number): number {
   let sum = 0;
   for (let i = 0; i < bits.length; i++) {
     // The finalizer of MurmurHash3; every bit of the sum depends on every bit of the value.

@@ -109,7 +109,7 @@ function planRing(tape: Tape, qkv: Tensor, options: RingAttentionOptions): Ring 
   }
   const out = tape.output("attention", [batch, tokens, channels], [qkv]);
   const logSumExp = tape.scratch("attention log-sum-exp", batch * heads * tokens);
-  const blocks = buffers.take(tape.heap, { rows: batch * tokens, channels });
+  const blocks = buffers.take(tape.heap, { rows: batch * tokens, channels, precision: tape.precision });
   const pack = { rows: 2 * batch * tokens, cols: channels, ids: blocks.ids };
   const sizes = { batch, heads, headDim, scale: 1 / Math.sqrt(headDim) };
   const result = { ldOut: channels, strideOut: tokens * channels, strideLogSumExp: tokens };

@@ -1,4 +1,4 @@
-import { type DeviceHeap, type Span, subspan } from "../kernels/mod.ts";
+import { type DeviceHeap, type Precision, type Span, subspan } from "../kernels/mod.ts";
 
 /** Sizes of what goes round a ring. */
 export interface RingSizes {
@@ -6,13 +6,15 @@ export interface RingSizes {
   readonly rows: number;
   /** C, channels of k and of v on this device. */
   readonly channels: number;
+  /** Element type of keys and values; by default f32. */
+  readonly precision?: Precision;
 }
 
 /** Memory that the passes of a ring work in; holds nothing between them. */
 export interface RingBlocks {
   /** [rows, 2, C] each: keys and values that are computed with, and those that come or go. */
   readonly keyValues: readonly [Span, Span];
-  /** [rows, 2, C] each: the gradients of the same; in the forward pass, results of a step. */
+  /** f32 [rows, 2, C] each: the gradients of the same, which are sums over the ring; in the forward pass, results of a step. */
   readonly gradients: readonly [Span, Span];
   /** i32 [2 rows]: where k and v lie among the thirds [rows, 3, C] of a fused projection. */
   readonly ids: Span;
@@ -35,7 +37,9 @@ export class RingBuffers {
   /** Blocks of these sizes on a heap: those of a larger op in part, or allocated as buffers. */
   take(heap: DeviceHeap, sizes: RingSizes): RingBlocks {
     const known = this.#ofHeap.get(heap) ?? [];
-    const fits = known.find(({ rows, channels }) => rows >= sizes.rows && channels === sizes.channels);
+    const fits = known.find(({ rows, channels, precision }) =>
+      rows >= sizes.rows && channels === sizes.channels && precision === sizes.precision
+    );
     if (fits !== undefined) return partOf(fits.blocks, sizes);
     const blocks = allocate(heap, sizes);
     this.#ofHeap.set(heap, [...known, { ...sizes, blocks }]);
@@ -43,14 +47,15 @@ export class RingBuffers {
   }
 }
 
-function allocate(heap: DeviceHeap, { rows, channels }: RingSizes): RingBlocks {
-  const block = (name: string) => heap.allocate(`${name} of ring attention`, 2 * rows * channels, "buffers");
+function allocate(heap: DeviceHeap, { rows, channels, precision }: RingSizes): RingBlocks {
+  const block = (name: string, dtype?: Precision) =>
+    heap.allocate(`${name} of ring attention`, 2 * rows * channels, "buffers", dtype);
   const ids = heap.allocate("places of ring attention", 2 * rows, "buffers", "i32");
   if (heap.memory !== undefined) {
     heap.i32(ids).forEach((_, i, all) => all[i] = 3 * Math.floor(i / 2) + 1 + i % 2);
   }
   return {
-    keyValues: [block("keys and values"), block("keys and values")],
+    keyValues: [block("keys and values", precision), block("keys and values", precision)],
     gradients: [block("gradients"), block("gradients")],
     ids,
   };

@@ -80,7 +80,7 @@ export function sumOverGroup(tape: Tape, y: Tensor, { group, label }: GroupOp): 
  */
 export function gatherRows(tape: Tape, x: Tensor, op: GroupOp & { readonly tokens: Shape }): Tensor {
   const { group, label, tokens } = op, row = asMatrix(x.shape).cols;
-  const out = tape.output(x.name, [...tokens, row], [x]),
+  const out = tape.output(x.name, [...tokens, row], [x], x.dtype),
     options = { row, label: `${label}: rows of its input` };
   const back = { row, label: `${label}: gradient of its input` };
   return tape.record({
@@ -109,7 +109,7 @@ export function gatherRows(tape: Tape, x: Tensor, op: GroupOp & { readonly token
  */
 export function collectRows(tape: Tape, x: Tensor, op: GroupOp & { readonly tokens: Shape }): Tensor {
   const { group, label, tokens } = op, row = asMatrix(x.shape).cols, { backend } = tape;
-  const out = tape.output(x.name, [...tokens, row], [x]);
+  const out = tape.output(x.name, [...tokens, row], [x], x.dtype);
   const options = { row, label: `${label}: rows of its input` };
   const { start, length } = chunkOf(out.span.length, group.size, group.index, row);
   return tape.record({

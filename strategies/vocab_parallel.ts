@@ -54,7 +54,8 @@ export function vocabParallelCrossEntropy(
   { group, label, range, chunks }: GroupOp & { readonly range: ClassRange; readonly chunks?: number },
 ): Loss {
   const { backend, heap } = tape, { rows, cols } = asMatrix(logits.shape);
-  const out = tape.output("loss", [rows], [logits]), powers = out.requiresGradient ? logits.span : undefined;
+  const out = tape.output("loss", [rows], [logits], "f32"),
+    powers = out.requiresGradient ? logits.span : undefined;
   const max = tape.scratch(`${label} maximum`, rows), both = tape.scratch(`${label} sums`, 2 * rows);
   const sums = subspan(both, 0, rows), chosen = subspan(both, rows);
   const places = tape.input(`places of targets in ${label}`, [rows], "i32").span;
