@@ -51,10 +51,11 @@ export function buildStages(
     return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
   });
   const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
-  const sums = exact ? { microBatches: pipeline.schedule.m } : undefined;
+  const sums = exact ? { microBatches: pipeline.schedule.m } : undefined, { precision } = config;
   const stored = {
     ...groups,
     exact: sums,
+    precision,
     backend,
     sharding,
     completeWith,
@@ -73,6 +74,7 @@ export function buildStages(
     sharding,
     deferWeights,
     recompute: config.recompute,
+    precision,
     place,
     exactRanks: exact ? cp.size : undefined,
   };

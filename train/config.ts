@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Precision } from "../kernels/mod.ts";
 import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
 import { checkCombination } from "./combinations.ts";
@@ -90,6 +91,8 @@ export interface TrainConfig {
   readonly recompute: Recompute;
   /** Whether sums have an order, and so bits, that no layout changes. */
   readonly numerics: "fast" | "exact";
+  /** Element type of weights, activations and gradients; the optimizer's masters and sums are float32 always. */
+  readonly precision: Precision;
   /** Backend of every device. */
   readonly kernels: "wasm" | "reference";
   /** Cap of the memory of one device. */

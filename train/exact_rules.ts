@@ -11,6 +11,7 @@ import { UsageError } from "./usage_error.ts";
 export interface ExactSpread {
   readonly numerics: "fast" | "exact";
   readonly kernels: string;
+  readonly precision: string;
   readonly context: number;
   readonly dp: number;
   readonly pp: number;
@@ -34,6 +35,12 @@ export function checkExact(config: ExactSpread): void {
     throw new UsageError(`Cannot use ${what} with --numerics exact: ${why}; or use --numerics fast`);
   };
   if (kernels !== "wasm") refuse(`--kernels ${kernels}`, "its sums are those of float64; use --kernels wasm");
+  if (config.precision !== "f32") {
+    refuse(
+      `--precision ${config.precision}`,
+      "layouts store, and so round, other parts of a sum; use --precision f32",
+    );
+  }
   for (const axis of ["dp", "ep", "cp", "tp"] as const) {
     if (!isPowerOfTwo(config[axis])) {
       refuse(`--${axis} ${config[axis]}`, "sums are halved; use a power of two");

@@ -204,6 +204,14 @@ export const TRAIN_OPTIONS = [
     help: "exact: the same bits on every layout",
   },
   {
+    key: "precision",
+    kind: "choice",
+    choices: ["f32", "bf16"],
+    default: "f32",
+    isRecipe: true,
+    help: "bf16 halves weights, activations and gradients",
+  },
+  {
     key: "kernels",
     kind: "choice",
     choices: ["wasm", "reference"],

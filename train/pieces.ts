@@ -1,4 +1,4 @@
-import type { DeviceHeap, Span } from "../kernels/mod.ts";
+import { type DeviceHeap, readElements, type Span, writeElements } from "../kernels/mod.ts";
 import { eachRun, numElements } from "../nn/mod.ts";
 import type { StoredPiece } from "../strategies/mod.ts";
 import type { SharedTensors } from "./job.ts";
@@ -36,10 +36,10 @@ export function fillPieces(
           `it was written by another model`,
       );
     }
-    const values = heap.f32(spanOf(piece, i));
+    const span = spanOf(piece, i);
     eachPieceRun(
       piece,
-      (local, global, length) => values.set(whole.subarray(global, global + length), local),
+      (local, global, length) => writeElements(heap, span, whole.subarray(global, global + length), local),
     );
   }
 }
@@ -52,7 +52,7 @@ export function writePieces(
   tensors: SharedTensors,
 ): void {
   for (const [i, piece] of pieces.entries()) {
-    const values = heap.f32(spanOf(piece, i)), whole = tensors.get(piece.parameter.name)!;
+    const values = readElements(heap, spanOf(piece, i)), whole = tensors.get(piece.parameter.name)!;
     eachPieceRun(piece, (local, global, length) => whole.set(values.subarray(local, local + length), global));
   }
 }

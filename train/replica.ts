@@ -1,6 +1,6 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, createBackend } from "../kernels/mod.ts";
+import { type Backend, Bf16Backend, createBackend } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
   bisectionShare,
@@ -63,7 +63,8 @@ export class Replica implements StageRunner {
       ? source
       : partOf(source, contextPositions(config.context, cp.size, cp.index));
     this.#sampler = samplerOf(device.rank, config);
-    this.backend = createBackend(config.kernels, device.heap);
+    const wide = createBackend(config.kernels, device.heap);
+    this.backend = config.precision === "bf16" ? new Bf16Backend(wide) : wide;
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
@@ -151,7 +152,7 @@ export class Replica implements StageRunner {
     // Every element of the model comes from one rank.
     const isOwn = (_: unknown, i: number) => pieces[i].isSaved && this.#countsHere(pieces[i].parameter);
     const own = pieces.filter(isOwn), kept = states.filter(isOwn);
-    writePieces(heap, own, (piece) => piece.values, weights);
+    writePieces(heap, own, (piece, i) => kept[i].master ?? piece.values, weights);
     writePieces(heap, own, (_, i) => kept[i].m, m);
     writePieces(heap, own, (_, i) => kept[i].v, v);
     this.#device.group("world").barrier({ label: "checkpoint" });
@@ -255,9 +256,12 @@ export class Replica implements StageRunner {
         fillPieces(heap, store.residentPieces(), (piece) => piece.values, weights);
       }
     }
-    if (moments === undefined) return;
     const pieces = this.#stores.flatMap((store) => store.updatePieces()),
       states = [...this.optimizer.moments.values()];
+    if (weights !== undefined && this.#config.precision === "bf16") {
+      fillPieces(heap, pieces, (_, i) => states[i].master!, weights);
+    }
+    if (moments === undefined) return;
     fillPieces(heap, pieces, (_, i) => states[i].m, moments.m);
     fillPieces(heap, pieces, (_, i) => states[i].v, moments.v);
   }

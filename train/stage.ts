@@ -1,4 +1,4 @@
-import type { Backend, DType } from "../kernels/mod.ts";
+import type { Backend, DType, Precision } from "../kernels/mod.ts";
 import {
   ExactSums,
   GradientArena,
@@ -39,6 +39,8 @@ export interface StageOptions {
   readonly deferWeights: boolean;
   /** Activations that are computed again instead of kept. */
   readonly recompute: Recompute;
+  /** Element type of activations; by default f32. */
+  readonly precision?: Precision;
   /** Tensor parallelism. */
   readonly tensor?: TensorParallel;
   /** Tensor, expert and context parallelism, as the model was built with. */
@@ -97,11 +99,13 @@ export class Stage {
   }
 
   #record(size: number): RecordedPass {
-    const { backend, parts, source, store, range, deferWeights, tensor, recompute, place } = this.#options;
+    const { backend, parts, source, store, range, deferWeights, tensor, recompute, place, precision } =
+      this.#options;
     const arena = deferWeights ? undefined : this.#arena;
     const tape = new Tape({
       backend,
       training: true,
+      precision,
       ...place,
       deferWeights,
       arena,
@@ -128,11 +132,11 @@ export class Stage {
 
   /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */
   #makeInner(size: number): Tape {
-    const { backend, tensor, source, place } = this.#options, memory = this.#segmentMemory;
+    const { backend, tensor, source, place, precision } = this.#options, memory = this.#segmentMemory;
     memory.begin();
     const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
     const memories = { arena: this.#segmentArena, allocate }, exact = this.#exactSums(size);
-    const tape = new Tape({ backend, training: true, ...place, ...memories, exact });
+    const tape = new Tape({ backend, training: true, precision, ...place, ...memories, exact });
     tensor?.beginLocal(tape, [size, ...source.inputShape]);
     return tape;
   }

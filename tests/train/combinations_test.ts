@@ -5,7 +5,7 @@ import { UsageError } from "../../train/mod.ts";
 const PLAIN: Spread = {
   ...{ batch: 8, microBatch: 2, dp: 2, pp: 1, ep: 1, cp: 1, tp: 1, sp: false, zero: 0 },
   ...{ schedule: "1f1b", experts: 0, topKExperts: 1, recompute: "none" },
-  ...{ numerics: "fast", kernels: "wasm", context: 64 },
+  ...{ numerics: "fast", kernels: "wasm", precision: "f32", context: 64 },
 };
 
 const LEGAL: Partial<Spread>[] = [

@@ -9,12 +9,24 @@ import {
 import { UsageError } from "../../train/mod.ts";
 
 const PLAIN: ExactSpread = {
-  ...{ numerics: "exact", kernels: "wasm", context: 64, dp: 2, pp: 2, ep: 1, cp: 2, tp: 2, sp: true },
+  ...{
+    numerics: "exact",
+    kernels: "wasm",
+    precision: "f32",
+    context: 64,
+    dp: 2,
+    pp: 2,
+    ep: 1,
+    cp: 2,
+    tp: 2,
+    sp: true,
+  },
   ...{ schedule: "1f1b", recompute: "full" },
 };
 
 const ILLEGAL: [Partial<ExactSpread>, string][] = [
   [{ kernels: "reference" }, "--kernels reference"],
+  [{ precision: "bf16" }, "--precision bf16"],
   [{ dp: 3 }, "--dp 3"],
   [{ tp: 8 }, "--tp 8"],
   [{ cp: 8 }, "--cp 8"],

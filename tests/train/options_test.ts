@@ -40,6 +40,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--partition uniform",
     "--recompute none",
     "--numerics fast",
+    "--precision f32",
     "--kernels wasm",
     "--device-memory 512MiB",
     "--eval-every 250",

@@ -38,7 +38,14 @@ const LAYOUTS: Record<string, TrainOptions> = {
   "reference kernels": { kernels: "reference", batch: 2, microBatch: 1, model: gpt({ ...SIZES, layers: 1 }) },
 };
 
-for (const [name, more] of Object.entries(LAYOUTS)) {
+/** Every layout in both precisions; exact numerics are those of float32. */
+const RUNS = Object.entries(LAYOUTS).flatMap(([name, more]): [string, TrainOptions][] =>
+  more.numerics === "exact"
+    ? [[name, more]]
+    : [[name, more], [`${name}, bf16`, { ...more, precision: "bf16" }]]
+);
+
+for (const [name, more] of RUNS) {
   Deno.test(`the plan of ${name} is what the run allocates and moves, to the byte`, () =>
     withTempDir(async (folder) => {
       const { plan, bytes, steps } = await measureRun(await withData(folder, more));
@@ -101,6 +108,26 @@ Deno.test("a pipeline moves activations and gradients over each boundary, and su
     assertEquals(await movedByAll({ model, pp: p, schedule }), 4 * (handoffs + table), schedule);
   }
 });
+
+Deno.test("bf16 halves parameters, gradients, activations and what moves; the optimizer keeps masters", () =>
+  withTempDir(async (folder) => {
+    const [wide, half] = await Promise.all((["f32", "bf16"] as const).map(async (precision) => {
+      const more = { dp: 2, precision, model: gpt({ ...SIZES, embed: 64 }) };
+      return (await measureRun(await withData(folder, more))).plan.ranks[0];
+    }));
+    assertEquals([2 * half.bytes.parameters, 2 * half.bytes.gradients], [
+      wide.bytes.parameters,
+      wide.bytes.gradients,
+    ]);
+    assertEquals(2 * half.bytes.optimizer, 3 * wide.bytes.optimizer);
+    // Row statistics, losses and ids stay as they are: 4 bytes for each row.
+    const ratio = half.bytes.activations / wide.bytes.activations;
+    assert(ratio >= 0.5 && ratio < 0.53, `activations shrank to ${ratio}`);
+    assert(
+      Math.abs(half.bytesMoved / wide.bytesMoved - 0.5) < 0.01,
+      `${half.bytesMoved} of ${wide.bytesMoved}`,
+    );
+  }));
 
 Deno.test("a plan holds bytes in every category, and one device has no bubble", () =>
   withTempDir(async (folder) => {
