@@ -92,8 +92,7 @@ export class Device {
    * @throws {AbortError} If some rank of the world has failed.
    */
   enter(step: number, phase: string): void {
-    this.#endpoint.status.setStep(step);
-    this.#endpoint.status.setPhase(phase);
+    this.#endpoint.status.setPlace(step, phase);
     this.#endpoint.abort.check();
     const { fault } = this.#order;
     if (fault?.rank === this.rank && fault.step === step && fault.phase === phase) this.#fail(fault.kind);

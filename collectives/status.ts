@@ -99,6 +99,17 @@ export interface WaitReport {
  * Words: STATE, STEP, PHASE, HEARTBEAT, LABEL_COUNT and the WAIT record, one writer, any reader. The record may be
  * read while it changes, which an odd WAIT_VERSION says; a reader that draws conclusions looks at it twice
  * (`wait_graph.ts`).
+ *
+ * Place                               writer             reader
+ *   store PHASE 0           ......... 1
+ *   store STEP              ......... 2
+ *   store PHASE             ......... 3
+ *   load STEP               ..............................  4
+ *   load PHASE              ..............................  5
+ *   load STEP, the same     ..............................  6  else again
+ *   Steps only grow, so 5 read what was there while STEP was that of 4: the phase of this step, or none.
+ *
+ * Checked by  tests/interleavings/status_test.ts
  */
 export class RankStatus {
   readonly #control: ControlBlock;
@@ -123,13 +134,11 @@ export class RankStatus {
     this.#store(STATUS.STATE, STATES.indexOf(state));
   }
 
-  /** Publishes the training step. */
-  setStep(step: number): void {
+  /** Publishes the training step, and what part of it runs, such as "forward". */
+  setPlace(step: number, phase: string): void {
+    // No phase while the step changes: nobody must see the new step with the old phase.
+    this.#store(STATUS.PHASE, 0);
     this.#store(STATUS.STEP, step);
-  }
-
-  /** Publishes what part of the step runs, such as "forward". */
-  setPhase(phase: string): void {
     this.#store(STATUS.PHASE, this.label(phase));
   }
 
@@ -188,12 +197,7 @@ export function readStatus(control: ControlBlock, rank: number): StatusReport {
   const line = control.layout.status(rank);
   const load = (place: number) => control.words.load(line + place);
   const state = STATES[load(STATUS.STATE)] ?? "starting";
-  const report: StatusReport = {
-    rank,
-    state,
-    step: load(STATUS.STEP),
-    phase: readLabel(control, rank, load(STATUS.PHASE)),
-  };
+  const report: StatusReport = { rank, state, ...readPlace(control, rank) };
   if (state !== "waiting") return report;
   const version = load(STATUS.WAIT_VERSION);
   const wait: WaitReport = {
@@ -209,6 +213,21 @@ export function readStatus(control: ControlBlock, rank: number): StatusReport {
   };
   const isTorn = (version & 1) !== 0 || load(STATUS.WAIT_VERSION) !== version;
   return isTorn ? report : { ...report, wait };
+}
+
+/** Looks for a place before the step is reported without its phase: a rank that changes it so often is fast. */
+const MAX_LOOKS = 4;
+
+/** Step and phase that were true together; see {@link RankStatus}. */
+export function readPlace(control: ControlBlock, rank: number): Pick<StatusReport, "step" | "phase"> {
+  const line = control.layout.status(rank), load = (place: number) => control.words.load(line + place);
+  let step = load(STATUS.STEP);
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const phase = load(STATUS.PHASE), after = load(STATUS.STEP);
+    if (after === step) return { step, phase: readLabel(control, rank, phase) };
+    step = after;
+  }
+  return { step, phase: "" };
 }
 
 /** The text of a label of a rank; empty for label 0. */

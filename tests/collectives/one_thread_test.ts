@@ -100,8 +100,7 @@ Deno.test("describeOperation() says what a member has announced", () => {
 
 Deno.test("RankStatus is what others read of a rank", () => {
   const { members: [{ endpoint: { status } }, other], control } = createMembers(2);
-  status.setStep(7);
-  status.setPhase("forward");
+  status.setPlace(7, "forward");
   assertEquals(describeStatus(readStatus(control, 0)), "rank 0 is running (step 7, forward)");
   const at = {
     ...emptyWaitPoint(),
