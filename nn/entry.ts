@@ -1,5 +1,5 @@
 import type { Gradients } from "./gradients.ts";
-import type { Parameter, Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** What an op does in the backward pass, on spans that its `backward` function was given when it was planned. */
 export interface BackwardPass {
@@ -23,12 +23,4 @@ export interface Entry {
   readonly forward: () => void;
   /** Plans the backward pass: asks for the spans of gradients and returns what to run. Called once. */
   readonly backward?: (gradients: Gradients) => BackwardPass;
-}
-
-/** One step of the planned backward pass. */
-export interface BackwardStep {
-  /** What the op runs. */
-  readonly pass: BackwardPass;
-  /** Parameters whose gradient is complete after this step. */
-  readonly ready: readonly Parameter[];
 }

@@ -178,11 +178,10 @@ export class Gradients {
     return this.#throughActivation.has(tensor);
   }
 
-  /** Ends the planning of an op: frees the gradient of its output; returns the parameters it adds to. */
-  finish(entry: Consumer): Parameter[] {
+  /** Ends the planning of an op: frees the gradient of its output. */
+  finish(entry: Consumer): void {
     this.#drop(entry.output);
     for (const temporary of this.#temporaries.splice(0)) this.#arena.give(temporary);
-    return entry.inputs.filter((input): input is Parameter => input instanceof Parameter);
   }
 
   /** Frees what was delivered to tensors that no op made. */

@@ -6,7 +6,7 @@
  * depend on shapes, not on values. See docs/decisions/0001-foundation.md.
  */
 import type { Backend, Category, DeviceHeap, DType, Precision, Span } from "../kernels/mod.ts";
-import type { BackwardPass, BackwardStep, Entry } from "./entry.ts";
+import type { BackwardPass, Entry } from "./entry.ts";
 import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
@@ -56,8 +56,6 @@ export interface TapeOptions {
   readonly allocate?: (name: string, length: number, dtype: DType) => Span;
   /** Activations that are computed again instead of kept. */
   readonly recompute?: Recomputation;
-  /** Called when the gradient of a parameter is complete, in the order of the backward pass. */
-  readonly onGradReady?: (parameter: Parameter) => void;
 }
 
 /** Records ops in order; runs them, and their backward passes in reverse. */
@@ -68,8 +66,6 @@ export class Tape {
   readonly isTraining: boolean;
   /** Element type of activations. */
   readonly precision: Precision;
-  /** Called once per parameter and backward pass, when its gradient is complete; may be set before each pass. */
-  onGradReady: ((parameter: Parameter) => void) | undefined;
   /** See {@link TapeOptions}. */
   readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
   /** See {@link TapeOptions}. */
@@ -92,14 +88,14 @@ export class Tape {
   readonly #destined = new Map<Tensor, Span>();
   readonly #entries: Entry[] = [];
   readonly #spans: Span[] = [];
-  #steps: BackwardStep[] | undefined;
+  /** Of the backward pass, last op first. */
+  #passes: BackwardPass[] | undefined;
 
   /** Makes an empty tape. */
   constructor(options: TapeOptions) {
     this.backend = options.backend;
     this.isTraining = options.training;
     this.precision = options.precision ?? "f32";
-    this.onGradReady = options.onGradReady;
     this.#isDeferring = options.deferWeights ?? false;
     this.#allocate = options.allocate;
     this.recompute = options.recompute?.mode === "none" ? undefined : options.recompute;
@@ -213,7 +209,7 @@ export class Tape {
 
   /** Appends an op; runs nothing. */
   record(entry: Entry): Tensor {
-    if (this.#steps !== undefined) throw new TypeError("Cannot record after the backward pass was planned");
+    if (this.#passes !== undefined) throw new TypeError("Cannot record after the backward pass was planned");
     this.#entries.push(entry);
     return entry.output;
   }
@@ -230,36 +226,32 @@ export class Tape {
    * last reader is done.
    */
   backward(): void {
-    for (const step of this.plan()) {
-      step.pass.input?.();
-      step.pass.weight?.();
-      for (const parameter of step.ready) this.onGradReady?.(parameter);
+    for (const pass of this.plan()) {
+      pass.input?.();
+      pass.weight?.();
     }
   }
 
   /** The part of {@link backward} that other devices wait for; needs `deferWeights`. */
   backwardInput(): void {
-    for (const step of this.plan()) step.pass.input?.();
+    for (const pass of this.plan()) pass.input?.();
   }
 
   /** The rest of {@link backward}, at any time before the next forward pass of this tape. */
   backwardWeight(): void {
-    for (const step of this.plan()) {
-      step.pass.weight?.();
-      for (const parameter of step.ready) this.onGradReady?.(parameter);
-    }
+    for (const pass of this.plan()) pass.weight?.();
   }
 
   /** Plans the backward pass unless that was done. Allocates, runs nothing. */
-  plan(): readonly BackwardStep[] {
-    return this.#steps ??= this.#planBackward();
+  plan(): readonly BackwardPass[] {
+    return this.#passes ??= this.#planBackward();
   }
 
   /** Gives the memory of all tensors of this tape back. */
   release(): void {
     for (const span of this.#spans.splice(0)) this.heap.free(span);
     this.#entries.length = this.auxiliary.length = 0;
-    this.#steps = undefined;
+    this.#passes = undefined;
   }
 
   #gradientOf({ name, span: { length, dtype } }: Tensor): Span {
@@ -273,25 +265,18 @@ export class Tape {
     return new Tensor({ name, shape, span, requiresGradient });
   }
 
-  #planBackward(): BackwardStep[] {
+  #planBackward(): BackwardPass[] {
     const parts = { arena: this.#arena, backend: this.backend, destined: this.#destined };
     const gradients = new Gradients({ ...parts, isDeferring: this.#isDeferring }, this.#entries);
-    const passes: { pass: BackwardPass; parameters: readonly Parameter[] }[] = [];
+    const passes: BackwardPass[] = [];
     for (let i = this.#entries.length - 1; i >= 0; i--) {
       const entry = this.#entries[i];
       const isReached = entry.isRoot === true || gradients.isReached(entry.output);
       if (entry.backward === undefined || !isReached) continue;
-      const pass = entry.backward(gradients);
-      passes.push({ pass, parameters: gradients.finish(entry) });
+      passes.push(entry.backward(gradients));
+      gradients.finish(entry);
     }
     gradients.close();
-    const seen = new Set<Parameter>();
-    const steps: BackwardStep[] = [];
-    for (const { pass, parameters } of passes.reverse()) {
-      const ready = [...new Set(parameters)].filter((p) => !seen.has(p));
-      for (const parameter of ready) seen.add(parameter);
-      steps.unshift({ pass, ready });
-    }
-    return steps;
+    return passes;
   }
 }

@@ -1,11 +1,6 @@
 import type { Backend } from "../kernels/mod.ts";
-import { chooseToken, type Decoder, type Gpt, type Model, Tape } from "../nn/mod.ts";
+import { chooseToken, type Decoder, type Gpt, Tape } from "../nn/mod.ts";
 import type { SampleOptions } from "./job.ts";
-
-/** A model that can write. */
-export function canDecode(model: Model): model is Gpt {
-  return "decoder" in model;
-}
 
 /**
  * Writes tokens one at a time with a KV cache.
@@ -63,16 +58,5 @@ export class Writer {
     this.#backend.heap.i32(this.#decoder.id.span)[0] = token;
     this.#decoder.setPosition(this.#position++);
     this.#tape.forward();
-  }
-}
-
-/** The tokens that a model writes after a prompt; none if it cannot write. */
-export function sampleTokens(backend: Backend, model: Model, options: SampleOptions): number[] {
-  if (!canDecode(model)) return [];
-  const writer = new Writer(backend, model);
-  try {
-    return [...writer.write(options)];
-  } finally {
-    writer.close();
   }
 }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { launch } from "../../actors/mod.ts";
 import { Gpt, Scope } from "../../nn/mod.ts";
 import { Mesh } from "../../strategies/mod.ts";
-import { sampleTokens } from "../../train/sample.ts";
+import { Writer } from "../../train/sample.ts";
 import { toShared } from "../../train/shared.ts";
 import { within } from "../support/deadline.ts";
 import { makeBackend } from "../support/device.ts";
@@ -21,5 +21,5 @@ Deno.test("the program of generate reports the tokens that the model writes in t
     onReport: (_rank, token) => void tokens.push(token),
   });
   await within(world.done);
-  assertEquals(tokens, sampleTokens(backend, twin, sample));
+  assertEquals(tokens, [...new Writer(backend, twin).write(sample)]);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Backend } from "../../kernels/mod.ts";
-import { Gpt, type Model, Scope, Tape } from "../../nn/mod.ts";
-import { canDecode, sampleTokens, Writer } from "../../train/sample.ts";
+import { Gpt, Scope, Tape } from "../../nn/mod.ts";
+import { Writer } from "../../train/sample.ts";
 import { makeBackend } from "../support/device.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 16, context: 8, vocab: 29 };
@@ -43,30 +43,23 @@ Deno.test("Writer scores as a full pass over the tokens that it remembers, also 
 
 Deno.test("Writer write() gives the same text for the same seed, and stops after numTokens", () => {
   const { backend, model } = build(),
-    write = (seed: number) => sampleTokens(backend, model, { ...OPTIONS, prompt: [1, 2], seed });
+    write = (seed: number) => [...new Writer(backend, model).write({ ...OPTIONS, prompt: [1, 2], seed })];
   const text = write(3);
   assertEquals(text.length, 30);
   assertEquals(write(3), text);
   assert(write(4).join() !== text.join());
 });
 
-Deno.test("sampleTokens() gives its memory back", () => {
+Deno.test("Writer close() gives its memory back", () => {
   const { backend, model } = build();
+  const write = () => {
+    const writer = new Writer(backend, model);
+    assertEquals([...writer.write({ ...OPTIONS, prompt: [1] })].length, OPTIONS.numTokens);
+    writer.close();
+    return backend.heap.usedBytes();
+  };
   // The first pass leaves the workspace of its kernels, which every later one uses.
-  sampleTokens(backend, model, { ...OPTIONS, prompt: [1] });
-  const used = backend.heap.usedBytes();
+  const used = write();
   assertEquals(used.activations, 0);
-  sampleTokens(backend, model, { ...OPTIONS, prompt: [1] });
-  assertEquals(backend.heap.usedBytes(), used);
-});
-
-Deno.test("sampleTokens() writes nothing with a model that cannot", () => {
-  const { backend } = build(),
-    model: Model = {
-      loss: () => {
-        throw new Error("not called");
-      },
-    };
-  assertEquals(canDecode(model), false);
-  assertEquals(sampleTokens(backend, model, { ...OPTIONS, prompt: [1] }), []);
+  assertEquals(write(), used);
 });
