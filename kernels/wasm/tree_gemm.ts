@@ -8,7 +8,7 @@
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { copyTile, emitChain, type Layout, pointers, range, rowsOfA, type Tile } from "./gemm.ts";
-import { type I32, type I32Local, int, load, type V128Local } from "./values.ts";
+import { type I32, type I32Local, int, load, splat, type V128Local } from "./values.ts";
 
 /** Bytes of a run in the table. */
 export const RUN_BYTES = 12;
@@ -46,8 +46,8 @@ function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): Func
   );
   return module.func(`_treeMicro_${layout}`, params, (k, args) => {
     const { a, lda, rows, b, c, ldc, table, end, stack, mode } = args;
-    const cRows = pointers(k, c, ldc, tile.rows), zero = k.constant(0);
-    const acc = cRows.map(() => range(tile.vectors, () => k.let(zero)));
+    const cRows = pointers(k, c, ldc, tile.rows);
+    const acc = cRows.map(() => range(tile.vectors, () => k.v128()));
     k.if(
       mode.eq(TREE_MODES.chain),
       () => eachVector(acc, (sum, i, j) => sum.set(load.v128(cRows[i], { offset: 16 * j }))),
@@ -86,8 +86,8 @@ function fold(k: Kernel, { tile, acc, stack, merges, isLast }: FoldParts): void 
   });
   k.if(isLast.eq(0), () => {
     eachVector(acc, (sum, i, j) => k.storeV128(stack, sum, at(i, j)));
-    const zero = k.constant(0);
-    eachVector(acc, (sum) => sum.set(zero));
+    // No bound constant: it would take a register of the tile's loop.
+    eachVector(acc, (sum) => sum.set(splat(0)));
     stack.set(stack.add(bytes));
   });
 }

@@ -9,8 +9,8 @@ import { MAX_DEPTH, MAX_RUNS, modeOf, type TreeGroup, treeGroups } from "./tree_
 
 /** Rows of A per packed block: 192 KiB at the greatest depth. A multiple of the tile's 6 rows. */
 const MC = 48;
-/** Columns of B per packed block: 1 MiB at the greatest depth. */
-const NC = 256;
+/** Columns of B per packed block: 1.5 MiB at the greatest depth. */
+const NC = 384;
 /** Most columns of a block: fewer k leave room for more. */
 const MAX_NC = 512;
 /** Most rows of A in a block. */
