@@ -17,7 +17,8 @@ const LAYOUTS: TrainOptions[] = [
   { dp: 2, zero: 3, tp: 2 },
   { dp: 1, pp: 2, tp: 2, microBatch: 4 },
   { dp: 2, pp: 2, microBatch: 2, zero: 2 },
-  { dp: 2, cp: 2 },
+  { dp: 2, cp: 2, numerics: "exact" },
+  { dp: 2, tp: 2, sp: true, precision: "bf16" },
   { dp: 2, ep: 2, experts: 4, context: 16 },
 ];
 
