@@ -1,6 +1,6 @@
 import { Endpoint, type Ledger, type ProcessGroup, type Topology } from "../collectives/mod.ts";
 import { DeviceHeap } from "../kernels/mod.ts";
-import type { RunOrder } from "./messages.ts";
+import type { DeviceOrder } from "./messages.ts";
 
 /** The default export of a program module: what every rank of a world runs. */
 export type Program<Config = unknown, Result = unknown> = (
@@ -32,13 +32,13 @@ export class Device {
   /** This device's memory; allocating above its cap throws an error that says what the memory is spent on. */
   readonly heap: DeviceHeap;
   readonly #endpoint: Endpoint;
-  readonly #order: RunOrder;
+  readonly #order: DeviceOrder;
   readonly #report: Report;
   readonly #faults: FaultActions;
   #lastReport: Promise<void> = Promise.resolve();
 
   /** Opens the memory, joins the groups of the topology and publishes that this rank runs. */
-  constructor(order: RunOrder, report: Report, faults: FaultActions) {
+  constructor(order: DeviceOrder, report: Report, faults: FaultActions) {
     const { rank, topology, memories, wait } = order;
     this.rank = rank;
     this.topology = topology;
@@ -128,7 +128,7 @@ export class Device {
     this.#endpoint.status.setState("failed");
   }
 
-  #fail(kind: NonNullable<RunOrder["fault"]>["kind"]): void {
+  #fail(kind: NonNullable<DeviceOrder["fault"]>["kind"]): void {
     switch (kind) {
       case "throw":
         throw new Error("planned failure");

@@ -1,4 +1,5 @@
 import type { Topology, WaitOptions } from "../collectives/mod.ts";
+import type { CompiledKernels } from "../kernels/mod.ts";
 
 /**
  * The control plane: what launcher and workers say to each other. Everything on the path of a step goes through
@@ -35,6 +36,8 @@ export interface RunOrder {
   readonly memories: readonly WebAssembly.Memory[];
   /** Cap of each memory. */
   readonly deviceMemoryBytes: number;
+  /** Kernels, tested and compiled. */
+  readonly kernels: CompiledKernels;
   /** URL of a module whose default export is a {@link Program}. */
   readonly program: string;
   /** Handed to the program; plain data (shared buffers allowed). */
@@ -44,6 +47,9 @@ export interface RunOrder {
   /** How one rank is made to fail, for tests. */
   readonly fault: Fault | undefined;
 }
+
+/** The part of an order that makes a device; the kernels belong to the worker. */
+export type DeviceOrder = Omit<RunOrder, "kernels">;
 
 /** How a device is made to fail, for tests of failure. */
 export const FAULT_KINDS = ["throw", "close", "hang", "out-of-memory"] as const;

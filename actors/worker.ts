@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { adoptKernels } from "../kernels/mod.ts";
 import { Device, type Program } from "./device.ts";
 import { connect } from "./mailbox.ts";
 import type { LauncherApi, RunOrder, WorkerApi } from "./messages.ts";
@@ -19,6 +20,7 @@ let current: { device: Device; rank: number } | undefined;
 
 const api: WorkerApi = {
   async run(order: RunOrder): Promise<unknown> {
+    adoptKernels(order.kernels);
     const report = (value: unknown) => launcher.report(order.rank, value) as Promise<void>;
     const device = new Device(order, report, { close: scope.close });
     current = { device, rank: order.rank };

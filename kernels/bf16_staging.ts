@@ -2,6 +2,7 @@ import type { DeviceHeap } from "./heap.ts";
 import { type DType, DTYPE_BYTES, type Span } from "./span.ts";
 import { addBf16 } from "./wasm/bf16.ts";
 import { type Kernels, ModuleBuilder } from "./wasm/builder.ts";
+import { compileOnce } from "./wasm/compile_once.ts";
 
 /** A span that moves: of a block that is computed next. */
 export type BlockSpan = { -readonly [key in keyof Span]: Span[key] };
@@ -21,8 +22,6 @@ export interface Rows {
 const LINE_ELEMENTS = 16;
 /** Smallest staging memory in elements; it grows to powers of two, so that its predecessors take no more than it does. */
 const MIN_ELEMENTS = 4096;
-
-let compiled: WebAssembly.Module | undefined;
 
 /**
  * Float32 memory that bf16 operands of one operation are computed on, and the kernels that copy there and back.
@@ -121,13 +120,13 @@ function lines(length: number): number {
 
 function instantiate(heap: DeviceHeap): Kernels {
   if (heap.memory === undefined) return NO_KERNELS;
-  if (compiled === undefined) {
-    const module = new ModuleBuilder();
-    addBf16(module);
-    compiled = new WebAssembly.Module(module.encode());
-  }
+  const module = compileOnce("bf16", () => {
+    const builder = new ModuleBuilder();
+    addBf16(builder);
+    return builder.encode();
+  });
   const env = { memory0: heap.memory };
-  return new WebAssembly.Instance(compiled, { env }).exports as Kernels;
+  return new WebAssembly.Instance(module, { env }).exports as Kernels;
 }
 
 const NO_KERNELS = Object.fromEntries(

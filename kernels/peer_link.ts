@@ -1,5 +1,6 @@
 import { type Kernel, type Kernels, ModuleBuilder } from "./wasm/builder.ts";
 import { addPeerBf16 } from "./wasm/bf16.ts";
+import { compileOnce } from "./wasm/compile_once.ts";
 import { type I32Local, load, type V128 } from "./wasm/values.ts";
 
 /**
@@ -81,17 +82,14 @@ const ELEMENTWISE: Record<string, Elementwise> = {
   },
 };
 
-let compiled: WebAssembly.Module | undefined;
-
 /** A {@link PeerLink} over two shared memories: one WebAssembly instance that imports both. */
 export class WasmPeerLink implements PeerLink {
   readonly #kernels: Kernels;
 
-  /** Binds the kernels to two memories, which may be the same; the bytes are compiled once per worker. */
+  /** Binds the kernels to two memories, which may be the same; the bytes are compiled once. */
   constructor(own: WebAssembly.Memory, peer: WebAssembly.Memory) {
-    compiled ??= new WebAssembly.Module(encodePeerLink());
     const env = { [`memory${OWN}`]: own, [`memory${PEER}`]: peer };
-    this.#kernels = new WebAssembly.Instance(compiled, { env }).exports as Kernels;
+    this.#kernels = new WebAssembly.Instance(peerLinkModule(), { env }).exports as Kernels;
   }
 
   /** float32: `own += peer`. */
@@ -153,6 +151,11 @@ export class WasmPeerLink implements PeerLink {
   copyToPeer(ownOffset: number, peerOffset: number, byteLength: number): void {
     this.#kernels.copyToPeer(ownOffset, peerOffset, byteLength);
   }
+}
+
+/** The module of every link. */
+export function peerLinkModule(): WebAssembly.Module {
+  return compileOnce("peer link", encodePeerLink);
 }
 
 function encodePeerLink(): Uint8Array<ArrayBuffer> {

@@ -32,6 +32,11 @@ export function chooseTile(): TileChoice {
   return choice ??= runSelfTest();
 }
 
+/** Takes over the choice of another agent. */
+export function presetTile(chosen: TileChoice): void {
+  choice = chosen;
+}
+
 function runSelfTest(): TileChoice {
   const narrow = new Trial(NARROW_TILE), wide = new Trial(WIDE_TILE);
   const end = now() + TRIAL_MS;

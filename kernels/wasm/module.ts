@@ -1,6 +1,7 @@
 import type { DeviceHeap } from "../heap.ts";
 import { addAttentionRows } from "./attention_rows.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";
+import { compileOnce } from "./compile_once.ts";
 import { addElementwise, addEpilogues } from "./elementwise.ts";
 import { addExperts } from "./experts.ts";
 import { addGemm, type Tile } from "./gemm.ts";
@@ -10,13 +11,9 @@ import { addRows } from "./rows.ts";
 import { addSpreadLoss } from "./spread_loss.ts";
 import { addTreeGemm } from "./tree_gemm.ts";
 
-/** Compiled modules of this agent, by the width of their tile. */
-const compiled = new Map<number, WebAssembly.Module>();
-
-/** The module with every kernel of a device; emitted and compiled once per agent and tile. */
+/** The module with every kernel of a device; emitted and compiled once per tile. */
 export function kernelModule(tile: Tile): WebAssembly.Module {
-  let module = compiled.get(tile.vectors);
-  if (module === undefined) {
+  return compileOnce(`kernels, ${tile.rows} x ${tile.vectors}`, () => {
     const builder = new ModuleBuilder();
     addGemm(builder, tile);
     addTreeGemm(builder, tile);
@@ -28,10 +25,8 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     addSpreadLoss(builder);
     addExperts(builder);
     addOptimizer(builder);
-    module = new WebAssembly.Module(builder.encode());
-    compiled.set(tile.vectors, module);
-  }
-  return module;
+    return builder.encode();
+  });
 }
 
 /** Kernels bound to the memory of a heap; none for a phantom heap, which has no memory to compute on. */

@@ -1,6 +1,6 @@
 /** What a program sees of its device; here without a worker, in the thread of the test. */
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { Device, type Fault, FAULT_KINDS, type RunOrder } from "../../actors/mod.ts";
+import { Device, type DeviceOrder, type Fault, FAULT_KINDS } from "../../actors/mod.ts";
 import { AbortError, ControlBlock, readStatus } from "../../collectives/mod.ts";
 import { createDeviceMemory, OutOfDeviceMemoryError } from "../../kernels/mod.ts";
 
@@ -12,7 +12,7 @@ function makeWorld(fault?: Fault) {
   const memories = [createDeviceMemory(CAP), createDeviceMemory(CAP)];
   const reports: unknown[] = [], closed: number[] = [];
   const devices = [0, 1].map((rank) => {
-    const order: RunOrder = {
+    const order: DeviceOrder = {
       ...{ rank, topology, control, memories, deviceMemoryBytes: CAP, program: "", config: undefined },
       ...{ wait: {}, fault },
     };
