@@ -1,0 +1,52 @@
+import { gpt, resolveConfig, UsageError } from "../../mod.ts";
+import { allCells, type Cell, MODELS, RECIPE } from "./cells.ts";
+
+/**
+ * Few legal cells in which every pair of values of two options occurs that occurs in any: picked one after the other,
+ * each time the one with the most pairs that are new for the devices it takes.
+ *
+ * Source: Cohen et al., The AETG System, IEEE TSE 1997 (greedy pairwise test selection).
+ */
+export function coveringCells(): Cell[] {
+  const candidates = [...allCells()].filter(isLegal).map((cell) => ({
+    cell,
+    pairs: pairsOf(cell),
+    cost: costOf(cell),
+  }));
+  const missing = new Set(candidates.flatMap(({ pairs }) => pairs)), picked: Cell[] = [];
+  const isNew = (pair: string) => missing.has(pair);
+  while (missing.size > 0) {
+    let best = candidates[0], bestScore = 0;
+    for (const candidate of candidates) {
+      const score = candidate.pairs.filter(isNew).length / candidate.cost;
+      if (score > bestScore) [best, bestScore] = [candidate, score];
+    }
+    for (const pair of best.pairs) missing.delete(pair);
+    picked.push(best.cell);
+  }
+  return picked;
+}
+
+/** Whether the options go together, as far as no model need be built. */
+export function isLegal({ model, options }: Cell): boolean {
+  const { microBatch, batch, numerics } = RECIPE, { config } = MODELS[model] as ReturnType<typeof gpt>;
+  try {
+    resolveConfig({ ...config as Record<string, number>, ...options, microBatch, batch, numerics }, {
+      numCores: 1,
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
+}
+
+function pairsOf({ model, options }: Cell): string[] {
+  const values = Object.entries({ model, ...options }).map(([key, value]) => `${key} ${value}`);
+  return values.flatMap((a, i) => values.slice(i + 1).map((b) => `${a}, ${b}`));
+}
+
+/** Starting workers costs more than three steps: a run of n devices takes about as long as n + 2 units. */
+function costOf({ options: { dp, tp, pp, cp, ep } }: Cell): number {
+  return dp * tp * pp * cp * ep + 2;
+}
