@@ -22,6 +22,7 @@ export * from "./gpt2_files.ts";
 export * from "./job.ts";
 export * from "./layer_times.ts";
 export * from "./layout_check.ts";
+export * from "./load_data.ts";
 export * from "./memory_check.ts";
 export * from "./metrics.ts";
 export * from "./mixture_files.ts";
