@@ -21,4 +21,4 @@ export * from "./launch.ts";
 export * from "./messages.ts";
 export * from "./phantom_device.ts";
 export * from "./supervisor.ts";
-export { WorkerPool } from "./worker_pool.ts";
+export * from "./worker_pool.ts";

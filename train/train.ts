@@ -22,7 +22,6 @@ import { sharedFloats } from "./shared.ts";
 import { planRun, type RunPlan } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { openSource } from "./source.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {

@@ -7,10 +7,13 @@ import { emptyProduct, type Product } from "./product.ts";
 
 /** The tile that is faster here, and why it was chosen. */
 export interface TileChoice {
+  /** The faster one. */
   readonly tile: Tile;
+  /** Both figures, in a line. */
   readonly reason: string;
-  /** 10^9 operations a second of the two tiles. */
+  /** 10^9 operations a second of the narrow tile. */
   readonly narrowGflops: number;
+  /** 10^9 operations a second of the wide tile. */
   readonly wideGflops: number;
 }
 

@@ -14,7 +14,9 @@ import { type I32, type I32Local, int, load, type V128, type V128Local } from ".
 
 /** Register tile: MR rows of NR = 4 * vectors columns. */
 export interface Tile {
+  /** Rows of A. */
   readonly rows: number;
+  /** Vectors of four columns of B. */
   readonly vectors: number;
 }
 
