@@ -212,6 +212,14 @@ export const TRAIN_OPTIONS = [
     help: "bf16 halves weights, activations and gradients",
   },
   {
+    key: "lossScale",
+    kind: "choice",
+    choices: ["none", "dynamic"],
+    default: "none",
+    isRecipe: true,
+    help: "dynamic: steps whose gradients overflow are left out",
+  },
+  {
     key: "kernels",
     kind: "choice",
     choices: ["wasm", "reference"],

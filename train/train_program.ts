@@ -10,6 +10,7 @@ import { saveCheckpoint } from "./checkpoint.ts";
 import { learningRate } from "./config.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import { LossScale } from "./loss_scale.ts";
 import { Replica } from "./replica.ts";
 import { openSource } from "./source.ts";
 
@@ -18,31 +19,33 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   const { config, start, snapshot } = job, isFirst = device.rank === 0;
   const source = openSource(job.data, config), replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), losses = [...start.losses];
+  const lossScale = new LossScale(config.lossScale, start.lossScale);
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < config.steps && !isStopped) {
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     exchange.start();
-    const lossSum = replica.accumulate(step, 1 / numTargets);
+    const lossSum = replica.accumulate(step, lossScale.begin() / numTargets);
 
     device.enter(step, "reduce");
     replica.reduce();
 
     device.enter(step, "update");
-    const lr = learningRate(step, config), gradNorm = replica.gradientNorm();
-    replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
+    const lr = learningRate(step, config), gradNorm = replica.gradientNorm() / lossScale.scale;
+    const isMade = lossScale.accepts(gradNorm), clip = clipFactor(gradNorm, config.gradClip);
+    if (isMade) replica.update(lossScale.updateOf(step), lr, clip / lossScale.scale);
 
     device.enter(step, "exchange");
-    const summary = exchange.finish(lossSum, replica.droppedChoices),
-      loss = summary.lossSum / numTargets,
-      stepMs = now() - startMs;
-    checkFinite(step, loss, gradNorm);
+    const { devices, ...summary } = exchange.finish(lossSum, replica.droppedChoices);
+    const loss = summary.lossSum / numTargets, stepMs = now() - startMs;
+    checkFinite(step, loss, isMade ? gradNorm : 0);
     losses.push(Math.fround(loss));
     isStopped = summary.isStopRequested;
     const speed = { tokens, tokensPerSecond: tokens / stepMs * 1000, stepMs };
     const mixture = config.experts > 0 ? { droppedChoices: summary.droppedChoices } : {};
-    await report({ type: "step", step, loss, gradNorm, lr, ...speed, ...mixture, devices: summary.devices });
+    const figures = { loss, gradNorm, lr, ...speed, ...mixture, ...lossScale.figures };
+    await report({ type: "step", step, ...figures, devices });
 
     step++;
     if (isDue(config.checkReplicas, step, false)) replica.checkReplicas(step);
@@ -56,7 +59,8 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
       device.enter(step, "checkpoint");
       replica.writeSnapshot(snapshot);
       if (!isFirst) continue;
-      checkpoint = await saveCheckpoint(config.out!, { job, snapshot, step, losses });
+      const progress = { job, snapshot, step, losses, lossScale: lossScale.state };
+      checkpoint = await saveCheckpoint(config.out!, progress);
       await report({ type: "checkpoint", step, path: checkpoint });
     }
   }
