@@ -18,9 +18,9 @@ import { openSource } from "./source.ts";
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
   const { config, start, snapshot } = job, isFirst = device.rank === 0;
   const source = openSource(job.data, config), replica = await Replica.build(device, job, source);
-  const exchange = new StepExchange(device), losses = [...start.losses];
-  const lossScale = new LossScale(config.lossScale, start.lossScale);
+  const exchange = new StepExchange(device), lossScale = new LossScale(config.lossScale, start.lossScale);
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
+  const losses = [...start.losses];
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < config.steps && !isStopped) {
@@ -52,16 +52,15 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     const isLast = step === config.steps || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");
-      const { lossSum } = exchange.finish(replica.evaluate());
-      await report({ type: "eval", step, loss: lossSum / source.countEvaluationTargets() });
+      const loss = exchange.finish(replica.evaluate()).lossSum / source.countEvaluationTargets();
+      await report({ type: "eval", step, loss });
     }
     if (snapshot !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
       replica.writeSnapshot(snapshot);
-      if (!isFirst) continue;
       const progress = { job, snapshot, step, losses, lossScale: lossScale.state };
-      checkpoint = await saveCheckpoint(config.out!, progress);
-      await report({ type: "checkpoint", step, path: checkpoint });
+      if (isFirst) checkpoint = await saveCheckpoint(config.out!, progress);
+      await report({ type: "checkpoint", step, path: checkpoint! });
     }
   }
   return { step, isStopped, checkpoint };
