@@ -24,34 +24,46 @@ export function addPacking(
 
 const PACK_PARAMS = parameters("i32", "from", "ld", "to", "kc", "nc", "gap");
 
+/** Panels that are packed together: a row is read in longer runs, its pages and lines are met less often. */
+const PANELS_AT_ONCE = 4;
+
 /** Rows of `nc` elements into panels of `width`: panel p holds kc rows of its columns, zeros behind nc. */
 function addPackRows(module: ModuleBuilder, name: string, width: number): void {
+  const bytes = 4 * width, many = PANELS_AT_ONCE * width;
   module.func(name, PACK_PARAMS, (k, { from, ld, to, kc, nc, gap }) => {
-    const eachRow = (source: I32Local, copyRow: () => void) => {
+    const panelBytes = k.i32(kc.mul(bytes).add(gap)), left = k.i32(nc);
+    const pack = (count: number, copyRow: (source: I32Local, targets: readonly I32Local[]) => void) => {
+      const source = k.i32(from), targets = pointers(k, to, panelBytes, count);
       k.for(0, kc, 1, () => {
-        copyRow();
+        copyRow(source, targets);
         source.set(source.add(ld));
-        to.set(to.add(4 * width));
+        for (const target of targets) target.set(target.add(bytes));
       });
+      from.set(from.add(bytes * count));
+      to.set(to.add(panelBytes.mul(count)));
+      left.set(left.sub(width * count));
     };
-    k.for(0, nc, width, (j) => {
-      const source = k.i32(from.add(j.shl(2)));
-      const cols = k.i32(nc.sub(j));
-      k.if(cols.geS(width), () => {
-        eachRow(source, () => {
-          for (let v = 0; v < width >> 2; v++) {
-            k.storeV128(to, load.v128(source, { offset: 16 * v }), { offset: 16 * v });
-          }
-          const rest = width & 3, offset = 4 * (width - rest);
-          if (rest > 0) k.storeLanes(to, load.v128(source, { offset }), rest, { offset });
-        });
-      }, () => {
-        k.zero(to, kc.mul(4 * width));
-        eachRow(source, () => k.copy(to, source, cols.shl(2)));
-      });
-      to.set(to.add(gap));
+    const whole = (source: I32Local, targets: readonly I32Local[]) =>
+      targets.forEach((target, i) => copyRun(k, { source, target, shift: bytes * i, length: width }));
+    k.while(left.geS(many), () => pack(PANELS_AT_ONCE, whole));
+    k.while(left.geS(width), () => pack(1, whole));
+    k.if(left.gtS(0), () => {
+      k.zero(to, kc.mul(bytes));
+      pack(1, (source, [target]) => k.copy(target, source, left.shl(2)));
     });
   });
+}
+
+/** Copies `length` elements that lie `shift` bytes behind the source. */
+function copyRun(
+  k: Kernel,
+  { source, target, shift, length }: { source: I32; target: I32; shift: number; length: number },
+): void {
+  for (let v = 0; v < length >> 2; v++) {
+    k.storeV128(target, load.v128(source, { offset: shift + 16 * v }), { offset: 16 * v });
+  }
+  const rest = length & 3, offset = 4 * (length - rest);
+  if (rest > 0) k.storeLanes(target, load.v128(source, { offset: shift + offset }), rest, { offset });
 }
 
 /** The same out of columns: panel p holds elements of `width` of them; blocks are transposed in registers. */
