@@ -10,6 +10,7 @@
  * de Geijn, BLIS, TOMS 2015, for the names (panel, micro-kernel, macro-kernel, MR, NR, KC).
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
+import { eachRow } from "./elementwise.ts";
 import { addPacking, pointers, range } from "./pack.ts";
 import { type I32, type I32Local, int, load, type V128, type V128Local } from "./values.ts";
 
@@ -57,10 +58,8 @@ export function addGemm(module: ModuleBuilder, tile: Tile): void {
     "zeroBlock",
     { c: "i32", ldc: "i32", rows: "i32", cols: "i32" },
     (k, { c, ldc, rows, cols }) => {
-      k.for(0, rows, 1, () => {
-        k.zero(c, cols.shl(2));
-        c.set(c.add(ldc));
-      });
+      const zero = k.constant(0);
+      eachRow(k, rows, [[c, ldc]], () => k.vectors(cols, (v) => v.store(c, zero)));
     },
   );
 }
