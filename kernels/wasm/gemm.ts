@@ -11,6 +11,7 @@
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
+import { storeVectors } from "./walk.ts";
 import { addPacking, pointers, range } from "./pack.ts";
 import { type I32, type I32Local, int, load, type V128, type V128Local } from "./values.ts";
 
@@ -80,7 +81,7 @@ function addMicroKernel(module: ModuleBuilder, { tile, layout, add }: Micro): Fu
     );
     const aRows = layout === "rows" ? rowsOfA(k, a, lda, rows, tile) : [];
     emitChain(k, { tile, a, aRows, b, acc, kc });
-    acc.forEach((row, i) => row.forEach((value, j) => k.storeV128(cRows[i], value, { offset: 16 * j })));
+    acc.forEach((row, i) => storeVectors(k, cRows[i], row));
   });
 }
 

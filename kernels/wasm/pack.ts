@@ -59,7 +59,8 @@ function copyRun(
   k: Kernel,
   { source, target, shift, length }: { source: I32; target: I32; shift: number; length: number },
 ): void {
-  for (let v = 0; v < length >> 2; v++) {
+  // The last one first: see `storeVectors`.
+  for (let v = (length >> 2) - 1; v >= 0; v--) {
     k.storeV128(target, load.v128(source, { offset: shift + 16 * v }), { offset: 16 * v });
   }
   const rest = length & 3, offset = 4 * (length - rest);

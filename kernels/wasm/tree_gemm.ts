@@ -8,6 +8,7 @@
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { copyTile, emitChain, type Layout, rowsOfA, rowsOfC, type Tile } from "./gemm.ts";
+import { storeVectors } from "./walk.ts";
 import { range } from "./pack.ts";
 import { type I32, type I32Local, int, load, splat, type V128Local } from "./values.ts";
 
@@ -64,7 +65,7 @@ function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): Func
     k.if(mode.eq(TREE_MODES.add), () => {
       eachVector(acc, (sum, i, j) => sum.set(load.v128(cRows[i], { offset: 16 * j }).add(sum)));
     });
-    eachVector(acc, (sum, i, j) => k.storeV128(cRows[i], sum, { offset: 16 * j }));
+    acc.forEach((row, i) => storeVectors(k, cRows[i], row));
   });
 }
 
@@ -86,7 +87,7 @@ function fold(k: Kernel, { tile, acc, stack, merges, isLast }: FoldParts): void 
     merges.set(merges.sub(1));
   });
   k.if(isLast.eq(0), () => {
-    eachVector(acc, (sum, i, j) => k.storeV128(stack, sum, at(i, j)));
+    acc.forEach((row, i) => storeVectors(k, stack, row, at(i, 0)));
     // No bound constant: it would take a register of the tile's loop.
     eachVector(acc, (sum) => sum.set(splat(0)));
     stack.set(stack.add(bytes));

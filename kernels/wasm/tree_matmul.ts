@@ -14,7 +14,7 @@ const NC = 384;
 /** Most columns of a block: fewer k leave room for more. */
 const MAX_NC = 512;
 /** Most rows of A in a block. */
-const MAX_MC = 96;
+const MAX_MC = 192;
 /** Rows of a block whose tree is cut into groups: partial blocks are kept for as many. */
 const GROUPED_ROWS = 192;
 /** Tiles on the stack of the micro-kernel: a tree of MAX_RUNS leaves needs 10, and two are for edges. */

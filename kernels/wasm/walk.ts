@@ -25,6 +25,21 @@ export interface Emitter {
   storeLanes(address: I32, value: V128, count: number, place: Place): void;
 }
 
+/**
+ * Stores vectors one behind the other, the last one first: of a pair whose first vector is stored first V8 keeps that
+ * store beside the wide one.
+ */
+export function storeVectors(
+  k: Pick<Emitter, "storeV128">,
+  address: I32,
+  vectors: readonly V128[],
+  { offset = 0, memory }: Place = {},
+): void {
+  for (let i = vectors.length - 1; i >= 0; i--) {
+    k.storeV128(address, vectors[i], { offset: offset + 16 * i, memory });
+  }
+}
+
 /** How a walk is emitted. */
 export interface WalkOptions {
   /**
@@ -67,7 +82,8 @@ export function emitTurn(k: Emitter, { i, width, lanes }: Turn, body: (v: Vector
     }));
   for (const statement of heads) k.emit(statement);
   for (let step = 0; step < parts[0].length; step++) for (const part of parts) k.emit(part[step]);
-  stores.sort((a, b) => a.order - b.order);
+  // The last vector first: see storeVectors.
+  stores.sort((a, b) => a.order - b.order || b.offset - a.offset);
   for (const { address, value, memory, offset } of stores) {
     if (lanes === 4) k.storeV128(address, value, { offset, memory });
     else k.storeLanes(address, value, lanes, { offset, memory });
