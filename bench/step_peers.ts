@@ -1,0 +1,66 @@
+import { FAST_FLAGS } from "../kernels/mod.ts";
+import type { Row, Style } from "./comparison.ts";
+import { type Entry, type Lineup, openAll } from "./peer.ts";
+import { measureInTurn } from "./rounds.ts";
+import { denoCommand, openServed } from "./served_process.ts";
+import { checkLosses, writeProblem } from "./step_problem.ts";
+import type { Layout } from "./step_program.ts";
+import {
+  describeModel,
+  RECIPE,
+  type StepAnswer,
+  type StepModel,
+  type StepSetUp,
+  type StepTask,
+} from "./step_task.ts";
+import { torchEntry } from "./torch_peer.ts";
+
+/** A lineup of `bench step --peers`. */
+export type StepLineup = Lineup<StepTask, StepAnswer>;
+
+/** How its figures are shown. */
+export const STEP_STYLE: Style = {
+  what: "model",
+  unit: "tokens/s of a training step (forward, backward, reduction, AdamW, float32)",
+  show: ({ speed }) => speed < 100 ? speed.toPrecision(3) : String(Math.round(speed)),
+};
+
+/** Our training on a layout, with V8's flags or plain. */
+export function ourEntry(
+  name: string,
+  setUp: StepSetUp,
+  { layout, isFast }: { layout: Layout; isFast: boolean },
+): Entry<StepTask, StepAnswer> {
+  const v8Flags = isFast ? FAST_FLAGS : undefined;
+  const command = denoCommand(name, "./step_program.ts", { permissions: ["--allow-read"], v8Flags });
+  return { name, open: () => openServed(command, { isOurs: true, setUp: { ...setUp, layout } }) };
+}
+
+/** Writes the problem and starts all who take part. */
+export async function openStepLineup(
+  model: StepModel,
+  { folder, devices }: { folder: string; devices: number },
+): Promise<StepLineup> {
+  await writeProblem(folder, model, MAX_STEPS);
+  const setUp = { model, recipe: RECIPE, folder };
+  return await openAll([
+    ourEntry("fast", setUp, { layout: { dp: devices }, isFast: true }),
+    ourEntry("plain", setUp, { layout: { dp: devices }, isFast: false }),
+    torchEntry(setUp, devices),
+  ]);
+}
+
+/** Steps that a contestant makes at most. */
+const MAX_STEPS = 500;
+
+/** Measures steps of all contestants in turn, after a round that warms up; their losses must be the same. */
+export async function compareSteps(
+  { contestants }: StepLineup,
+  model: StepModel,
+  { task, rounds }: { task: StepTask; rounds: number },
+): Promise<Row> {
+  const { first, ms } = await measureInTurn(contestants, task, rounds);
+  checkLosses(new Map([...first].map(([name, { losses }]) => [name, losses])));
+  // Tokens a ms, as tokens/s.
+  return { label: describeModel(model), ms, work: model.batch * model.context * 1000 };
+}
