@@ -5,7 +5,7 @@ import { MATMUL_SHAPES } from "./matmul.ts";
 import { describeShape, type MatmulShape, operationsOf } from "./matmul_shapes.ts";
 import { type Entry, type Lineup, openAll } from "./peer.ts";
 import { measureInTurn } from "./rounds.ts";
-import { denoCommand, openServed } from "./served_process.ts";
+import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
 
 /** A lineup of `bench matmul --peers`. */
 export type MatmulLineup = Lineup<MatmulTask, MatmulAnswer>;
@@ -25,12 +25,13 @@ function entry(
   return { name, open: () => openServed(denoCommand(name, program, options), options) };
 }
 
-const NPM = ["--allow-read", "--allow-env"];
 const ENTRIES = [
   entry("fast", "./matmul_program.ts", { permissions: ["--allow-read"], v8Flags: FAST_FLAGS, isOurs: true }),
   entry("plain", "./matmul_program.ts", { permissions: ["--allow-read"], isOurs: true }),
   entry("OpenBLAS", "./peers/openblas_matmul.ts", { permissions: ["--allow-ffi"] }),
-  entry("onnxruntime-web", "./peers/onnx_matmul.ts", { permissions: NPM }),
+  entry("onnxruntime-web", "./peers/onnx_matmul.ts", { permissions: NPM_PERMISSIONS }),
+  entry("TensorFlow.js", "./peers/tfjs_matmul.ts", { permissions: NPM_PERMISSIONS }),
+  entry("jax-js", "./peers/jax_matmul.ts", { permissions: NPM_PERMISSIONS }),
 ];
 
 /** Starts all who take part. */

@@ -7,6 +7,7 @@ import { ALL_REDUCE_STYLE, compareAllReduce, openAllReduceLineup } from "./colle
 import type { Column, Row, Style } from "./comparison.ts";
 import { compareMatmul, MATMUL_STYLE, openMatmulLineup } from "./matmul_peers.ts";
 import { closeAll } from "./peer.ts";
+import { compareLayouts, SCALING_COLUMNS, SCALING_STYLE, scalingCases } from "./scaling.ts";
 import { compareSteps, openStepLineup, STEP_STYLE } from "./step_peers.ts";
 import { LARGE, SMALL, type StepModel, type StepTask } from "./step_task.ts";
 
@@ -77,10 +78,16 @@ async function* stepSections(devices: number): AsyncGenerator<Section> {
       }
       yield await compareSteps(lineup, model, { task, rounds: ROUNDS });
     }
+    await closeAll(lineup.contestants);
   };
   try {
     const { contestants: columns, absent } = lineup;
+    // The contestants end with the last row: our layouts are measured with nobody else alive.
     yield { title: `Training step, ${devices} devices`, columns, absent, style: STEP_STYLE, rows: rows() };
+    yield {
+      ...{ title: "Training step, our layouts", columns: SCALING_COLUMNS, absent: [], style: SCALING_STYLE },
+      rows: compareLayouts(scalingCases(SMALL, LARGE), { rounds: ROUNDS }),
+    };
   } finally {
     await closeAll(lineup.contestants);
     await Deno.remove(folder, { recursive: true });

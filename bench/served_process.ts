@@ -62,7 +62,7 @@ export class ServedProcess {
 
   /** Lets it end. */
   async close(): Promise<void> {
-    // A process that has ended already has closed its end of the pipe.
+    // A process that has ended already, or was closed before, has no pipe any more.
     await this.#writer.close().catch(() => {});
     await this.#lines.cancel();
     await this.#process.status;
@@ -93,6 +93,9 @@ export async function openServed<Task, Answer>(
     close: () => process.close(),
   };
 }
+
+/** What a program with a package from npm needs: it reads its own files, and variables that tell it where it runs. */
+export const NPM_PERMISSIONS = ["--allow-read", "--allow-env"] as const;
 
 /** A program of this folder under Deno. `permissions` and `v8Flags` are those it needs, and no more. */
 export function denoCommand(

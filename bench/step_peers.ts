@@ -2,7 +2,7 @@ import { FAST_FLAGS } from "../kernels/mod.ts";
 import type { Row, Style } from "./comparison.ts";
 import { type Entry, type Lineup, openAll } from "./peer.ts";
 import { measureInTurn } from "./rounds.ts";
-import { denoCommand, openServed } from "./served_process.ts";
+import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
 import { checkLosses, writeProblem } from "./step_problem.ts";
 import type { Layout } from "./step_program.ts";
 import {
@@ -28,12 +28,18 @@ export const STEP_STYLE: Style = {
 /** Our training on a layout, with V8's flags or plain. */
 export function ourEntry(
   name: string,
-  setUp: StepSetUp,
+  setUp: Pick<StepSetUp, "model" | "recipe">,
   { layout, isFast }: { layout: Layout; isFast: boolean },
 ): Entry<StepTask, StepAnswer> {
   const v8Flags = isFast ? FAST_FLAGS : undefined;
   const command = denoCommand(name, "./step_program.ts", { permissions: ["--allow-read"], v8Flags });
   return { name, open: () => openServed(command, { isOurs: true, setUp: { ...setUp, layout } }) };
+}
+
+/** A peer from npm, with its wasm backend. */
+function npmEntry(name: string, program: string, setUp: StepSetUp): Entry<StepTask, StepAnswer> {
+  const command = denoCommand(name, program, { permissions: NPM_PERMISSIONS });
+  return { name, open: () => openServed(command, { setUp }) };
 }
 
 /** Writes the problem and starts all who take part. */
@@ -42,11 +48,13 @@ export async function openStepLineup(
   { folder, devices }: { folder: string; devices: number },
 ): Promise<StepLineup> {
   await writeProblem(folder, model, MAX_STEPS);
-  const setUp = { model, recipe: RECIPE, folder };
+  const setUp = { model, recipe: RECIPE, devices, folder };
   return await openAll([
     ourEntry("fast", setUp, { layout: { dp: devices }, isFast: true }),
     ourEntry("plain", setUp, { layout: { dp: devices }, isFast: false }),
-    torchEntry(setUp, devices),
+    torchEntry(setUp),
+    npmEntry("TensorFlow.js", "./peers/tfjs_step.ts", setUp),
+    npmEntry("jax-js", "./peers/jax_step.ts", setUp),
   ]);
 }
 

@@ -9,7 +9,7 @@ export type Layout = Pick<TrainOptions, "dp" | "tp" | "pp" | "microBatch" | "sch
 
 /** Trains from the start for so many steps. */
 export async function trainSteps(
-  { model, recipe }: Omit<StepSetUp, "folder">,
+  { model, recipe }: Pick<StepSetUp, "model" | "recipe">,
   layout: Layout,
   { warmUps, steps }: StepTask,
 ): Promise<StepAnswer> {

@@ -14,6 +14,8 @@ export interface StepModel {
 export interface StepSetUp {
   readonly model: StepModel;
   readonly recipe: typeof RECIPE;
+  /** Devices, processes or threads to use. */
+  readonly devices: number;
   /** Folder with `weights.safetensors` and `tokens.bin`. */
   readonly folder: string;
 }

@@ -7,23 +7,20 @@ const NAME = "PyTorch DDP";
 const INTERPRETERS = ["python3", "/usr/bin/python3"];
 
 /** PyTorch's DistributedDataParallel over gloo: a process with one thread for each device. */
-export function torchEntry(setUp: StepSetUp, devices: number): Entry<StepTask, StepAnswer> {
-  return { name: NAME, open: () => openTorch(setUp, devices) };
+export function torchEntry(setUp: StepSetUp): Entry<StepTask, StepAnswer> {
+  return { name: NAME, open: () => openTorch(setUp) };
 }
 
-async function openTorch(
-  setUp: StepSetUp,
-  devices: number,
-): Promise<Contestant<StepTask, StepAnswer>> {
+async function openTorch(setUp: StepSetUp): Promise<Contestant<StepTask, StepAnswer>> {
   const python = await findPython();
-  const ranks = Array.from({ length: devices }, (_, rank) =>
+  const ranks = Array.from({ length: setUp.devices }, (_, rank) =>
     new ServedProcess({
       name: NAME,
       command: python,
       args: [new URL("./peers/torch_step.py", import.meta.url).pathname],
       env: {
         ...{ OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", GLOO_SOCKET_IFNAME: "lo" },
-        ...{ RANK: String(rank), WORLD_SIZE: String(devices) },
+        ...{ RANK: String(rank), WORLD_SIZE: String(setUp.devices) },
       },
     }));
   const askAll = <Answer>(message: unknown) => Promise.all(ranks.map((rank) => rank.ask<Answer>(message)));

@@ -73,7 +73,7 @@ class Gpt(nn.Module):
                 parameter.copy_(value.t() if is_linear else value)
 
 
-def set_up(model, recipe, folder):
+def set_up(model, recipe, folder, **_):
     if world > 1:
         rendezvous = "file://" + folder + "/rendezvous"
         dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world)
@@ -118,7 +118,7 @@ answer = None
 for line in sys.stdin:
     task = json.loads(line)
     if answer is None:
-        answer, reply = set_up(task["model"], task["recipe"], task["folder"]), {}
+        answer, reply = set_up(**task), {}
     else:
         reply = answer(task)
     print(json.dumps(reply), flush=True)
