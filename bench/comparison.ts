@@ -71,7 +71,7 @@ export function headings(columns: readonly Column[], { what }: Style): string[] 
 export function legend(columns: readonly Column[], { unit }: Style): string {
   const ours = columns.filter(({ isOurs }) => isOurs).map(({ name }) => name);
   const hasPeers = ours.length < columns.length;
-  return `Medians, ${unit}${hasPeers ? `; in brackets how many times as fast ${ours.join(" / ")} is` : ""}.`;
+  return `Medians, ${unit}${hasPeers ? `; in brackets the speed of ${ours.join(" / ")} over it` : ""}.`;
 }
 
 /** Median and smallest ratio of each of ours over each peer. */

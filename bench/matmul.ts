@@ -1,6 +1,13 @@
 import { timeProduct } from "./matmul_contestant.ts";
 import { wasmProducts } from "./matmul_program.ts";
-import { GPT_SHAPES, gptProducts, type MatmulShape, operationsOf, SQUARES } from "./matmul_shapes.ts";
+import {
+  countFor,
+  GPT_SHAPES,
+  gptProducts,
+  type MatmulShape,
+  operationsOf,
+  SQUARES,
+} from "./matmul_shapes.ts";
 import { median } from "./statistics.ts";
 
 /** A measured product. */
@@ -26,7 +33,7 @@ export async function* benchMatmul(
   const prepare = wasmProducts();
   for (const shape of shapes) {
     const operations = operationsOf(shape), times: number[] = [];
-    const task = { ...shape, count: Math.max(1, Math.round(REPETITION_OPERATIONS / operations)) };
+    const task = { ...shape, count: countFor(shape, REPETITION_OPERATIONS) };
     for (let i = 0; i < REPETITIONS; i++) times.push(...(await timeProduct(prepare, task)).ms);
     const ms = median(times);
     yield { bench: "matmul", backend: "wasm", ...shape, ms, gflops: operations / ms / 1e6 };

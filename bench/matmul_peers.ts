@@ -2,7 +2,7 @@ import { FAST_FLAGS } from "../kernels/mod.ts";
 import type { Row, Style } from "./comparison.ts";
 import type { MatmulAnswer, MatmulTask } from "./matmul_contestant.ts";
 import { MATMUL_SHAPES } from "./matmul.ts";
-import { describeShape, type MatmulShape, operationsOf } from "./matmul_shapes.ts";
+import { countFor, describeShape, type MatmulShape, operationsOf } from "./matmul_shapes.ts";
 import { type Entry, type Lineup, openAll } from "./peer.ts";
 import { measureInTurn } from "./rounds.ts";
 import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
@@ -25,9 +25,11 @@ function entry(
   return { name, open: () => openServed(denoCommand(name, program, options), options) };
 }
 
-const ENTRIES = [
+const OURS = [
   entry("fast", "./matmul_program.ts", { permissions: ["--allow-read"], v8Flags: FAST_FLAGS, isOurs: true }),
   entry("plain", "./matmul_program.ts", { permissions: ["--allow-read"], isOurs: true }),
+];
+const PEERS = [
   entry("OpenBLAS", "./peers/openblas_matmul.ts", { permissions: ["--allow-ffi"] }),
   entry("onnxruntime-web", "./peers/onnx_matmul.ts", { permissions: NPM_PERMISSIONS }),
   entry("TensorFlow.js", "./peers/tfjs_matmul.ts", { permissions: NPM_PERMISSIONS }),
@@ -35,8 +37,8 @@ const ENTRIES = [
 ];
 
 /** Starts all who take part. */
-export function openMatmulLineup(): Promise<MatmulLineup> {
-  return openAll(ENTRIES);
+export function openMatmulLineup({ hasPeers = true }: { hasPeers?: boolean } = {}): Promise<MatmulLineup> {
+  return openAll(hasPeers ? [...OURS, ...PEERS] : OURS);
 }
 
 /** Work of one answer, in operations: some 10 ms at 100 GFLOP/s. */
@@ -51,7 +53,7 @@ export async function* compareMatmul(
 ): AsyncGenerator<Row> {
   for (const shape of shapes) {
     const work = operationsOf(shape), isLarge = work > ANSWER_OPERATIONS;
-    const task = { ...shape, count: Math.max(1, Math.round(ANSWER_OPERATIONS / work)) };
+    const task = { ...shape, count: countFor(shape, ANSWER_OPERATIONS) };
     const count = rounds ?? (isLarge ? ROUNDS_OF_LARGE : ROUNDS);
     const { ms, first } = await measureInTurn(contestants, task, count);
     checkAgreement(shape, first);

@@ -62,3 +62,11 @@ export function describeShape({ m, n, k, transposeA, transposeB, use }: MatmulSh
 export function operationsOf({ m, n, k }: MatmulShape): number {
   return 2 * m * n * k;
 }
+
+/** Most products of a measurement, for those of no size to speak of. */
+const MAX_COUNT = 1000;
+
+/** How often to do a product for about so much work. */
+export function countFor(shape: MatmulShape, operations: number): number {
+  return Math.max(1, Math.min(MAX_COUNT, Math.round(operations / operationsOf(shape))));
+}

@@ -27,11 +27,11 @@ export interface ScalingCase {
 }
 
 /** Columns of the table. */
-export const SCALING_COLUMNS = [{ name: "tokens/s", isOurs: true }, { name: "compared with", isOurs: false }];
+export const SCALING_COLUMNS = [{ name: "layout", isOurs: true }, { name: "base", isOurs: false }];
 
 /** How its figures are shown. */
 export const SCALING_STYLE: Style = {
-  what: "model and layout",
+  what: "model: layout over base",
   unit: "tokens/s with the fast flags",
   show: ({ speed }) => String(Math.round(speed)),
 };

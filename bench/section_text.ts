@@ -32,7 +32,7 @@ export async function readSection(section: Section, { bench, isJson, print }: Sh
     if (isJson) { for (const record of records(bench, row, section)) print(JSON.stringify(record)); }
     else print(pad(rowCells(row, columns, style)));
   }
-  const summary = summarize(rows, columns).map(describeSummary);
+  const summary = section.isSummedUp ? summarize(rows, columns).map(describeSummary) : [];
   if (!isJson) { for (const line of [...summary, ""]) print(line); }
   const cells = [headings(columns, style), ...rows.map((row) => rowCells(row, columns, style))];
   const notes = [...summary, ...absent].map((line) => `- ${line}`);

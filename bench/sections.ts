@@ -24,6 +24,8 @@ export interface Section {
   /** A line for each peer that is not here. */
   readonly absent: readonly string[];
   readonly rows: AsyncIterable<Row>;
+  /** Unless the rows are of different kinds, ratios are summed up over them. */
+  readonly isSummedUp: boolean;
 }
 
 /** The sections of a bench; a section must be read to its end before the next is asked for. */
@@ -41,7 +43,14 @@ export function sectionsOf(bench: BenchName, { devices }: { devices: number }): 
 async function* matmulSections(): AsyncGenerator<Section> {
   const lineup = await openMatmulLineup(), { contestants: columns, absent } = lineup;
   try {
-    yield { title: "Matmul, one thread", columns, absent, style: MATMUL_STYLE, rows: compareMatmul(lineup) };
+    yield {
+      title: "Matmul, one thread",
+      columns,
+      absent,
+      style: MATMUL_STYLE,
+      rows: compareMatmul(lineup),
+      isSummedUp: true,
+    };
   } finally {
     await closeAll(columns);
   }
@@ -54,7 +63,7 @@ async function* collectivesSections(devices: number): AsyncGenerator<Section> {
   const rows = async function* () {
     yield* await compareAllReduce(lineup);
   };
-  yield { title, columns, absent, style: ALL_REDUCE_STYLE, rows: rows() };
+  yield { title, columns, absent, style: ALL_REDUCE_STYLE, rows: rows(), isSummedUp: true };
 }
 
 const ROUNDS = 3;
@@ -83,10 +92,18 @@ async function* stepSections(devices: number): AsyncGenerator<Section> {
   try {
     const { contestants: columns, absent } = lineup;
     // The contestants end with the last row: our layouts are measured with nobody else alive.
-    yield { title: `Training step, ${devices} devices`, columns, absent, style: STEP_STYLE, rows: rows() };
+    yield {
+      title: `Training step, ${devices} devices`,
+      columns,
+      absent,
+      style: STEP_STYLE,
+      rows: rows(),
+      isSummedUp: true,
+    };
     yield {
       ...{ title: "Training step, our layouts", columns: SCALING_COLUMNS, absent: [], style: SCALING_STYLE },
       rows: compareLayouts(scalingCases(SMALL, LARGE), { rounds: ROUNDS }),
+      isSummedUp: false,
     };
   } finally {
     await closeAll(lineup.contestants);

@@ -45,17 +45,20 @@ function npmEntry(name: string, program: string, setUp: StepSetUp): Entry<StepTa
 /** Writes the problem and starts all who take part. */
 export async function openStepLineup(
   model: StepModel,
-  { folder, devices }: { folder: string; devices: number },
+  { folder, devices, hasPeers = true }: { folder: string; devices: number; hasPeers?: boolean },
 ): Promise<StepLineup> {
   await writeProblem(folder, model, MAX_STEPS);
   const setUp = { model, recipe: RECIPE, devices, folder };
-  return await openAll([
+  const ours = [
     ourEntry("fast", setUp, { layout: { dp: devices }, isFast: true }),
     ourEntry("plain", setUp, { layout: { dp: devices }, isFast: false }),
+  ];
+  const peers = [
     torchEntry(setUp),
     npmEntry("TensorFlow.js", "./peers/tfjs_step.ts", setUp),
     npmEntry("jax-js", "./peers/jax_step.ts", setUp),
-  ]);
+  ];
+  return await openAll(hasPeers ? [...ours, ...peers] : ours);
 }
 
 /** Steps that a contestant makes at most. */

@@ -41,6 +41,7 @@ export async function bench(args: string[]): Promise<number> {
       "Cannot use --record without --peers: what is recorded is a comparison; add --peers",
     );
   }
+  if (options.peers) checkPeers(name, devices);
   const isJson = options.json === true;
   if (options.peers) await comparePeers(name, { devices, isJson, isRecorded: options.record === true });
   else {for await (const record of measure(name, devices)) {
@@ -53,6 +54,19 @@ function benchName(name: string | undefined): BenchName {
   const known = BENCHES.find((bench) => bench === name);
   if (known !== undefined) return known;
   throw new UsageError(`Cannot measure ${name ?? "nothing"}: give one of ${BENCHES.join(", ")}`);
+}
+
+/** Replicas of `bench step --peers` have whole sequences of the batches of both models, 12 and 4. */
+const STEP_DEVICES = [1, 2, 4];
+
+function checkPeers(bench: BenchName, devices: number): void {
+  if (!import.meta.url.startsWith("file:")) {
+    throw new UsageError(
+      "Cannot use --peers here: peers are measured in a checkout, not in the published package",
+    );
+  }
+  if (bench !== "step" || STEP_DEVICES.includes(devices)) return;
+  throw new UsageError(`Cannot use --devices ${devices} with step --peers: use ${STEP_DEVICES.join(", ")}`);
 }
 
 async function comparePeers(
