@@ -1,6 +1,6 @@
 import { FAST_FLAGS } from "../kernels/mod.ts";
 import type { Row, Style } from "./comparison.ts";
-import { type Entry, type Lineup, openAll } from "./peer.ts";
+import { type Contestant, type Entry, type Lineup, openAll } from "./peer.ts";
 import { measureInTurn } from "./rounds.ts";
 import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
 import { checkLosses, writeProblem } from "./step_problem.ts";
@@ -39,7 +39,29 @@ export function ourEntry(
 /** A peer from npm, with its wasm backend. */
 function npmEntry(name: string, program: string, setUp: StepSetUp): Entry<StepTask, StepAnswer> {
   const command = denoCommand(name, program, { permissions: NPM_PERMISSIONS });
-  return { name, open: () => openServed(command, { setUp }) };
+  // They take many times as long: fewer steps are enough, and the suite is done in minutes.
+  const fewer = (steps: number) => Math.ceil(steps / 4);
+  return { name, open: async () => goingOn(await openServed(command, { setUp }), fewer) };
+}
+
+/** A contestant that trains on in every round, where ours starts again: it is warm after the first. */
+function goingOn(
+  contestant: Contestant<StepTask, StepAnswer>,
+  stepsOf: (steps: number) => number,
+): Contestant<StepTask, StepAnswer> {
+  let isWarm = false;
+  const round = ({ warmUps, steps }: StepTask) => {
+    const task = { warmUps: isWarm ? 0 : warmUps, steps: stepsOf(steps) };
+    isWarm = true;
+    return contestant.round(task);
+  };
+  return { ...contestant, round };
+}
+
+/** DDP, which trains on in every round. */
+function ddpEntry(setUp: StepSetUp): Entry<StepTask, StepAnswer> {
+  const { name, open } = torchEntry(setUp);
+  return { name, open: async () => goingOn(await open(), (steps) => steps) };
 }
 
 /** Writes the problem and starts all who take part. */
@@ -54,7 +76,7 @@ export async function openStepLineup(
     ourEntry("plain", setUp, { layout: { dp: devices }, isFast: false }),
   ];
   const peers = [
-    torchEntry(setUp),
+    ddpEntry(setUp),
     npmEntry("TensorFlow.js", "./peers/tfjs_step.ts", setUp),
     npmEntry("jax-js", "./peers/jax_step.ts", setUp),
   ];
