@@ -41,8 +41,8 @@ export function openMatmulLineup({ hasPeers = true }: { hasPeers?: boolean } = {
   return openAll(hasPeers ? [...OURS, ...PEERS] : OURS);
 }
 
-/** Work of one answer, in operations: some 10 ms at 100 GFLOP/s. */
-const ANSWER_OPERATIONS = 1e9;
+/** Work of one answer, in operations: some 5 ms at 100 GFLOP/s. */
+const ANSWER_OPERATIONS = 5e8;
 const ROUNDS = 9, ROUNDS_OF_LARGE = 5;
 
 /** Measures products on all contestants in turn. */

@@ -18,12 +18,13 @@ export interface Show {
   readonly print: (line: string) => void;
 }
 
-const LABEL_WIDTH = 54, CELL_WIDTH = 20;
+const LABEL_WIDTH = 60, CELL_WIDTH = 20;
 
 /** Reads a section to its end and prints what it measures; returns it as Markdown. */
 export async function readSection(section: Section, { bench, isJson, print }: Show): Promise<string> {
   const { title, columns, style, absent } = section, rows: Row[] = [];
-  if (!isJson) {
+  if (isJson) { for (const line of absent) print(JSON.stringify({ bench, section: title, absent: line })); }
+  else {
     for (const line of [title, legend(columns, style), ...absent]) print(line);
     print(pad(headings(columns, style)));
   }
@@ -36,10 +37,8 @@ export async function readSection(section: Section, { bench, isJson, print }: Sh
   if (!isJson) { for (const line of [...summary, ""]) print(line); }
   const cells = [headings(columns, style), ...rows.map((row) => rowCells(row, columns, style))];
   const notes = [...summary, ...absent].map((line) => `- ${line}`);
-  return [`## ${title}`, legend(columns, style), markdownTable(cells), notes.join("\n")].filter((x) =>
-    x !== ""
-  )
-    .join("\n\n");
+  const parts = [`## ${title}`, legend(columns, style), markdownTable(cells), notes.join("\n")];
+  return parts.filter((part) => part !== "").join("\n\n");
 }
 
 function pad([label, ...cells]: readonly string[]): string {

@@ -73,7 +73,7 @@ export class ServedProcess {
 /**
  * Starts a process and waits until it says that it is ready.
  *
- * @throws {AbsentPeer} If it says that it cannot be, or there is no such command.
+ * @throws {AbsentPeer} If it says that what it needs is missing.
  */
 export async function openServed<Task, Answer>(
   command: ServedCommand,
