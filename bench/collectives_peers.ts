@@ -29,8 +29,8 @@ export const ALL_REDUCE_STYLE: Style = {
 
 const SIZES = [10, 12, 14, 16, 18, 20, 22, 24, 26].map((log2) => 2 ** log2);
 /** Bytes of the operations of a sample, and their largest number. */
-const SAMPLE_BYTES = 64 * 2 ** 20, MAX_COUNT = 1000;
-const SAMPLES = 5, ROUNDS = 5;
+const SAMPLE_BYTES = 64 * 2 ** 20, MAX_COUNT = 500;
+const SAMPLES = 3, ROUNDS = 5;
 
 /** Tasks for so many devices, at most two of which run at a time: what is large takes few operations. */
 export function allReduceTasks(sizes: readonly number[] = SIZES, samples: number = SAMPLES): AllReduceTask[] {
