@@ -31,7 +31,8 @@ export function mergeRecord(existing: string, sections: readonly string[], machi
   const known = existing.split(/^(?=## )/m).slice(1);
   for (const section of [...known, ...sections]) parts.set(titleOf(section), section.trim());
   const { cpu, cores, deno, date } = machine;
-  const head = `# ${cpu}, ${cores} cores, Deno ${deno}, ${date}\n\n` +
+  // Lines of a table and of a reason are as long as they are.
+  const head = `<!-- deno-fmt-ignore-file -->\n\n# ${cpu}, ${cores} cores, Deno ${deno}, ${date}\n\n` +
     "Written by `deno task bench:record matmul | collectives | step`. `fast` is with the V8 flags\n" +
     "`--experimental-wasm-revectorize,--no-wasm-bounds-checks`, as the tasks run, `plain` without.";
   return [head, ...parts.values()].join("\n\n") + "\n";

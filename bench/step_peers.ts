@@ -21,7 +21,7 @@ export type StepLineup = Lineup<StepTask, StepAnswer>;
 /** How its figures are shown. */
 export const STEP_STYLE: Style = {
   what: "model",
-  unit: "tokens/s of a training step (forward, backward, reduction, AdamW, float32)",
+  unit: "tokens/s of a float32 step with AdamW",
   show: ({ speed }) => speed < 100 ? speed.toPrecision(3) : String(Math.round(speed)),
 };
 
