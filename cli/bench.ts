@@ -1,6 +1,10 @@
 import { benchCollectives, type CollectiveRecord } from "../bench/collectives.ts";
 import { benchMatmul, type MatmulRecord } from "../bench/matmul.ts";
+import { describeShape } from "../bench/matmul_shapes.ts";
+import { BENCHES, type BenchName, sectionsOf } from "../bench/sections.ts";
+import { writeRecord } from "../bench/record.ts";
 import { benchStep, type StepBenchRecord } from "../bench/step.ts";
+import { readSection } from "../bench/section_text.ts";
 import { formatBytes } from "../kernels/mod.ts";
 import { UsageError } from "../train/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
@@ -10,47 +14,91 @@ const HELP = `Measures this machine; figures are medians.
 Usage: bench matmul|collectives|step [OPTIONS]
 
   --devices N    devices of collectives and step [2]
-  --peers        matmul: measure onnxruntime-web (wasm, one thread) in turn with it
-  --json         print one JSON line per figure and nothing else`;
+  --peers        measure other libraries in turn with ours: deno task bench:peers has the permissions
+                   matmul       onnxruntime-web, TensorFlow.js, jax-js, OpenBLAS
+                   collectives  OpenMPI
+                   step         PyTorch, TensorFlow.js, jax-js
+  --record       with --peers: write the tables with machine and date to bench/results/ (deno task bench:record)
+  --json         print one JSON line per figure and nothing else
+
+Peers from npm are fetched when they are asked for; the others are used where the machine has them.`;
 
 /** The command `bench`. */
 export async function bench(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: ["devices"],
-    flags: ["json", "peers"],
+    flags: ["json", "peers", "record"],
     positionals: ["WHAT"],
   });
   if (isHelp) {
     console.log(HELP);
     return 0;
   }
+  const name = benchName(positionals[0]);
   const devices = parseNumber("devices", options.devices ?? "2", { min: 1, max: 64, isInteger: true });
-  for await (const record of measure(positionals[0], devices, options.peers === true)) {
-    console.log(options.json ? JSON.stringify(record) : describe(record));
+  if (options.record && !options.peers) {
+    throw new UsageError(
+      "Cannot use --record without --peers: what is recorded is a comparison; add --peers",
+    );
   }
+  if (options.peers) checkPeers(name, devices);
+  const isJson = options.json === true;
+  if (options.peers) await comparePeers(name, { devices, isJson, isRecorded: options.record === true });
+  else {for await (const record of measure(name, devices)) {
+      console.log(isJson ? JSON.stringify(record) : describe(record));
+    }}
   return 0;
+}
+
+function benchName(name: string | undefined): BenchName {
+  const known = BENCHES.find((bench) => bench === name);
+  if (known !== undefined) return known;
+  throw new UsageError(`Cannot measure ${name ?? "nothing"}: give one of ${BENCHES.join(", ")}`);
+}
+
+/** Replicas of `bench step --peers` have whole sequences of the batches of both models, 12 and 4. */
+const STEP_DEVICES = [1, 2, 4];
+
+function checkPeers(bench: BenchName, devices: number): void {
+  if (!import.meta.url.startsWith("file:")) {
+    throw new UsageError(
+      "Cannot use --peers here: peers are measured in a checkout, not in the published package",
+    );
+  }
+  if (bench !== "step" || STEP_DEVICES.includes(devices)) return;
+  throw new UsageError(`Cannot use --devices ${devices} with step --peers: use ${STEP_DEVICES.join(", ")}`);
+}
+
+async function comparePeers(
+  bench: BenchName,
+  { devices, isJson, isRecorded }: { devices: number; isJson: boolean; isRecorded: boolean },
+): Promise<void> {
+  const sections: string[] = [];
+  for await (const section of sectionsOf(bench, { devices })) {
+    sections.push(await readSection(section, { bench, isJson, print: (line) => console.log(line) }));
+  }
+  if (!isRecorded) return;
+  const path = await writeRecord(sections);
+  if (!isJson) console.log(`Recorded in ${path}`);
 }
 
 type BenchRecord = MatmulRecord | CollectiveRecord | StepBenchRecord;
 
-function measure(what: string | undefined, devices: number, peers: boolean): AsyncGenerator<BenchRecord> {
-  switch (what) {
+function measure(name: BenchName, devices: number): AsyncGenerator<BenchRecord> {
+  switch (name) {
     case "matmul":
-      return benchMatmul({ peers });
+      return benchMatmul();
     case "collectives":
       return benchCollectives(devices);
     case "step":
       return benchStep(devices);
-    default:
-      throw new UsageError(`Cannot measure ${what ?? "nothing"}: give one of matmul, collectives, step`);
   }
 }
 
 function describe(record: BenchRecord): string {
   const ms = `${record.ms.toPrecision(3)} ms`;
   if ("gflops" in record) {
-    const { m, n, k, gflops, backend } = record;
-    return `matmul ${m} x ${n} x ${k}  ${backend}: ${ms}, ${gflops.toFixed(1)} GFLOP/s`;
+    return `matmul ${describeShape(record)}: ${ms}, ${record.gflops.toFixed(1)} GFLOP/s`;
   }
   if ("bytes" in record) {
     const { bench, algorithm, bytes, devices, auto } = record;

@@ -129,10 +129,45 @@ export function checkImports(graph: ImportGraph): Finding[] {
   return [...findings, ...findCycles(graph)];
 }
 
+/** Programs of peers, which are run on their own: an import of one would make its package part of ours. */
+const PEER_PROGRAMS = "bench/peers/";
+
+function checkPeerImport(file: string, target: string): Finding | undefined {
+  if (!target.startsWith(PEER_PROGRAMS) || file.startsWith(PEER_PROGRAMS)) return undefined;
+  const why = "peers are measured, they are no part of the package";
+  return {
+    file,
+    line: 1,
+    what: `imports ${target}`,
+    why,
+    todo: "run it as a process, as bench/served_process.ts does",
+  };
+}
+
+/** Imports of npm packages that `deno.json` does not name. */
+export function checkPackages(files: readonly SourceFile[]): Finding[] {
+  const why =
+    "what the package depends on stands in deno.json, and peers are fetched only by who measures them";
+  const todo = "name it in deno.json; for a peer call importPeer of bench/peers/import_peer.ts";
+  const findings: Finding[] = [];
+  for (const { path, text } of files) {
+    if (path.startsWith("tools/std/")) continue;
+    // The blanked code tells imports from what looks like one in a string.
+    for (const match of stripSource(text).matchAll(/^(?:import|export)\b[^;"]*"|\bimport\("/gm)) {
+      const [specifier] = text.slice(match.index + match[0].length).split('"', 1);
+      if (!specifier.startsWith("npm:")) continue;
+      findings.push({ file: path, line: lineOf(text, match.index), what: `imports ${specifier}`, why, todo });
+    }
+  }
+  return findings;
+}
+
 function checkImport(file: string, target: string): Finding | undefined {
   const from = layerOf(file), to = layerOf(target);
   const at = { file, line: 1, what: `imports ${target}` };
   if (from === "tests" || from === "tools") return undefined;
+  const peer = checkPeerImport(file, target);
+  if (peer !== undefined) return peer;
   if (baseName(target).startsWith("_") && folderOf(file) !== folderOf(target)) {
     return { ...at, why: "a file _name.ts is private to its folder", todo: "export what you need without _" };
   }
@@ -214,5 +249,11 @@ if (import.meta.main) {
   const root = Deno.cwd();
   const files = readTree(root, [".ts"]);
   const graph = await readGraph(root, files.map((file) => file.path));
-  Deno.exit(report("check:layers", files.length, [...checkImports(graph), ...checkPowers(files)]));
+  Deno.exit(
+    report("check:layers", files.length, [
+      ...checkImports(graph),
+      ...checkPowers(files),
+      ...checkPackages(files),
+    ]),
+  );
 }

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { checkImports, checkPowers, readGraph } from "../../tools/check_layers.ts";
+import { checkImports, checkPackages, checkPowers, readGraph } from "../../tools/check_layers.ts";
 
 function imports(edges: Record<string, string[]>): string[] {
   return checkImports(new Map(Object.entries(edges))).map((f) => `${f.file} ${f.what}`);
@@ -26,6 +26,22 @@ Deno.test("checkImports() finds imports that point up, sideways, or past mod.ts"
   assertEquals(imports({ "train/a.ts": ["nn/gpt.ts"] }).length, 1);
   assertEquals(imports({ "nn/a.ts": ["tools/source.ts"] }).length, 1);
   assertEquals(imports({ "kernels/wasm/a.ts": ["kernels/_private.ts"] }).length, 1);
+});
+
+Deno.test("checkImports() finds a peer that is imported, not run", () => {
+  assertEquals(imports({ "bench/a.ts": ["bench/peers/b.ts"] }), ["bench/a.ts imports bench/peers/b.ts"]);
+  assertEquals(imports({ "bench/peers/a.ts": ["bench/peers/b.ts", "bench/peer.ts"] }), []);
+});
+
+Deno.test("checkPackages() finds npm packages that deno.json does not name", () => {
+  const found = (text: string) =>
+    checkPackages([{ path: "bench/a.ts", text }]).map((f) => `${f.line} ${f.what}`);
+  assertEquals(found('import { a } from "comlink";\nconst PEER = "npm:a@1";\nawait import(PEER);'), []);
+  assertEquals(found('import { b } from "b";\nimport {\n  a,\n} from "npm:a@1";'), ["2 imports npm:a@1"]);
+  assertEquals(found('import "npm:a@1";\nawait import("npm:b@1");'), [
+    "1 imports npm:a@1",
+    "2 imports npm:b@1",
+  ]);
 });
 
 Deno.test("checkImports() finds cycles", () => {
