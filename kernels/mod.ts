@@ -24,6 +24,8 @@ export * from "./compiled_kernels.ts";
 export * from "./exact_norm.ts";
 export * from "./heap.ts";
 export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
+export * as onnx from "./onnx/mod.ts";
+export * from "./peer_link.ts";
 export * from "./phantom_backend.ts";
 export * from "./reference.ts";
 export * from "./select.ts";
