@@ -213,10 +213,10 @@ export const TRAIN_OPTIONS = [
   },
   {
     key: "kernels",
-    kind: "choice",
-    choices: ["wasm", "reference"],
+    kind: "text",
+    value: "NAMES",
     default: "wasm",
-    help: "reference is slow and exact",
+    help: "wasm, webgpu, auto (a GPU if there is one), onnx, reference; or by rank: wasm,webgpu",
   },
   {
     key: "deviceMemory",

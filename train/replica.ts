@@ -1,6 +1,6 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, Bf16Backend, createBackend } from "../kernels/mod.ts";
+import { type Backend, Bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
   bisectionShare,
@@ -19,16 +19,28 @@ import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
+import { GraphStage } from "./graph_stage.ts";
+import { GraphWeights } from "./graph_weights.ts";
+import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
 import { MASKED, partOf, type Source } from "./source.ts";
-import type { RecordedPass, Stage } from "./stage.ts";
+import type { RecordedPass, TrainStage } from "./stage.ts";
 
 /** Groups whose all-reduces sum numbers that may be rounded. */
 const SUMMED = ["tp", "data", "expertData"] as const;
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
+
+/** What a replica is built from. */
+interface ReplicaParts {
+  readonly device: DeviceView;
+  readonly job: TrainJob;
+  readonly source: Source;
+  readonly parts: ModelParts;
+  readonly graphs: { readonly runtime: onnx.OnnxRuntime | undefined } | undefined;
+}
 
 /**
  * One rank's part of a training run: its stages of the model, their parameters, the optimizer, and the recordings that
@@ -44,17 +56,19 @@ export class Replica implements StageRunner {
   readonly #device: DeviceView;
   readonly #config: TrainConfig;
   readonly #source: Source;
-  readonly #stages: ReadonlyMap<number, Stage>;
+  readonly #stages: ReadonlyMap<number, TrainStage>;
   /** Which of the ranks with sequences of their own this one is. */
   readonly #sampler: { readonly size: number; readonly index: number };
   readonly #norm: GradientNorm;
   readonly #check: ReplicaCheck | undefined;
+  /** Holds the parameters while this rank computes through onnxruntime. */
+  readonly #weights: GraphWeights | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
   #dropped = 0;
   #lossScale = 1;
 
-  private constructor(device: DeviceView, job: TrainJob, source: Source, parts: ModelParts) {
+  private constructor({ device, job, source, parts, graphs }: ReplicaParts) {
     const { config, start } = job;
     this.#device = device;
     this.#config = config;
@@ -63,12 +77,12 @@ export class Replica implements StageRunner {
       ? source
       : partOf(source, contextPositions(config.context, cp.size, cp.index));
     this.#sampler = samplerOf(device.rank, config);
-    const wide = createBackend(config.kernels, device.heap);
+    const wide = createBackend(hostKernels(kernelsOfRank(config, device.rank)), device.heap);
     this.backend = config.precision === "bf16" ? new Bf16Backend(wide) : wide;
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
-    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf });
+    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf, graphs });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
@@ -78,6 +92,7 @@ export class Replica implements StageRunner {
     this.#norm = new GradientNorm(this.backend, counted.map(({ gradient }) => gradient));
     this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
     this.#load(start);
+    this.#weights = graphs?.runtime && this.#moveTo(graphs.runtime);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
       for (const stage of this.#stages.values()) stage.pass(0, config.microBatch);
@@ -86,17 +101,21 @@ export class Replica implements StageRunner {
 
   /** Builds this rank's part of the model of a job and gives it the values that the job starts from. */
   static async build(device: DeviceView, job: TrainJob, source: Source): Promise<Replica> {
-    return new Replica(device, job, source, await loadModel(job.model));
+    const provider = graphProvider(kernelsOfRank(job.config, device.rank));
+    const runtime = provider && device.heap.memory ? await onnx.openRuntime(provider) : undefined;
+    const parts = await loadModel(job.model), graphs = provider && { runtime };
+    return new Replica({ device, job, source, parts, graphs });
   }
 
   /** Runs the forward and backward passes of a step; returns the sum of the losses of this rank's rows. */
-  accumulate(step: number, lossScale: number): number {
+  async accumulate(step: number, lossScale: number): Promise<number> {
     this.#samples = { step };
     this.#lossSum = this.#dropped = 0;
     this.#lossScale = lossScale;
     for (const store of this.#stores) store.clearGradients();
-    this.pipeline.run(this);
-    return this.#lossSum;
+    this.#weights?.clear();
+    await this.pipeline.run(this);
+    return this.#lossSum + (await this.#weights?.settle() ?? 0);
   }
 
   /** Choices of full experts in this rank's part of the last step. */
@@ -109,16 +128,18 @@ export class Replica implements StageRunner {
     for (const store of this.#stores) store.finishGradients();
     const ends = this.#ends;
     if (ends !== undefined) { for (const store of this.#stores) store.reduceShared(ends); }
+    this.#weights?.takeGradients();
   }
 
   /** L2 norm of the gradients of the whole model, the same on every rank. */
   gradientNorm(): number {
-    return this.#norm.compute(this.#device.group("world"));
+    return this.#norm.compute(this.#device.group("world"), this.#weights?.share);
   }
 
   /** Updates the parameters. */
-  update(step: number, learningRate: number, gradientScale: number): void {
-    this.optimizer.update(step, learningRate, gradientScale);
+  async update(step: number, learningRate: number, gradientScale: number): Promise<void> {
+    if (this.#weights !== undefined) await this.#weights.update(step, learningRate, gradientScale);
+    else this.optimizer.update(step, learningRate, gradientScale);
     for (const store of this.#stores) store.finishUpdate();
   }
 
@@ -128,25 +149,27 @@ export class Replica implements StageRunner {
    * @param step Finished steps.
    * @throws {ReplicaError} If they differ.
    */
-  checkReplicas(step: number): void {
+  async checkReplicas(step: number): Promise<void> {
+    await this.#weights?.download();
     this.#device.enter(step, "replica check");
     this.#check?.check(step);
   }
 
   /** Sum of the validation losses of this rank's rows. */
-  evaluate(): number {
+  async evaluate(): Promise<number> {
     const { microBatch } = this.#config,
       numRounds = Math.ceil(this.#source.numEvaluation / (this.#sampler.size * microBatch));
     this.#lossSum = 0;
     for (let round = 0; round < numRounds; round++) {
       this.#samples = { evaluation: round };
-      this.pipeline.runForward(this, 0);
+      await this.pipeline.runForward(this, 0);
     }
-    return this.#lossSum;
+    return this.#lossSum + (await this.#weights?.settle() ?? 0);
   }
 
   /** Writes this rank's part of parameters and moments to tensors that all ranks share, and waits for the others. */
-  writeSnapshot({ weights, m, v }: Snapshot): void {
+  async writeSnapshot({ weights, m, v }: Snapshot): Promise<void> {
+    await this.#weights?.download();
     const { heap } = this.backend, states = [...this.optimizer.moments.values()];
     const pieces = this.#stores.flatMap((store) => store.updatePieces());
     // Every element of the model comes from one rank.
@@ -199,6 +222,23 @@ export class Replica implements StageRunner {
     return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
   }
 
+  /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */
+  #moveTo(runtime: onnx.OnnxRuntime): GraphWeights {
+    const weights = new GraphWeights(runtime, this.backend.heap, this.optimizer.config);
+    const states = this.optimizer.moments.values(), isReplicated = this.#device.group("data").size > 1;
+    for (const stage of this.#stages.values()) {
+      const { store } = stage, shared = this.#ends === undefined ? [] : store.sharedNames;
+      weights.begin(
+        store.updatePieces().map((piece) => ({
+          ...{ store, piece, moments: states.next().value!, isCounted: this.#countsHere(piece.parameter) },
+          isCrossing: isReplicated || shared.includes(piece.parameter.name),
+        })),
+      );
+      if (stage instanceof GraphStage) stage.weights = weights;
+    }
+    return weights;
+  }
+
   get #stores(): ParameterStore[] {
     return [...this.#stages.values()].map(({ store }) => store);
   }
@@ -228,18 +268,18 @@ export class Replica implements StageRunner {
   }
 
   /** There are no samples: the sums over other ranks are still to be joined. */
-  #skip(kind: Instruction["kind"], { store }: Stage, microBatch: number): undefined {
+  #skip(kind: Instruction["kind"], { store }: TrainStage, microBatch: number): undefined {
     store.beginPass(microBatch === this.pipeline.schedule.m - 1);
     if (kind === "B" || kind === "W") store.skipPass();
   }
 
-  #fillTraining(stage: Stage, pass: RecordedPass, step: number, start: number): void {
+  #fillTraining(stage: TrainStage, pass: RecordedPass, step: number, start: number): void {
     stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
     pass.tape.lossScale = this.#lossScale;
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
   }
 
-  #fillEvaluation(stage: Stage, pass: RecordedPass, round: number): void {
+  #fillEvaluation(stage: TrainStage, pass: RecordedPass, round: number): void {
     const { size } = pass, first = (round * this.#sampler.size + this.#sampler.index) * size;
     const count = this.#source.numEvaluation;
     stage.fill(pass, (i, views) => {

@@ -24,14 +24,14 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   while (step < config.steps && !isStopped) {
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     exchange.start();
-    const lossSum = replica.accumulate(step, 1 / numTargets);
+    const lossSum = await replica.accumulate(step, 1 / numTargets);
 
     device.enter(step, "reduce");
     replica.reduce();
 
     device.enter(step, "update");
     const lr = learningRate(step, config), gradNorm = replica.gradientNorm();
-    replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
+    await replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
 
     device.enter(step, "exchange");
     const summary = exchange.finish(lossSum, replica.droppedChoices),
@@ -45,16 +45,16 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     await report({ type: "step", step, loss, gradNorm, lr, ...speed, ...mixture, devices: summary.devices });
 
     step++;
-    if (isDue(config.checkReplicas, step, false)) replica.checkReplicas(step);
+    if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
     const isLast = step === config.steps || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");
-      const { lossSum } = exchange.finish(replica.evaluate());
+      const { lossSum } = exchange.finish(await replica.evaluate());
       await report({ type: "eval", step, loss: lossSum / source.countEvaluationTargets() });
     }
     if (snapshot !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
-      replica.writeSnapshot(snapshot);
+      await replica.writeSnapshot(snapshot);
       if (!isFirst) continue;
       checkpoint = await saveCheckpoint(config.out!, { job, snapshot, step, losses });
       await report({ type: "checkpoint", step, path: checkpoint });

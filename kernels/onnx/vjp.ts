@@ -154,11 +154,19 @@ const RULES: Readonly<Record<string, Rule>> = {
     const chosen = asMatrix(oneHot(ids!, numberOf(table!.shape[0])));
     return [matmul(transposeLast(chosen), asMatrix(d!)), undefined];
   },
-  ReduceSum: ({ inputs: [x] }, [d]) => [expand(d!, x!.shape), undefined],
-  ReduceMean: ({ inputs: [x], outputs: [y] }, [d]) => {
-    const count = (value: Value) => value.shape.reduce<number>((all, dim) => all * numberOf(dim), 1);
-    return [mul(expand(d!, x!.shape), count(y) / count(x!)), undefined];
+  ReduceSum: (node, [d]) => [stretch(node, d!), undefined],
+  ReduceMean: (node, [d]) => {
+    const count = ({ shape }: Value) => shape.reduce<number>((all, dim) => all * numberOf(dim), 1);
+    return [mul(stretch(node, d!), count(node.outputs[0]) / count(node.inputs[0]!)), undefined];
   },
   // Only used as a shift that results do not depend on.
   ReduceMax: () => [],
 };
+
+/** The gradient of a sum, for each of the summed elements. */
+function stretch({ inputs: [x, axes], attributes }: Node, delta: Value): Value {
+  if (attributes.keepdims === 1) return expand(delta, x!.shape);
+  const rank = x!.shape.length,
+    reduced = [...axes!.elements as BigInt64Array].map((axis) => (Number(axis) + rank) % rank);
+  return expand(reshape(delta, x!.shape.map((dim, i) => reduced.includes(i) ? 1 : numberOf(dim))), x!.shape);
+}
