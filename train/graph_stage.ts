@@ -1,7 +1,7 @@
 import { type DeviceHeap, onnx, type Span } from "../kernels/mod.ts";
-import { type Shape, type Tape, Tensor } from "../nn/mod.ts";
-import type { ParameterStore, StageProgram } from "../strategies/mod.ts";
-import type { GraphWeights } from "./graph_weights.ts";
+import { type AdamW, type Shape, type Tape, Tensor } from "../nn/mod.ts";
+import type { ParameterStore, Piece, StageProgram } from "../strategies/mod.ts";
+import { GraphWeights, type HeldOptions } from "./graph_weights.ts";
 import type { BatchViews } from "./source.ts";
 import { fillBatch, type RecordedPass, type TrainStage } from "./stage.ts";
 import { lowerStage, type StageGraph, type StageGraphOptions } from "./stage_graph.ts";
@@ -192,4 +192,32 @@ class GraphPass implements StageProgram, Pick<Tape, "auxiliary" | "lossScale"> {
     for (const tensor of this.#saved.values()) tensor.dispose();
     this.#saved.clear();
   }
+}
+
+/** Who holds what; see {@link holdWeights}. */
+export interface Holder {
+  /** Takes the parameters. */
+  readonly runtime: onnx.OnnxRuntime;
+  /** The memory of the device, which has them so far. */
+  readonly heap: DeviceHeap;
+  /** Its moments go with the parameters. */
+  readonly optimizer: AdamW;
+  /** Of the rank, in the order of the optimizer. */
+  readonly stages: readonly TrainStage[];
+}
+
+/** Moves the parameters of a rank, with their moments, to onnxruntime. */
+export function holdWeights(
+  { runtime, heap, optimizer, stages }: Holder,
+  placeOf: (piece: Piece) => Pick<HeldOptions, "isCounted" | "isCrossing">,
+): GraphWeights {
+  const weights = new GraphWeights(runtime, heap, optimizer.config), moments = optimizer.moments.values();
+  for (const stage of stages) {
+    const { store } = stage, pieces = store.updatePieces();
+    weights.begin(
+      pieces.map((piece) => ({ store, piece, moments: moments.next().value!, ...placeOf(piece) })),
+    );
+    if (stage instanceof GraphStage) stage.weights = weights;
+  }
+  return weights;
 }

@@ -85,6 +85,11 @@ export class GraphWeights {
     return this.#runtime.bytesRead;
   }
 
+  /** Gives the memory of onnxruntime back, and the GPU. */
+  close(): void {
+    this.#runtime.close();
+  }
+
   /** Keeps the loss of a micro-batch until {@link settle}. */
   addLoss(loss: onnx.OrtTensor): void {
     this.#losses.push(loss);

@@ -19,8 +19,8 @@ import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
-import { GraphStage } from "./graph_stage.ts";
-import { GraphWeights } from "./graph_weights.ts";
+import { holdWeights } from "./graph_stage.ts";
+import type { GraphWeights } from "./graph_weights.ts";
 import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
@@ -131,6 +131,16 @@ export class Replica implements StageRunner {
     this.#weights?.takeGradients();
   }
 
+  /** Bytes that came back from onnxruntime in this step. */
+  get bytesReadBack(): number {
+    return this.#weights?.bytesRead ?? 0;
+  }
+
+  /** Gives the GPU back. */
+  [Symbol.dispose](): void {
+    this.#weights?.close();
+  }
+
   /** L2 norm of the gradients of the whole model, the same on every rank. */
   gradientNorm(): number {
     return this.#norm.compute(this.#device.group("world"), this.#weights?.share);
@@ -217,26 +227,24 @@ export class Replica implements StageRunner {
   #makeCheck(groupOf: (name: string) => ProcessGroup): ReplicaCheck {
     const pieces = this.#stores.flatMap((store) => store.residentPieces());
     const parameters = this.#stores.flatMap((store) => store.parameters);
-    const sharedNames = this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
+    const sharedNames = this.#sharedNames;
     const { backend: { heap } } = this, { zero: zeroStage } = this.#config;
     return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
   }
 
   /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */
   #moveTo(runtime: onnx.OnnxRuntime): GraphWeights {
-    const weights = new GraphWeights(runtime, this.backend.heap, this.optimizer.config);
-    const states = this.optimizer.moments.values(), isReplicated = this.#device.group("data").size > 1;
-    for (const stage of this.#stages.values()) {
-      const { store } = stage, shared = this.#ends === undefined ? [] : store.sharedNames;
-      weights.begin(
-        store.updatePieces().map((piece) => ({
-          ...{ store, piece, moments: states.next().value!, isCounted: this.#countsHere(piece.parameter) },
-          isCrossing: isReplicated || shared.includes(piece.parameter.name),
-        })),
-      );
-      if (stage instanceof GraphStage) stage.weights = weights;
-    }
-    return weights;
+    const isReplicated = this.#device.group("data").size > 1, shared = this.#sharedNames;
+    const { backend: { heap }, optimizer } = this, stages = [...this.#stages.values()];
+    return holdWeights({ runtime, heap, optimizer, stages }, ({ parameter }) => ({
+      isCounted: this.#countsHere(parameter),
+      isCrossing: isReplicated || shared.includes(parameter.name),
+    }));
+  }
+
+  /** Names of parameters that another stage holds, too. */
+  get #sharedNames(): string[] {
+    return this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
   }
 
   get #stores(): ParameterStore[] {
@@ -252,7 +260,7 @@ export class Replica implements StageRunner {
   /** What several ranks hold whole counts on the first of them. */
   #countsHere({ name, shard }: Parameter): boolean {
     if (shard === undefined && this.#device.group("tp").index > 0) return false;
-    return !(this.#ends?.index === 1 && this.#stores.some((store) => store.sharedNames.includes(name)));
+    return !(this.#ends?.index === 1 && this.#sharedNames.includes(name));
   }
 
   /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */

@@ -16,7 +16,8 @@ import { openSource } from "./source.ts";
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
   const { config, start, snapshot } = job, isFirst = device.rank === 0;
-  const source = openSource(job.data, config), replica = await Replica.build(device, job, source);
+  const source = openSource(job.data, config);
+  using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), losses = [...start.losses];
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
@@ -34,7 +35,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     await replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
 
     device.enter(step, "exchange");
-    const summary = exchange.finish(lossSum, replica.droppedChoices),
+    const summary = exchange.finish(lossSum, replica),
       loss = summary.lossSum / numTargets,
       stepMs = now() - startMs;
     checkFinite(step, loss, gradNorm);

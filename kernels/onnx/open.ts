@@ -21,5 +21,5 @@ export async function openRuntime(provider: Provider): Promise<OnnxRuntime> {
 
 /** Takes the GPU away from this worker, as a driver that is reset would: for tests of what happens then. */
 export function loseGpu(): void {
-  opened?.loseDevice();
+  opened?.close();
 }

@@ -97,8 +97,8 @@ export class OnnxRuntime {
     if (this.#failure !== undefined) throw new GpuError(this.#failure);
   }
 
-  /** Destroys the GPU device, as a driver that is reset would: for tests. */
-  loseDevice(): void {
+  /** Gives the GPU back, with all buffers: drivers do not take it well when a worker ends without. */
+  close(): void {
     this.#device?.destroy();
   }
 
