@@ -56,8 +56,11 @@ export class Lowering {
   }
 }
 
-/** Queries, keys (transposed) and values by head: [B, H, T, D], [B, H, D, T] and [B, H, T, D]. */
-export function splitHeads(qkv: onnx.Value, headDim: number): [onnx.Value, onnx.Value, onnx.Value] {
+/** Queries, keys and values of all heads, the keys transposed: [B, H, T, D], [B, H, D, T] and [B, H, T, D]. */
+export type Heads = readonly [q: onnx.Value, k: onnx.Value, v: onnx.Value];
+
+/** Takes a fused projection [B, T, 3C] apart. */
+export function splitHeads(qkv: onnx.Value, headDim: number): Heads {
   const heads = onnx.numberOf(qkv.shape[2]) / 3 / headDim;
   const [q, k, v] = onnx.splitLast(qkv, 3).map((part) => onnx.reshape(part, [0, 0, heads, headDim]));
   return [onnx.transpose(q, [0, 2, 1, 3]), onnx.transpose(k, [0, 2, 3, 1]), onnx.transpose(v, [0, 2, 1, 3])];
@@ -71,7 +74,7 @@ export function splitHeads(qkv: onnx.Value, headDim: number): [onnx.Value, onnx.
  * @param mask Added to the scores: [T, K].
  */
 export function attendHeads(
-  [q, k, v]: readonly [onnx.Value, onnx.Value, onnx.Value],
+  [q, k, v]: Heads,
   mask: onnx.Value,
 ): onnx.Value {
   const [, heads, , headDim] = q.shape.map((dim, i) => i % 2 === 1 ? onnx.numberOf(dim) : 0);

@@ -13,6 +13,7 @@
  *
  * @module
  */
+export * from "./export_onnx.ts";
 export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./config.ts";

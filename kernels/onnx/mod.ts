@@ -13,6 +13,7 @@
  * @module
  */
 export * from "./adapter.ts";
+export type { EncodeOptions, ExternalData } from "./encode.ts";
 export * from "./gpu_error.ts";
 export * from "./graph.ts";
 export * from "./open.ts";

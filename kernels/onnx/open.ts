@@ -19,6 +19,11 @@ export async function openRuntime(provider: Provider): Promise<OnnxRuntime> {
   return opened;
 }
 
+/** Loads what writes models. */
+export function openEncoder(): Promise<typeof import("./encode.ts")> {
+  return import("./encode.ts");
+}
+
 /** Takes the GPU away from this worker, as a driver that is reset would: for tests of what happens then. */
 export function loseGpu(): void {
   opened?.close();

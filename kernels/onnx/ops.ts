@@ -81,14 +81,18 @@ export function transposeLast(x: Value): Value {
 /** The same elements under another shape; 0 keeps the dim at its place, one -1 is what is left over. */
 export function reshape(x: Value, sizes: readonly number[]): Value {
   const kept = sizes.map((size, i) => size === 0 ? x.shape[i] : size);
-  const isKnown = [...x.shape, ...kept].every((dim) => typeof dim === "number");
-  const shape = kept.map((dim) => {
-    if (dim !== -1) return dim;
-    if (!isKnown) return `rest of ${x.name}`;
-    const product = (dims: readonly Dim[]) => dims.reduce<number>((all, size) => all * numberOf(size), 1);
-    return product(x.shape) / -product(kept);
-  });
+  const shape = kept.map((dim) => dim === -1 ? restOf(x, kept) : dim);
   return x.graph.node({ op: "Reshape", inputs: [x, x.graph.sizes(sizes)], shape });
+}
+
+/** What is left over when the other dims have taken their part. */
+function restOf(x: Value, kept: readonly Dim[]): Dim {
+  const named = (dims: readonly Dim[]) => dims.filter((dim) => typeof dim === "string");
+  const product = (dims: readonly Dim[]) =>
+    dims.reduce<number>((all, dim) => typeof dim === "number" ? all * dim : all, 1);
+  const left = named(x.shape).filter((name) => !kept.includes(name)),
+    rest = product(x.shape) / -product(kept);
+  return left.length === 0 ? rest : [...left, ...rest === 1 ? [] : [rest]].join(" x ");
 }
 
 /** A number of equal parts along the last dim. */
@@ -138,6 +142,17 @@ export function layerNorm(x: Value, scale: Value, parts: { bias: Value; epsilon:
 export function gather(table: Value, ids: Value): Value {
   const shape = [...ids.shape, ...table.shape.slice(1)];
   return table.graph.node({ op: "Gather", inputs: [table, ids], shape, attributes: { axis: 0 } });
+}
+
+/** Sizes of all dims, i64 [rank]. */
+export function shapeOf(x: Value): Value {
+  return x.graph.node({ op: "Shape", inputs: [x], shape: [x.shape.length], type: "i64" });
+}
+
+/** `start, start + 1, ...` below `end`, both i64 scalars; `size` is the name of how many there are. */
+export function range(start: Value, end: Value, size: Dim): Value {
+  const step = start.graph.constant("step", [], BigInt64Array.of(1n));
+  return start.graph.node({ op: "Range", inputs: [start, end, step], shape: [size], type: "i64" });
 }
 
 /** The elements as another type. */
