@@ -13,14 +13,16 @@
  *
  * @module
  */
-export * from "./export_onnx.ts";
 export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./config.ts";
 export * from "./corpus.ts";
+export * from "./export_onnx.ts";
 export * from "./generate.ts";
+export * from "./gpu_rescue.ts";
 export * from "./gpt2_files.ts";
 export * from "./job.ts";
+export * from "./kernel_rules.ts";
 export * from "./layer_times.ts";
 export * from "./layout_check.ts";
 export * from "./memory_check.ts";
@@ -37,5 +39,6 @@ export * from "./source.ts";
 export * from "./terminal.ts";
 export * from "./terminal_painter.ts";
 export * from "./train.ts";
+export * from "./training.ts";
 export * from "./trainer_state.ts";
 export * from "./usage_error.ts";

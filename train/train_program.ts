@@ -21,8 +21,9 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   const exchange = new StepExchange(device), losses = [...start.losses];
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
+  const end = job.until ?? config.steps;
 
-  while (step < config.steps && !isStopped) {
+  while (step < end && !isStopped) {
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     exchange.start();
     const lossSum = await replica.accumulate(step, 1 / numTargets);
@@ -47,7 +48,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
 
     step++;
     if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
-    const isLast = step === config.steps || isStopped;
+    const isLast = step === end || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");
       const { lossSum } = exchange.finish(await replica.evaluate());

@@ -93,13 +93,14 @@ export class OnnxRuntime {
     for (const { into } of requests) this.bytesRead += into.byteLength;
     if (this.#device === undefined) {
       for (const { tensor, into } of requests) into.set(tensor.data as Float32Array);
-    } else await this.#try(() => this.#readBuffers(this.#device!, requests));
+    } else await this.#readBuffers(this.#device, requests).catch((error) => this.#failLost(error));
     if (this.#failure !== undefined) throw new GpuError(this.#failure);
   }
 
   /** Gives the GPU back, with all buffers: drivers do not take it well when a worker ends without. */
   close(): void {
     this.#device?.destroy();
+    this.#failure ??= "the GPU was lost";
   }
 
   async #readBuffers(device: GPUDevice, requests: readonly ReadRequest[]): Promise<void> {
@@ -134,6 +135,11 @@ export class OnnxRuntime {
       this.#failure ??= firstLine((event as GPUUncapturedErrorEvent).error.message);
     });
     device.lost.then(({ message }) => this.#failure ??= `the GPU was lost: ${firstLine(message)}`);
+  }
+
+  #failLost(error: unknown): never {
+    const message = firstLine(error instanceof Error ? error.message : `${error}`);
+    throw new GpuError(this.#failure ?? `the GPU was lost (${message})`);
   }
 
   async #try<T>(act: () => Promise<T>): Promise<T> {
