@@ -28,21 +28,33 @@ const SIZES = [
   [512, 1536, 384],
   [512, 384, 1536],
 ] as const;
-const REPETITIONS = 15;
+/** What a GPU is measured with. */
+const GPU_SIZES = [[512, 512, 512], [1024, 1024, 1024], [2048, 2048, 2048]] as const;
+const REPETITIONS = 15, WARM_UP = 3;
+/** From so many operations on a product is measured a few times only: software that acts as a GPU takes seconds for it. */
+const LARGE = 2 ** 31, FEW_REPETITIONS = 3;
 const MEMORY_BYTES = 256 * 2 ** 20;
 
-/** Measures products on one device, and with `peers` the same ones on onnxruntime-web in turn with them. */
-export async function* benchMatmul(options: { peers?: boolean } = {}): AsyncGenerator<MatmulRecord> {
+/** What is measured besides the kernels of a device. */
+export interface MatmulBenchOptions {
+  /** Measures onnxruntime-web's wasm backend in turn with them. */
+  readonly peers?: boolean;
+  /** Measures squares of 512 to 2048 on the GPU, in turn with them. */
+  readonly webgpu?: boolean;
+}
+
+/** Measures products on one device, and on others in turn with it. */
+export async function* benchMatmul(options: MatmulBenchOptions = {}): AsyncGenerator<MatmulRecord> {
   const heap = new DeviceHeap({ capBytes: MEMORY_BYTES, memory: createDeviceMemory(MEMORY_BYTES) });
-  const backend = createBackend("wasm", heap);
-  const peer = options.peers ? await openOnnxMatmul() : undefined;
-  for (const [m, n, k] of SIZES) {
+  const backend = createBackend("wasm", heap), { webgpu, peers } = options;
+  const peer = webgpu || peers ? await openOnnxMatmul(webgpu ? "webgpu" : "wasm") : undefined;
+  for (const [m, n, k] of webgpu ? GPU_SIZES : SIZES) {
     const a = heap.allocate(`A (${formatBytes(4 * m * k)})`, m * k, "workspace");
     const b = heap.allocate("B", k * n, "workspace"), c = heap.allocate("C", m * n, "workspace");
     for (const span of [a, b]) heap.f32(span).forEach((_, i, values) => values[i] = (i % 97) / 97 - 0.5);
     const args = { m, n, k, a, b, c };
     const runs = new Map<string, Run>([["wasm", () => backend.matmul(args)]]);
-    if (peer !== undefined) runs.set(peer.name, peer.prepare(m, n, k));
+    if (peer !== undefined) runs.set(peer.name, await peer.prepare(m, n, k));
     for (const [name, ms] of await measure(runs, 2 * m * n * k)) {
       yield { bench: "matmul", backend: name, m, n, k, ms, gflops: 2 * m * n * k / ms / 1e6 };
     }
@@ -54,7 +66,8 @@ export async function* benchMatmul(options: { peers?: boolean } = {}): AsyncGene
 async function measure(runs: ReadonlyMap<string, Run>, operations: number): Promise<Map<string, number>> {
   // About 2 ms a measurement at 50 GFLOP/s; the first rounds are for the compiler's tiers.
   const inner = Math.max(1, Math.round(1e8 / operations)), times = new Map<string, number[]>();
-  for (let round = -3; round < REPETITIONS; round++) {
+  const isLarge = operations >= LARGE, repetitions = isLarge ? FEW_REPETITIONS : REPETITIONS;
+  for (let round = isLarge ? -1 : -WARM_UP; round < repetitions; round++) {
     for (const [name, run] of runs) {
       const start = now();
       for (let i = 0; i < inner; i++) await run();

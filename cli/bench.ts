@@ -11,13 +11,14 @@ Usage: bench matmul|collectives|step [OPTIONS]
 
   --devices N    devices of collectives and step [2]
   --peers        matmul: measure onnxruntime-web (wasm, one thread) in turn with it
+  --webgpu       matmul, step: measure the GPU; matmul in turn with wasm
   --json         print one JSON line per figure and nothing else`;
 
 /** The command `bench`. */
 export async function bench(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: ["devices"],
-    flags: ["json", "peers"],
+    flags: ["json", "peers", "webgpu"],
     positionals: ["WHAT"],
   });
   if (isHelp) {
@@ -25,7 +26,7 @@ export async function bench(args: string[]): Promise<number> {
     return 0;
   }
   const devices = parseNumber("devices", options.devices ?? "2", { min: 1, max: 64, isInteger: true });
-  for await (const record of measure(positionals[0], devices, options.peers === true)) {
+  for await (const record of measure(positionals[0], devices, options)) {
     console.log(options.json ? JSON.stringify(record) : describe(record));
   }
   return 0;
@@ -33,14 +34,19 @@ export async function bench(args: string[]): Promise<number> {
 
 type BenchRecord = MatmulRecord | CollectiveRecord | StepBenchRecord;
 
-function measure(what: string | undefined, devices: number, peers: boolean): AsyncGenerator<BenchRecord> {
+function measure(
+  what: string | undefined,
+  devices: number,
+  options: Readonly<Record<string, string | boolean>>,
+): AsyncGenerator<BenchRecord> {
+  const webgpu = options.webgpu === true;
   switch (what) {
     case "matmul":
-      return benchMatmul({ peers });
+      return benchMatmul({ peers: options.peers === true, webgpu });
     case "collectives":
       return benchCollectives(devices);
     case "step":
-      return benchStep(devices);
+      return webgpu ? benchStep(1, "webgpu") : benchStep(devices);
     default:
       throw new UsageError(`Cannot measure ${what ?? "nothing"}: give one of matmul, collectives, step`);
   }
@@ -59,7 +65,8 @@ function describe(record: BenchRecord): string {
       formatBytes(bytes)
     } on ${devices}: ${ms}, ${speed}`;
   }
-  const { layers, embed, context, batch, devices, tokensPerSecond } = record;
-  const size = `GPT ${layers} x ${embed}, context ${context}, batch ${batch}, ${devices} device(s)`;
+  const { layers, embed, context, batch, devices, kernels, tokensPerSecond } = record;
+  const size =
+    `GPT ${layers} x ${embed}, context ${context}, batch ${batch}, ${devices} ${kernels} device(s)`;
   return `step ${size}: ${ms}, ${Math.round(tokensPerSecond)} tokens/s`;
 }

@@ -68,6 +68,12 @@ export const POWERS: readonly Power[] = [
     why: "backends are chosen in one place",
   },
   {
+    name: "onnxruntime-web",
+    pattern: /\bloadOrt\b/g,
+    owners: ["kernels/onnx/", "tests/"],
+    why: "it is large and has global state: one place loads it, when a device needs it",
+  },
+  {
     name: "Deno.*",
     pattern: /\bDeno\s*\.\s*\w/g,
     owners: ["train/", "actors/worker.ts", ...OUTSIDE],

@@ -3,7 +3,6 @@ import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, Bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
-  bisectionShare,
   contextPositions,
   GradientNorm,
   type Instruction,
@@ -11,7 +10,6 @@ import {
   type Piece,
   Pipeline,
   ReplicaCheck,
-  shareOf,
   type StagePass,
   type StageRunner,
 } from "../strategies/mod.ts";
@@ -22,9 +20,9 @@ import { buildStages } from "./build_stages.ts";
 import { holdWeights } from "./graph_stage.ts";
 import type { GraphWeights } from "./graph_weights.ts";
 import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
-import { meshOf } from "./layout_check.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
-import { MASKED, partOf, type Source } from "./source.ts";
+import { fillEvaluation, type Sampler, samplerOf, sharesOf } from "./samples.ts";
+import { partOf, type Source } from "./source.ts";
 import type { RecordedPass, TrainStage } from "./stage.ts";
 
 /** Groups whose all-reduces sum numbers that may be rounded. */
@@ -58,7 +56,7 @@ export class Replica implements StageRunner {
   readonly #source: Source;
   readonly #stages: ReadonlyMap<number, TrainStage>;
   /** Which of the ranks with sequences of their own this one is. */
-  readonly #sampler: { readonly size: number; readonly index: number };
+  readonly #sampler: Sampler;
   readonly #norm: GradientNorm;
   readonly #check: ReplicaCheck | undefined;
   /** Holds the parameters while this rank computes through onnxruntime. */
@@ -196,10 +194,13 @@ export class Replica implements StageRunner {
     const stage = this.#stages.get(number)!, samples = this.#samples;
     if ("evaluation" in samples) {
       const pass = stage.pass(slot, this.#config.microBatch);
-      this.#fillEvaluation(stage, pass, samples.evaluation);
+      fillEvaluation({ stage, pass, source: this.#source }, this.#sampler, samples.evaluation);
       return pass;
     }
-    const { start, size } = this.#shareOf(microBatch);
+    const { start, size } = sharesOf(this.#config, this.#sampler, {
+      m: this.pipeline.schedule.m,
+      microBatch,
+    });
     if (size === 0) return this.#skip(kind, stage, microBatch);
     const pass = stage.pass(slot, size);
     if (kind === "F") this.#fillTraining(stage, pass, samples.step, start);
@@ -263,18 +264,6 @@ export class Replica implements StageRunner {
     return !(this.#ends?.index === 1 && this.#sharedNames.includes(name));
   }
 
-  /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */
-  #shareOf(microBatch: number): { start: number; size: number } {
-    const { size: dp, index } = this.#sampler, { schedule: { m } } = this.pipeline;
-    if (this.#config.numerics === "exact") {
-      const { start, end } = bisectionShare(this.#config.batch, m * dp, microBatch * dp + index);
-      return { start, size: end - start };
-    }
-    const whole = shareOf(this.#config.batch, m, microBatch);
-    const share = shareOf(whole.end - whole.start, dp, index);
-    return { start: whole.start + share.start, size: share.end - share.start };
-  }
-
   /** There are no samples: the sums over other ranks are still to be joined. */
   #skip(kind: Instruction["kind"], { store }: TrainStage, microBatch: number): undefined {
     store.beginPass(microBatch === this.pipeline.schedule.m - 1);
@@ -285,16 +274,6 @@ export class Replica implements StageRunner {
     stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
     pass.tape.lossScale = this.#lossScale;
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
-  }
-
-  #fillEvaluation(stage: TrainStage, pass: RecordedPass, round: number): void {
-    const { size } = pass, first = (round * this.#sampler.size + this.#sampler.index) * size;
-    const count = this.#source.numEvaluation;
-    stage.fill(pass, (i, views) => {
-      this.#source.readEvaluation(Math.min(first + i, count - 1), i, views);
-      const length = views.targets.length / size;
-      if (first + i >= count) views.targets.fill(MASKED, i * length, (i + 1) * length);
-    });
   }
 
   #load({ weights, moments }: JobStart): void {
@@ -313,12 +292,6 @@ export class Replica implements StageRunner {
     fillPieces(heap, pieces, (_, i) => states[i].m, moments.m);
     fillPieces(heap, pieces, (_, i) => states[i].v, moments.v);
   }
-}
-
-/** Ranks along the data and the expert axis have sequences of their own. */
-function samplerOf(rank: number, config: TrainConfig): { size: number; index: number } {
-  const { dp, ep } = meshOf(config).coordinates(rank);
-  return { size: config.dp * config.ep, index: dp * config.ep + ep };
 }
 
 /** A piece as the optimizer sees it. */

@@ -63,5 +63,22 @@ export async function loadOrt(provider: Provider): Promise<Ort> {
   // A device has one core; a pool of threads would fight for it.
   ort.env.wasm.numThreads = 1;
   ort.env.logLevel = "fatal";
-  return ort;
+  const { env, Tensor, InferenceSession } = ort;
+  return {
+    env,
+    Tensor,
+    InferenceSession: {
+      create: (model, options) => keepWorker(() => InferenceSession.create(model, options)),
+    },
+  };
+}
+
+/** It takes Deno for Node.js, and puts Node's `Worker` in the place of Deno's when it starts. */
+async function keepWorker<T>(act: () => Promise<T>): Promise<T> {
+  const { Worker } = globalThis;
+  try {
+    return await act();
+  } finally {
+    globalThis.Worker = Worker;
+  }
 }

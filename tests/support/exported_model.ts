@@ -1,4 +1,5 @@
 /** Runs exported models with onnxruntime, as a user of them would. */
+import { assert, assertEquals } from "@std/assert";
 import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../kernels/onnx/ort.ts";
 import { Writer } from "../../train/sample.ts";
 import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
@@ -36,10 +37,13 @@ export async function computeHere(
   numTokens: number,
 ): Promise<{ logits: Float32Array[]; tokens: number[] }> {
   const { sizes, weights } = await loadGpt(folder), capBytes = 256 * 2 ** 20;
-  const heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }), scope = Scope.root(heap, 0);
+  const heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }),
+    scope = Scope.root(heap, 0);
   const model = new Gpt(scope, sizes);
   for (const { name, span } of scope.parameters) heap.f32(span).set(weights.get(name)!);
-  const writer = new Writer(createBackend("wasm", heap), model), logits: Float32Array[] = [], tokens: number[] = [];
+  const writer = new Writer(createBackend("wasm", heap), model),
+    logits: Float32Array[] = [],
+    tokens: number[] = [];
   for (const token of prompt) {
     writer.read(token);
     logits.push(writer.logits.slice());
@@ -99,4 +103,35 @@ export async function continueCached(
     tokens.push(...next);
   }
   return tokens;
+}
+
+/** An exported model, with and without a cache, and what it was made of. */
+export interface Exported {
+  folder: string;
+  file: string;
+  cached: string;
+  provider: Provider;
+}
+
+/** Compares the logits of a prompt, at every position, and the likeliest continuation. */
+export async function checkExported(
+  { folder, file, cached, provider }: Exported,
+  { numTokens, bound }: { numTokens: number; bound: number },
+): Promise<void> {
+  const { layers, heads, embed, context } = (await loadGpt(folder)).sizes;
+  const prompt = Array.from(new TextEncoder().encode("It was a ")).slice(0, context - numTokens);
+  const here = await computeHere(folder, prompt, numTokens), whole = await openExported(file, provider);
+  const batch = await whole.run({ input_ids: whole.ids([...prompt, ...prompt], 2) });
+  assertEquals(batch.logits.dims.slice(0, 2), [2, prompt.length]);
+  const found = batch.logits.data as Float32Array, wanted = here.logits.slice(0, prompt.length);
+  [...wanted, ...wanted].forEach((row, i) => {
+    const error = row.reduce(
+      (max, value, j) => Math.max(max, Math.abs(value - found[i * row.length + j])),
+      0,
+    );
+    assert(error <= bound, `logits of position ${i} are off by ${error} on ${provider}`);
+  });
+  assertEquals(await continueWhole(whole, prompt, numTokens), here.tokens);
+  const options = { numTokens, layers, heads, headDim: embed / heads };
+  assertEquals(await continueCached(await openExported(cached, provider), prompt, options), here.tokens);
 }
