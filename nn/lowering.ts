@@ -1,4 +1,5 @@
 import { onnx } from "../kernels/mod.ts";
+import { numElements } from "./shape.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Computes attention of a fused projection [B, T, 3C]; `headDim` is the width of a head. Result [B, T, C]. */
@@ -33,6 +34,14 @@ export class Lowering {
   /** Says what stands for a tensor. */
   bind(tensor: Tensor, value: onnx.Value): void {
     this.#values.set(tensor, value);
+  }
+
+  /** Makes a tensor whose elements never change a constant of the graph. */
+  bindConstant(tensor: Tensor, value: (index: number) => number): void {
+    const { name, shape, dtype } = tensor;
+    const elements = Array.from({ length: numElements(shape) }, (_, i) => value(i));
+    const typed = dtype === "f32" ? Float32Array.from(elements) : Int32Array.from(elements);
+    this.bind(tensor, this.graph.constant(name, shape, typed));
   }
 
   /**

@@ -256,13 +256,7 @@ export class Tape {
    * @throws {TypeError} Names an op that has no ONNX form.
    */
   lower(lowering: Lowering): void {
-    const { graph } = lowering;
-    for (const [tensor, value] of this.#constants) {
-      const { name, shape, dtype } = tensor;
-      const elements = Array.from({ length: numElements(shape) }, (_, i) => value(i));
-      const typed = dtype === "f32" ? Float32Array.from(elements) : Int32Array.from(elements);
-      lowering.bind(tensor, graph.constant(name, shape, typed));
-    }
+    for (const [tensor, value] of this.#constants) lowering.bindConstant(tensor, value);
     for (const { name, output, lower } of this.#entries) {
       if (lower === undefined) {
         throw new TypeError(`Cannot run ${name} as an ONNX graph: it has no ONNX form`);

@@ -10,7 +10,7 @@ gpuTest(
   async () => {
     await withTempDir(async (out) => {
       const training = await startTraining(
-        await prepareTraining({ out, steps: 60, warmup: 10, evalEvery: 0 }),
+        await prepareTraining({ out, steps: 40, warmup: 10, evalEvery: 0 }),
       );
       for await (const { loss } of training) assert(Number.isFinite(loss));
       const folder = (await training.result).checkpoint!, file = `${out}/model.onnx`;

@@ -15,6 +15,10 @@ import { gpuTest } from "./support/gpu_test.ts";
 
 const SHAPES = [[1, 1, 1], [1, 17, 5], [17, 1, 5], [3, 5, 7], [17, 33, 65], [97, 19, 257], [7, 515, 3]];
 const FORMS = [[false, false], [false, true], [true, false], [true, true]];
+let opened: Promise<onnx.OnnxRuntime> | undefined;
+/** One for all tests: onnxruntime opens the GPU of a thread once. */
+const runtime = () => opened ??= onnx.openRuntime("webgpu");
+
 const TANH_ERROR = 2e-6, MEMORY = 2 ** 24;
 
 interface Product {
@@ -75,20 +79,12 @@ async function computeOnGpu(runtime: onnx.OnnxRuntime, product: Product): Promis
 }
 
 async function check(products: readonly Product[]): Promise<void> {
-  const runtime = await onnx.openRuntime("webgpu");
-  try {
-    for (const product of products) {
-      const sum = EPS * (4 * Math.sqrt(product.k) + 4) * (product.k + 1);
-      const bound = product.epilogue?.startsWith("gelu") ? 1.13 * sum + TANH_ERROR * (product.k + 1) : sum;
-      assertWithin(
-        JSON.stringify(product),
-        await computeOnGpu(runtime, product),
-        computeHere(product),
-        bound,
-      );
-    }
-  } finally {
-    runtime.close();
+  const gpu = await runtime();
+  for (const product of products) {
+    const sum = EPS * (4 * Math.sqrt(product.k) + 4) * (product.k + 1);
+    const bound = product.epilogue?.startsWith("gelu") ? 1.13 * sum + TANH_ERROR * (product.k + 1) : sum;
+    const found = await computeOnGpu(gpu, product);
+    assertWithin(JSON.stringify(product), found, computeHere(product), bound);
   }
 }
 
