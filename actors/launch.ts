@@ -1,8 +1,8 @@
 import { ControlBlock, type Topology, type WaitOptions } from "../collectives/mod.ts";
 import { compileKernels, createDeviceMemory } from "../kernels/mod.ts";
-import { connect } from "./mailbox.ts";
-import type { Fault, LauncherApi, WorkerApi } from "./messages.ts";
+import type { Fault } from "./messages.ts";
 import { Supervisor, type World } from "./supervisor.ts";
+import { DeviceWorker, type WorkerPool } from "./worker_pool.ts";
 
 /** How to start a world. */
 export interface LaunchOptions {
@@ -18,6 +18,8 @@ export interface LaunchOptions {
   readonly onReport?: (rank: number, value: unknown) => void | Promise<void>;
   /** How long ranks look before they park, and when a wait is an error. */
   readonly wait?: WaitOptions;
+  /** Where workers come from and go to; by default a world has its own. */
+  readonly pool?: WorkerPool;
   /** Makes a device fail, for tests. */
   readonly fault?: Fault;
 }
@@ -34,35 +36,26 @@ const OVERSUBSCRIBED_SPINS = 32;
  * @returns The running world; its `done` has the results by rank, or rejects with the first cause of failure.
  */
 export function launch(options: LaunchOptions): World {
-  const { topology, deviceMemoryBytes } = options;
+  const { topology, deviceMemoryBytes, pool } = options;
   const control = ControlBlock.initialize(topology);
   const memories = Array.from({ length: topology.worldSize }, () => createDeviceMemory(deviceMemoryBytes));
-  const supervisor = new Supervisor(ControlBlock.attach(control, topology));
-  const launcher: LauncherApi = {
-    report: (rank, value) => options.onReport?.(rank, value),
-    exiting: (rank) => supervisor.onDeath(rank, "the worker closed itself"),
-  };
-  const workers = memories.map((_, rank) => startWorker(rank, supervisor));
-  // Workers load their modules meanwhile.
+  const supervisor = new Supervisor(ControlBlock.attach(control, topology), pool);
+  const workers = memories.map(() => pool?.take() ?? new DeviceWorker());
+  // New workers load their modules meanwhile.
   const kernels = compileKernels();
   workers.forEach((worker, rank) => {
     const order = {
       ...{ rank, topology, control, memories, deviceMemoryBytes, kernels, program: options.program },
       ...{ config: options.config, wait: waitOptions(options), fault: options.fault },
     };
-    supervisor.watch(rank, worker, connect<WorkerApi>(worker, launcher).run(order));
+    const result = worker.run(order, {
+      report: (rank, value) => options.onReport?.(rank, value),
+      exiting: (rank) => supervisor.onDeath(rank, "the worker closed itself"),
+      failed: (reason) => supervisor.onDeath(rank, reason),
+    });
+    supervisor.watch(rank, worker, result);
   });
   return supervisor;
-}
-
-function startWorker(rank: number, supervisor: Supervisor): Worker {
-  const url = new URL("./worker.ts", import.meta.url);
-  const worker = new Worker(url, { type: "module", name: `device ${rank}` });
-  worker.onerror = (event) => {
-    event.preventDefault();
-    supervisor.onDeath(rank, event.message);
-  };
-  return worker;
 }
 
 function waitOptions({ topology, wait }: LaunchOptions): WaitOptions {

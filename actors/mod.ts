@@ -21,3 +21,4 @@ export * from "./launch.ts";
 export * from "./messages.ts";
 export * from "./phantom_device.ts";
 export * from "./supervisor.ts";
+export * from "./worker_pool.ts";

@@ -1,4 +1,5 @@
 import { AbortWord, type ControlBlock, readStatus, type StatusReport } from "../collectives/mod.ts";
+import type { DeviceWorker, WorkerPool } from "./worker_pool.ts";
 
 /** A device failed, and so its world; the message names the first cause. */
 export class DeviceError extends Error {
@@ -29,7 +30,7 @@ export class DeviceError extends Error {
 
 /** A running world, seen by who launched it. */
 export interface World {
-  /** Results of the program by rank; rejects with a {@link DeviceError}. No worker is left when it settles. */
+  /** Results of the program by rank; rejects with a {@link DeviceError}. No worker is at work when it settles. */
   readonly done: Promise<unknown[]>;
   /** Asks the program to stop after its current step. */
   requestStop(): void;
@@ -53,7 +54,8 @@ export class Supervisor implements World {
   readonly done: Promise<unknown[]>;
   readonly #control: ControlBlock;
   readonly #abort: AbortWord;
-  readonly #workers: Worker[] = [];
+  readonly #workers: DeviceWorker[] = [];
+  readonly #pool: WorkerPool | undefined;
   readonly #running = new Set<number>();
   readonly #results: unknown[] = [];
   readonly #settle: { resolve: (results: unknown[]) => void; reject: (error: Error) => void };
@@ -62,8 +64,13 @@ export class Supervisor implements World {
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #isSettled = false;
 
-  /** Supervises the workers that {@link watch} is given; they share the words of `control`. */
-  constructor(control: ControlBlock) {
+  /**
+   * Supervises the workers that {@link watch} is given; they share the words of `control`.
+   *
+   * @param pool Takes the workers of a world that has ended well; others are terminated.
+   */
+  constructor(control: ControlBlock, pool?: WorkerPool) {
+    this.#pool = pool;
     const { promise, resolve, reject } = Promise.withResolvers<unknown[]>();
     this.done = promise;
     this.#settle = { resolve, reject };
@@ -72,7 +79,7 @@ export class Supervisor implements World {
   }
 
   /** Takes charge of the worker of a rank. */
-  watch(rank: number, worker: Worker, result: Promise<unknown>): void {
+  watch(rank: number, worker: DeviceWorker, result: Promise<unknown>): void {
     this.#workers[rank] = worker;
     this.#running.add(rank);
     result.then(
@@ -120,8 +127,8 @@ export class Supervisor implements World {
     if (this.#isSettled) return;
     this.#isSettled = true;
     clearTimeout(this.#deadline);
-    for (const worker of this.#workers) worker.terminate();
-    const first = this.#abort.firstCause;
+    const first = this.#abort.firstCause, pool = first === undefined ? this.#pool : undefined;
+    for (const worker of this.#workers) pool === undefined ? worker.terminate() : pool.give(worker);
     if (first === undefined) return this.#settle.resolve(this.#results);
     const status = readStatus(this.#control, first.rank);
     const busy = [...this.#running].map((rank) =>

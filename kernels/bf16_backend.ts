@@ -198,3 +198,8 @@ export class Bf16Backend extends Bf16Elements implements args.Backend {
     this.runRows("foldRows", a, 1, [["x", "inout"], ["out", "inout"]], (block) => this.inner.foldRows(block));
   }
 }
+
+/** Makes a backend compute on spans of bf16, too: see {@link Bf16Backend}. */
+export function bf16Backend(inner: args.Backend): args.Backend {
+  return new Bf16Backend(inner);
+}

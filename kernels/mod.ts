@@ -18,9 +18,11 @@
  */
 export * from "./backend.ts";
 export * from "./bf16.ts";
-export * from "./bf16_backend.ts";
+export { bf16Backend } from "./bf16_backend.ts";
 export * from "./clock.ts";
 export * from "./compiled_kernels.ts";
+export type { Tile } from "./wasm/gemm.ts";
+export type { TileChoice } from "./wasm/choose_tile.ts";
 export * from "./exact_norm.ts";
 export * from "./heap.ts";
 export * as onnx from "./onnx/mod.ts";

@@ -2,6 +2,7 @@ import { type Kernel, type Kernels, ModuleBuilder } from "./wasm/builder.ts";
 import { addPeerBf16 } from "./wasm/bf16.ts";
 import { compileOnce } from "./wasm/compile_once.ts";
 import { type I32Local, load, type V128 } from "./wasm/values.ts";
+import { storeVectors } from "./wasm/walk.ts";
 
 /**
  * Arithmetic between the memory of this device ("own") and that of one peer, without a message.
@@ -186,8 +187,8 @@ function addElementwise(module: ModuleBuilder, name: string, op: Elementwise): v
       const results = places.map((offset) =>
         k.let(op.vector(load.v128(own, { offset }), load.v128(peer, { offset, memory: PEER })))
       );
-      places.forEach((offset, i) => k.storeV128(own, results[i], { offset }));
-      if (op.toBoth) places.forEach((offset, i) => k.storeV128(peer, results[i], { offset, memory: PEER }));
+      storeVectors(k, own, results);
+      if (op.toBoth) storeVectors(k, peer, results, { memory: PEER });
       advance(TURN_BYTES);
     });
     k.while(left, () => {

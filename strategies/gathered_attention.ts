@@ -28,7 +28,7 @@ export interface GatheredAttentionOptions {
 }
 
 /** Memory of one op; holds nothing between its passes. */
-interface GatherBlocks {
+export interface GatherBlocks {
   /** [B, n, 2, C]: this rank's keys and values, or their gradients. */
   readonly own: Span;
   /** [cp, B, n, 2, C]: those of all ranks, in the order of ranks. */
@@ -46,11 +46,14 @@ interface GatherBlocks {
 }
 
 /** Sizes that the blocks follow from. */
-interface GatherSizes {
+export interface GatherSizes {
+  /** B. */
   readonly batch: number;
-  /** n. */
+  /** n: tokens of a sequence that a rank has. */
   readonly tokens: number;
+  /** C. */
   readonly channels: number;
+  /** cp. */
   readonly ranks: number;
 }
 

@@ -52,7 +52,7 @@ export const POWERS: readonly Power[] = [
   {
     name: "new Worker",
     pattern: /\bnew\s+Worker\b/g,
-    owners: ["actors/launch.ts", "tests/", "bench/"],
+    owners: ["actors/worker_pool.ts", "tests/", "bench/"],
     why: "a worker that nobody supervises outlives its run",
   },
   {

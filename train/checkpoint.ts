@@ -16,6 +16,7 @@ import { recipeOf, type TrainConfig } from "./config.ts";
 import { checkTensors, isGpt2Extra, type ModelSizes, stripPrefix } from "./gpt2_files.ts";
 import type { JobStart, SharedTensors, Snapshot, TrainJob } from "./job.ts";
 import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
+import type { LossScaleState } from "./loss_scale.ts";
 import type { StoredTensor } from "./safetensors.ts";
 import { toShared } from "./shared.ts";
 import { UsageError } from "./usage_error.ts";
@@ -52,11 +53,14 @@ export interface Progress {
   readonly step: number;
   /** Losses of all finished steps. */
   readonly losses: readonly number[];
+  /** Where a dynamic loss scale stands. */
+  readonly lossScale?: LossScaleState;
 }
 
 /** Writes `out/step-N` in one move; returns its path. */
-export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Progress): Promise<string> {
-  const { model, config } = job, names = [...snapshot.shapes];
+export function saveCheckpoint(out: string, progress: Progress): Promise<string> {
+  const { job: { model, config }, snapshot, step, losses, lossScale } = progress,
+    names = [...snapshot.shapes];
   // A view of shared memory cannot be written to a file: copy, one tensor at a time.
   const tensors = (prefix: string, source: SharedTensors) =>
     names.map(([name, shape]) => ({ name: prefix + name, shape, data: () => source.get(name)!.slice() }));
@@ -66,7 +70,7 @@ export function saveCheckpoint(out: string, { job, snapshot, step, losses }: Pro
       : { model_type: "tessera", module: model.module, config: model.config },
     model: tensors("", snapshot.weights),
     optimizer: [...tensors("exp_avg.", snapshot.m), ...tensors("exp_avg_sq.", snapshot.v)],
-    state: { step, options: recipeOf(config), losses },
+    state: { step, options: recipeOf(config), losses, lossScale },
   });
 }
 
@@ -117,7 +121,8 @@ export async function loadRun(path: string): Promise<LoadedRun> {
     m.set(name, toShared(expAvg));
     v.set(name, toShared(expAvgSq));
   }
-  const start = { step: state.step, losses: state.losses, weights: loaded.weights, moments: { m, v } };
+  const { step, losses, lossScale } = state;
+  const start = { step, losses, lossScale, weights: loaded.weights, moments: { m, v } };
   return { folder, sizes: "sizes" in loaded ? loaded.sizes : undefined, options: state.options, start };
 }
 

@@ -26,7 +26,8 @@ export function countMicroBatches(
  * @throws {UsageError} Says what does not go together, and what to do.
  */
 export function checkCombination(config: Spread): void {
-  const { batch, dp, ep, cp, tp, sp, pp, zero, schedule, microBatch, experts, topKExperts } = config;
+  const { batch, dp, ep, cp, tp, sp, pp, zero, schedule, recompute, microBatch, experts, topKExperts } =
+    config;
   if (ep > 1 && experts === 0) {
     throw new UsageError(`Cannot use --ep ${ep} without --experts: there is nothing to share out`);
   }
@@ -43,10 +44,10 @@ export function checkCombination(config: Spread): void {
   if (sp && tp === 1) {
     throw new UsageError("Cannot use --sp without --tp: there is no group to share rows with");
   }
-  if (pp > 1 && schedule === "zero-bubble" && zero >= 2) {
+  if (pp > 1 && schedule === "zero-bubble" && zero >= 2 && recompute !== "none") {
     throw new UsageError(
-      `Cannot use --schedule zero-bubble with --zero ${zero}: weight gradients come late and need the whole gradients, ` +
-        `which --zero ${zero} gives away; use --zero 0 or 1, or another schedule`,
+      `Cannot use --schedule zero-bubble with --zero ${zero} and --recompute ${recompute}: gradients of recomputed layers ` +
+        `come early, when --zero ${zero} has no room for them; use --recompute none, --zero 0 or 1, or another schedule`,
     );
   }
   if (config.kernels !== "auto") checkKernels(config);

@@ -93,6 +93,8 @@ export interface TrainConfig {
   readonly numerics: "fast" | "exact";
   /** Element type of weights, activations and gradients; the optimizer's masters and sums are float32 always. */
   readonly precision: Precision;
+  /** Whether the loss is multiplied by a factor that follows the gradients. */
+  readonly lossScale: "none" | "dynamic";
   /** What devices compute with: a name for all, or one for each rank, joined by commas. */
   readonly kernels: string;
   /** Cap of the memory of one device. */

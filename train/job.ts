@@ -1,6 +1,7 @@
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Schedule } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
+import type { LossScaleState } from "./loss_scale.ts";
 import type { MetricsRecord } from "./metrics.ts";
 import type { DataSpec } from "./source.ts";
 
@@ -27,6 +28,8 @@ export interface JobStart {
   readonly losses: readonly number[];
   /** Parameters by name; without them the model starts from its own initialisation. */
   readonly weights?: SharedTensors;
+  /** Where a dynamic loss scale stood. */
+  readonly lossScale?: LossScaleState;
   /** First and second moments by parameter name. */
   readonly moments?: { readonly m: SharedTensors; readonly v: SharedTensors };
 }

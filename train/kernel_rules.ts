@@ -53,10 +53,8 @@ export function checkKernels(config: GraphSpread): void {
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new UsageError(
-      `Cannot use --kernels ${config.kernels}: ${JSON.stringify(unknown)} is none of ${
-        known.join(", ")
-      }, auto; ` +
-        `give one name, or one for each rank as in wasm,webgpu`,
+      `Cannot use --kernels ${config.kernels}: it must be one of ${known.join(", ")}, auto, ` +
+        `or one of them for each rank, as in wasm,webgpu`,
     );
   }
   const world = config.dp * config.pp * config.tp * config.cp * config.ep;

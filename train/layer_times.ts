@@ -27,7 +27,7 @@ const CAP_BYTES = 2 ** 32 - 2 ** 16;
  *
  * Cost: eight passes of each kind of layer, and the memory of one layer at a time.
  */
-export const measureLayers: MeasureLayers = (parts, source, config) => {
+export function measureLayers(parts: ModelParts, source: Source, config: TimedConfig): number[] {
   const { layers } = parts, { microBatch: size } = config, counts = countParameters(layers);
   const shapes = traceShapes(parts, source, size, undefined), known = new Map<string, number>();
   const timer = new LayerTimer(parts, source, config);
@@ -38,7 +38,7 @@ export const measureLayers: MeasureLayers = (parts, source, config) => {
     known.set(kind, time);
     return time;
   });
-};
+}
 
 /** The middle one of some numbers. */
 export function median(values: readonly number[]): number {

@@ -32,7 +32,7 @@ export interface StepRecord {
   readonly step: number;
   /** Nats a token. */
   readonly loss: number;
-  /** Global L2 norm before clipping. */
+  /** Global L2 norm before clipping; NaN (in JSON null) if a gradient overflowed and the step was left out. */
   readonly gradNorm: number;
   /** Learning rate of the update. */
   readonly lr: number;
@@ -46,6 +46,10 @@ export interface StepRecord {
   readonly devices: readonly DeviceRecord[];
   /** Of a mixture of experts: choices of experts that were full, over all layers of the global batch. */
   readonly droppedChoices?: number;
+  /** With a dynamic loss scale: the factor of this step. */
+  readonly lossScale?: number;
+  /** With a dynamic loss scale: a gradient overflowed, and nothing was updated. */
+  readonly isSkipped?: boolean;
 }
 
 /** An evaluation after `step` finished steps. */

@@ -25,6 +25,8 @@ export * from "./job.ts";
 export * from "./kernel_rules.ts";
 export * from "./layer_times.ts";
 export * from "./layout_check.ts";
+export * from "./load_data.ts";
+export * from "./loss_scale.ts";
 export * from "./memory_check.ts";
 export * from "./metrics.ts";
 export * from "./mixture_files.ts";

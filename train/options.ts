@@ -212,11 +212,19 @@ export const TRAIN_OPTIONS = [
     help: "bf16 halves weights, activations and gradients",
   },
   {
+    key: "lossScale",
+    kind: "choice",
+    choices: ["none", "dynamic"],
+    default: "none",
+    isRecipe: true,
+    help: "dynamic: steps whose gradients overflow are left out",
+  },
+  {
     key: "kernels",
     kind: "text",
     value: "NAMES",
     default: "wasm",
-    help: "wasm, webgpu, auto (a GPU if there is one), onnx, reference; or by rank: wasm,webgpu",
+    help: "wasm, webgpu, auto, onnx, reference; by rank: wasm,webgpu",
   },
   {
     key: "deviceMemory",

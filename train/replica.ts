@@ -1,6 +1,6 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, Bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
+import { type Backend, bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
   contextPositions,
@@ -76,7 +76,7 @@ export class Replica implements StageRunner {
       : partOf(source, contextPositions(config.context, cp.size, cp.index));
     this.#sampler = samplerOf(device.rank, config);
     const wide = createBackend(hostKernels(kernelsOfRank(config, device.rank)), device.heap);
-    this.backend = config.precision === "bf16" ? new Bf16Backend(wide) : wide;
+    this.backend = config.precision === "bf16" ? bf16Backend(wide) : wide;
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;

@@ -3,38 +3,25 @@
  *
  * @module
  */
-import type { Fault } from "../actors/mod.ts";
+import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { type GptConfig, type ModelSpec, numElements } from "../nn/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
-import { loadCorpus } from "./corpus.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
+import { loadData, type Samples } from "./load_data.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
-import { sharedFloats, toShared } from "./shared.ts";
+import { sharedFloats } from "./shared.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
-import { type DataSpec, openSource } from "./source.ts";
+import { openSource } from "./source.ts";
 import { type PreparedTraining, Training } from "./training.ts";
-import { UsageError } from "./usage_error.ts";
-
-/** Samples of a user's own: features and targets. The last tenth validates unless `numTrain` says otherwise. */
-export interface Samples {
-  /** [numSamples, ...inputShape]. */
-  readonly inputs: Float32Array;
-  /** Shape of one sample. */
-  readonly inputShape: readonly number[];
-  /** [numSamples] classes; negative = does not count. */
-  readonly targets: Int32Array;
-  /** The first so many train, the others validate. */
-  readonly numTrain?: number;
-}
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {
@@ -46,6 +33,8 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
   readonly data?: string | Samples;
   /** Degrees by axis, such as `{ dp: 2 }`. */
   readonly mesh?: { readonly dp?: number };
+  /** Workers to use again, for several runs in one process; by default a run has its own. */
+  readonly pool?: WorkerPool;
   /** Makes a device fail, for tests. */
   readonly fault?: Fault;
 };
@@ -78,7 +67,7 @@ export interface PlannedTraining {
  * @throws {UsageError} If something cannot be used.
  */
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
-  const { model, modelConfig, data, mesh, fault, ...rest } = options;
+  const { model, modelConfig, data, mesh, pool, fault, ...rest } = options;
   const resumed = typeof rest.resume === "string" ? await loadRun(rest.resume) : undefined;
   const init = typeof rest.init === "string" ? await loadGpt(rest.init) : undefined;
   const given: GivenOptions = {
@@ -108,7 +97,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     plan: await planRun(job),
     statement: [loaded.statement, settled.statement].filter((line) => line !== undefined).join("\n"),
     mayFallBack: settled.mayFallBack,
-    fault,
+    ...{ pool, fault },
   };
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
 }
@@ -136,47 +125,6 @@ function modelSpec(
   if (typeof model === "string") return { module: model, config };
   if (model !== undefined && !isGpt(model)) return model;
   return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
-}
-
-interface LoadedData {
-  readonly spec: DataSpec;
-  readonly vocab: number;
-  readonly statement: string;
-}
-
-async function loadData(data: TrainOptions["data"], config: TrainConfig): Promise<LoadedData> {
-  if (data !== undefined && typeof data !== "string") return loadSamples(data, config);
-  const { vocab, context, batch, steps, order } = config;
-  const minTrainTokens = order === "sequential" ? steps * batch * context + 1 : 0;
-  const corpus = await loadCorpus(data, { vocab, context, batch, minTrainTokens });
-  const { tokens, train, validation, statement } = corpus;
-  return { spec: { kind: "tokens", tokens, context, train, validation }, vocab: corpus.vocab, statement };
-}
-
-function loadSamples(samples: Samples, { batch, cp }: TrainConfig): LoadedData {
-  if (cp > 1) {
-    throw new UsageError(`Cannot use --cp ${cp} with samples: only sequences of tokens can be shared out`);
-  }
-  const { inputs, inputShape, targets } = samples, numSamples = targets.length;
-  const perSample = inputShape.reduce((product, size) => product * size, 1);
-  if (inputs.length !== numSamples * perSample) {
-    throw new UsageError(
-      `Cannot train on ${numSamples} targets and ${inputs.length} input values: ` +
-        `a sample has ${perSample} values, so ${numSamples * perSample} are needed`,
-    );
-  }
-  const numTrain = samples.numTrain ?? numSamples - Math.floor(numSamples / 10);
-  if (numTrain < batch || numTrain > numSamples) {
-    throw new UsageError(
-      `Cannot train on ${numTrain} of ${numSamples} samples: use at least ${batch} (the batch), at most all`,
-    );
-  }
-  const shared = { inputs: toShared(inputs), targets: toShared(targets) };
-  return {
-    spec: { kind: "arrays", ...shared, inputShape, targetShape: [], numTrain, numSamples },
-    vocab: 256,
-    statement: `${numTrain} samples to train, ${numSamples - numTrain} to validate`,
-  };
 }
 
 /** Starts a prepared run; makes its output folder ready first, and takes it away again if the run leaves it empty. */

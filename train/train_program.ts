@@ -10,56 +10,58 @@ import { saveCheckpoint } from "./checkpoint.ts";
 import { learningRate } from "./config.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import { LossScale } from "./loss_scale.ts";
 import { Replica } from "./replica.ts";
 import { openSource } from "./source.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
   const { config, start, snapshot } = job, isFirst = device.rank === 0;
-  const source = openSource(job.data, config);
+  const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
-  const exchange = new StepExchange(device), losses = [...start.losses];
-  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
+  const exchange = new StepExchange(device), end = job.until ?? config.steps;
+  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined,
+    losses = [...start.losses];
   let step = start.step, isStopped = false, checkpoint: string | undefined;
-  const end = job.until ?? config.steps;
 
   while (step < end && !isStopped) {
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     exchange.start();
-    const lossSum = await replica.accumulate(step, 1 / numTargets);
+    const lossSum = await replica.accumulate(step, lossScale.begin() / numTargets);
 
     device.enter(step, "reduce");
     replica.reduce();
 
     device.enter(step, "update");
-    const lr = learningRate(step, config), gradNorm = replica.gradientNorm();
-    await replica.update(step + 1, lr, clipFactor(gradNorm, config.gradClip));
+    const lr = learningRate(step, config), gradNorm = replica.gradientNorm() / lossScale.scale;
+    const isMade = lossScale.accepts(gradNorm), clip = clipFactor(gradNorm, config.gradClip);
+    if (isMade) await replica.update(lossScale.updateOf(step), lr, clip / lossScale.scale);
 
     device.enter(step, "exchange");
-    const summary = exchange.finish(lossSum, replica),
-      loss = summary.lossSum / numTargets,
-      stepMs = now() - startMs;
-    checkFinite(step, loss, gradNorm);
+    const { devices, ...summary } = exchange.finish(lossSum, replica);
+    const loss = summary.lossSum / numTargets, stepMs = now() - startMs;
+    checkFinite(step, loss, isMade ? gradNorm : 0);
     losses.push(Math.fround(loss));
     isStopped = summary.isStopRequested;
     const speed = { tokens, tokensPerSecond: tokens / stepMs * 1000, stepMs };
     const mixture = config.experts > 0 ? { droppedChoices: summary.droppedChoices } : {};
-    await report({ type: "step", step, loss, gradNorm, lr, ...speed, ...mixture, devices: summary.devices });
+    const figures = { loss, gradNorm, lr, ...speed, ...mixture, ...lossScale.figures };
+    await report({ type: "step", step, ...figures, devices });
 
     step++;
     if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
     const isLast = step === end || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");
-      const { lossSum } = exchange.finish(await replica.evaluate());
-      await report({ type: "eval", step, loss: lossSum / source.countEvaluationTargets() });
+      const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
+      await report({ type: "eval", step, loss });
     }
     if (snapshot !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
       await replica.writeSnapshot(snapshot);
-      if (!isFirst) continue;
-      checkpoint = await saveCheckpoint(config.out!, { job, snapshot, step, losses });
-      await report({ type: "checkpoint", step, path: checkpoint });
+      const progress = { job, snapshot, step, losses, lossScale: lossScale.state };
+      if (isFirst) checkpoint = await saveCheckpoint(config.out!, progress);
+      await report({ type: "checkpoint", step, path: checkpoint! });
     }
   }
   return { step, isStopped, checkpoint };

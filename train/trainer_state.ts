@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LossScaleState } from "./loss_scale.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Contents of `trainer_state.json`. */
@@ -13,6 +14,8 @@ export interface TrainerState {
   readonly options: Readonly<Record<string, string | number>>;
   /** Loss of every finished step (float32 values), so that the loss hash covers a resumed run from its start. */
   readonly losses: readonly number[];
+  /** Where a dynamic loss scale stands. */
+  readonly lossScale?: LossScaleState;
 }
 
 const FORMAT = "tessera-trainer-state";
@@ -20,8 +23,8 @@ const VERSION = 1;
 
 /** Text of the file. */
 export function encodeTrainerState(state: TrainerState): string {
-  const { step, options, losses } = state;
-  return JSON.stringify({ format: FORMAT, version: VERSION, step, options, losses }) + "\n";
+  const { step, options, losses, lossScale } = state;
+  return JSON.stringify({ format: FORMAT, version: VERSION, step, options, losses, lossScale }) + "\n";
 }
 
 /**
@@ -42,7 +45,7 @@ export function decodeTrainerState(text: string, path: string): TrainerState {
   }
   if (parsed?.format !== FORMAT) return fail(`its format is not "${FORMAT}"`);
   if (parsed.version !== VERSION) return fail(`its version is ${parsed.version}, supported is ${VERSION}`);
-  const { step, options, losses } = parsed;
+  const { step, options, losses, lossScale } = parsed;
   if (typeof step !== "number" || !Number.isInteger(step) || step < 0) {
     return fail("step is not a whole number");
   }
@@ -50,7 +53,15 @@ export function decodeTrainerState(text: string, path: string): TrainerState {
   if (!Array.isArray(losses) || losses.length !== step || !losses.every(Number.isFinite)) {
     return fail(`losses does not hold ${step} numbers`);
   }
-  return { step, options, losses };
+  if (lossScale !== undefined && !isLossScale(lossScale)) {
+    return fail("lossScale does not hold three numbers");
+  }
+  return { step, options, losses, ...(lossScale === undefined ? {} : { lossScale }) };
+}
+
+function isLossScale(value: unknown): value is LossScaleState {
+  const { scale, goodSteps, skippedSteps } = value as Partial<LossScaleState>;
+  return Number.isInteger(Math.log2(scale!)) && Number.isInteger(goodSteps) && Number.isInteger(skippedSteps);
 }
 
 function isOptions(value: unknown): value is Record<string, string | number> {

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { type Fault, launch, type World } from "../actors/mod.ts";
+import { type Fault, launch, type WorkerPool, type World } from "../actors/mod.ts";
 import type { Mesh } from "../strategies/mod.ts";
 import { removeIfEmpty } from "./checkpoint_files.ts";
 import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import { usesGpu } from "./kernel_rules.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import type { RunPlan } from "./plan_run.ts";
 
@@ -22,6 +23,8 @@ export interface PreparedTraining {
   readonly plan: RunPlan;
   /** One line on the data, and one on the kernels if they were chosen. */
   readonly statement: string;
+  /** Workers to use again. */
+  readonly pool: WorkerPool | undefined;
   /** Whether the run goes on with wasm if its GPU fails: `--kernels auto`. */
   readonly mayFallBack: boolean;
   /** A planned failure, for tests. */
@@ -85,12 +88,15 @@ export class Training implements AsyncIterable<StepRecord> {
   }
 
   #launch(job: TrainJob, fault?: Fault): World {
+    const { mesh, pool } = this.prepared;
     return launch({
       program: new URL("./train_program.ts", import.meta.url).href,
       config: job,
-      topology: this.prepared.mesh.topology(),
+      topology: mesh.topology(),
       deviceMemoryBytes: job.config.deviceMemoryBytes,
       onReport: (_rank, event) => this.#take(event as TrainEvent),
+      // A worker opens the GPU once: it cannot be used again.
+      pool: usesGpu(job.config) ? undefined : pool,
       fault,
     });
   }

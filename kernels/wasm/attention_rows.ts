@@ -63,7 +63,7 @@ function addCausalSoftmaxGradient(module: ModuleBuilder): void {
         const probability = k.let(exp(k, v.load(p).mul(factor).sub(logSum)));
         v.store(p, probability);
         v.store(dp, probability.mul(v.load(dp).sub(dot)).mul(factor));
-      });
+      }, { isLong: true });
       zeroRest(k, p, visible, masked);
       zeroRest(k, dp, visible, masked);
       for (const pointer of [p, dp]) pointer.set(pointer.add(ld));

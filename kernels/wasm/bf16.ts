@@ -6,6 +6,7 @@
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { unsigned } from "./encode.ts";
 import { argument, I32, type I32Local, type Int, int, load, type Place, type V128 } from "./values.ts";
+import { storeVectors } from "./walk.ts";
 
 /** Where bf16 and float32 elements lie: memories that the module imports. */
 interface Sides {
@@ -104,7 +105,7 @@ function emitWiden(
         const x = load.u16x4(from, { offset: 8 * i, memory: sides.from }).shlI32(16);
         return k.let(combine(load.v128(to, { ...place, offset: 16 * i }), x));
       });
-      parts.forEach((part, i) => k.storeV128(to, part, { ...place, offset: 16 * i }));
+      storeVectors(k, to, parts, place);
       return;
     }
     const x = load.u16(from, { memory: sides.from }).shl(16).splat();

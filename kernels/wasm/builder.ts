@@ -30,7 +30,7 @@ import {
   V128,
   type V128Local,
 } from "./values.ts";
-import { emitTurn, type Vectors } from "./walk.ts";
+import { emitTurn, type Vectors, type WalkOptions } from "./walk.ts";
 
 type LocalOf<T extends WasmType> = {
   i32: I32Local;
@@ -106,15 +106,25 @@ export class Kernel {
   /** What runs before the body: constants are bound here. */
   prologue: number[] = [];
   readonly #numParams: number;
+  #captured: (readonly number[])[] | undefined;
   readonly #constants = new Map<string, V128>();
 
   constructor(numParams: number) {
     this.#numParams = numParams;
   }
 
-  /** Appends raw bytes. */
+  /** Appends raw bytes: one statement, or a part of one that has blocks. */
   emit(code: readonly number[]): void {
-    for (const byte of code) this.body.push(byte);
+    if (this.#captured !== undefined) this.#captured.push(code);
+    else for (const byte of code) this.body.push(byte);
+  }
+
+  /** What `run` emits, statement by statement, to be emitted later; no blocks. */
+  capture(run: () => void): (readonly number[])[] {
+    const outer = this.#captured, statements: (readonly number[])[] = this.#captured = [];
+    run();
+    this.#captured = outer;
+    return statements;
   }
 
   /** The local (or parameter) with this index. */
@@ -185,11 +195,8 @@ export class Kernel {
   #bind(value: V128): V128 {
     const key = value.code.join(), known = this.#constants.get(key);
     if (known !== undefined) return known;
-    const body = this.body;
-    this.body = [];
-    const local = this.let(value);
-    for (const byte of this.body) this.prologue.push(byte);
-    this.body = body;
+    const local = this.#declare("v128");
+    for (const statement of this.capture(() => local.set(value))) this.prologue.push(...statement);
     this.#constants.set(key, local);
     return local;
   }
@@ -209,9 +216,7 @@ export class Kernel {
   }
   /** Stores the first `count` (1, 2 or 3) lanes. */
   storeLanes(address: I32, value: V128, count: number, place: Place = {}): void {
-    const low = count === 1
-      ? [0xfd, ...unsigned(90), ...argument(2, place), 0]
-      : [0xfd, ...unsigned(91), ...argument(2, place), 0];
+    const low = [0xfd, ...unsigned(count === 1 ? 90 : 91), ...argument(2, place), 0];
     this.emit([...address.code, ...value.code, ...low]);
     if (count < 3) return;
     const third = argument(2, { ...place, offset: (place.offset ?? 0) + 8 });
@@ -245,10 +250,8 @@ export class Kernel {
   if(condition: I32, then: () => void, otherwise?: () => void): void {
     this.emit([...condition.code, 0x04, 0x40]);
     then();
-    if (otherwise) {
-      this.emit([0x05]);
-      otherwise();
-    }
+    if (otherwise) this.emit([0x05]);
+    otherwise?.();
     this.emit([0x0b]);
   }
 
@@ -281,17 +284,14 @@ export class Kernel {
    *
    * Every element goes through the same operations wherever it lies, so results do not depend on `n`.
    */
-  vectors(n: I32, body: (v: Vectors) => void): void {
-    const i = this.i32(0);
-    const end = this.i32(n.shl(2));
-    this.while(i.add(32).leS(end), () => {
-      emitTurn(this, { i, width: 2, lanes: 4 }, body);
-      i.set(i.add(32));
-    });
-    this.if(i.add(16).leS(end), () => {
-      emitTurn(this, { i, width: 1, lanes: 4 }, body);
-      i.set(i.add(16));
-    });
+  vectors(n: I32, body: (v: Vectors) => void, options: WalkOptions = {}): void {
+    const i = this.i32(0), end = this.i32(n.shl(2));
+    for (const width of options.isLong ? [8, 2, 1] : [2, 1]) {
+      this[width > 1 ? "while" : "if"](i.add(16 * width).leS(end), () => {
+        emitTurn(this, { i, width, lanes: 4 }, body);
+        i.set(i.add(16 * width));
+      });
+    }
     for (const lanes of [1, 2, 3]) {
       this.if(n.and(3).eq(lanes), () => emitTurn(this, { i, width: 1, lanes }, body));
     }

@@ -58,14 +58,14 @@ export function addEpilogues(module: ModuleBuilder): void {
         const sum = k.let(v.load(u).add(v.load(bias)));
         v.store(u, sum);
         v.store(out, gelu(k, sum));
-      }));
+      }, { isLong: true }));
   });
   module.func("geluGradientBlock", { c: "i32", pre: "i32", ...size }, (k, { c, pre, ldc, rows, cols }) => {
     eachRow(
       k,
       rows,
       [[c, ldc], [pre, ldc]],
-      () => k.vectors(cols, (v) => v.store(c, v.load(c).mul(geluGradient(k, v.load(pre))))),
+      () => k.vectors(cols, (v) => v.store(c, v.load(c).mul(geluGradient(k, v.load(pre)))), { isLong: true }),
     );
   });
 }
@@ -90,11 +90,11 @@ function twice(k: Kernel, x: V128): V128 {
 
 function addUnary(module: ModuleBuilder, name: string, op: Unary): void {
   module.func(name, parameters("i32", "x", "out", "n"), (k, { x, out, n }) => {
-    k.vectors(n, (v) => v.store(out, op.forward(k, v.load(x))));
+    k.vectors(n, (v) => v.store(out, op.forward(k, v.load(x))), { isLong: true });
   });
   const params = parameters("i32", "x", "dOut", "dX", "n");
   module.func(`${name}Backward`, params, (k, { x, dOut, dX, n }) => {
-    k.vectors(n, (v) => v.store(dX, op.backward(k, k.let(v.load(x)), v.load(dOut))));
+    k.vectors(n, (v) => v.store(dX, op.backward(k, k.let(v.load(x)), v.load(dOut))), { isLong: true });
   });
   module.func(`${name}BackwardAdd`, params, (k, { x, dOut, dX, n }) => {
     k.vectors(n, (v) => v.store(dX, v.load(dX).add(op.backward(k, k.let(v.load(x)), v.load(dOut)))));

@@ -5,37 +5,54 @@ import type { SumTree } from "../sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
 import { emptyProduct, type FinishBlock, type Product } from "./product.ts";
-import { TreeMatmul } from "./tree_matmul.ts";
+import { type PackingBuffers, TREE_A_LENGTH, TreeMatmul } from "./tree_matmul.ts";
 
-/** k steps per packed panel: a panel of 16 columns fills half of a 32 KiB L1 cache. */
-const KC = 256;
-/** Rows of A per block: 96 KiB of A stay in L2. A multiple of the tile's 6 rows. */
-const MC = 96;
-/** Columns of B per packed block: 512 KiB of L2. */
-const NC = 512;
+/** Most k of a packed block: a panel of 16 columns fills three quarters of a 32 KiB L1 cache. */
+const KC = 384;
+/** Most rows of A per packed block: 180 KiB of A stay in L2. */
+const MC = 120;
+/** Most columns of B per packed block, which is read once for each block of A. */
+const NC = 1536;
+/** Columns of C that are finished at a time: with MC rows, 240 KiB of L2. A multiple of the columns of every tile. */
+const FINISHED_COLUMNS = 512;
+/** Fewest columns for which packing A costs less than it gains. */
+const PACKED_COLUMNS = 96;
+
+/** Rows `ic .. ic + mc`, terms `pc .. pc + kc` and columns `jc .. jc + nc` of a product. */
+interface Block {
+  readonly ic: number;
+  readonly mc: number;
+  readonly pc: number;
+  readonly kc: number;
+  readonly jc: number;
+  readonly nc: number;
+}
 
 /**
  * Drives the GEMM kernels over blocks that fit the caches.
  *
- * Cost: 2 m n k operations; B is packed once, A only when it is stored transposed.
+ * Cost: 2 m n k operations; B is packed once, A once for every NC columns, if there are enough of them.
  */
 export class Matmul {
   readonly #kernels: Kernels;
-  readonly #packedA: number;
-  readonly #packedB: number;
+  readonly #tile: Tile;
+  readonly #buffers: PackingBuffers;
   readonly #scratch: number;
   readonly #product = emptyProduct();
   readonly #trees: TreeMatmul;
 
   constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
     this.#kernels = kernels;
+    this.#tile = tile;
     // Large enough for either tile: what a run allocates must not depend on which of them is faster.
-    const rows = Math.max(tile.rows, WIDE_TILE.rows), vectors = Math.max(tile.vectors, WIDE_TILE.vectors);
-    const strips = Math.ceil(MC / rows) * rows, panels = NC + 4 * vectors;
-    this.#packedA = heap.allocate("packed A of matmul", strips * KC, "workspace").byteOffset;
-    this.#packedB = heap.allocate("packed B of matmul", panels * KC, "workspace").byteOffset;
-    this.#scratch = heap.allocate("edge tile of matmul", 4 * rows * vectors, "workspace").byteOffset;
-    this.#trees = new TreeMatmul(heap, kernels, tile);
+    const { rows, vectors } = WIDE_TILE;
+    this.#buffers = {
+      a: heap.allocate("packed A of matmul", Math.max(TREE_A_LENGTH, (MC + rows) * KC), "workspace")
+        .byteOffset,
+      b: heap.allocate("packed B of matmul", (NC + 4 * vectors) * KC, "workspace").byteOffset,
+    };
+    this.#scratch = heap.allocate("edge tiles of matmul", 8 * rows * vectors, "workspace").byteOffset;
+    this.#trees = new TreeMatmul(heap, kernels, { tile, buffers: this.#buffers });
   }
 
   /** Computes all products of a batch, epilogue included. */
@@ -69,43 +86,36 @@ export class Matmul {
 
   /** Computes one product; without a tree every sum is one chain. */
   multiply(p: Product, tree?: SumTree, finish?: FinishBlock): void {
-    const kernels = this.#kernels;
     if (p.k === 0) return this.#emptySum(p, finish);
     if (tree !== undefined) return this.#trees.multiply(p, tree, finish);
-    for (let jc = 0; jc < p.n; jc += NC) {
-      const nc = Math.min(NC, p.n - jc);
-      for (let pc = 0; pc < p.k; pc += KC) {
-        const kc = Math.min(KC, p.k - pc);
-        if (p.transposeB) {
-          kernels.packColumns(p.b + 4 * (jc * p.ldb + pc), 4 * p.ldb, this.#packedB, kc, nc, 0);
-        } else kernels.packRows(p.b + 4 * (pc * p.ldb + jc), 4 * p.ldb, this.#packedB, kc, nc, 0);
-        for (let ic = 0; ic < p.m; ic += MC) {
-          const mc = Math.min(MC, p.m - ic), c = p.c + 4 * (ic * p.ldc + jc);
-          if (pc === 0 && !p.accumulate) kernels.zeroBlock(c, 4 * p.ldc, mc, nc);
-          this.#block(p, ic, mc, pc, kc, c, nc);
-          if (finish !== undefined && pc + kc === p.k) finish(c, p.ldc, mc, nc, jc);
+    const { packColumns, packRows } = this.#kernels, { b } = this.#buffers;
+    const ncs = evenPart(p.n, NC, 16), kcs = evenPart(p.k, KC, 4), mcs = evenPart(p.m, MC, this.#tile.rows);
+    for (let jc = 0; jc < p.n; jc += ncs) {
+      const nc = Math.min(ncs, p.n - jc);
+      for (let pc = 0; pc < p.k; pc += kcs) {
+        const kc = Math.min(kcs, p.k - pc);
+        if (p.transposeB) packColumns(p.b + 4 * (jc * p.ldb + pc), 4 * p.ldb, b, kc, nc, 0);
+        else packRows(p.b + 4 * (pc * p.ldb + jc), 4 * p.ldb, b, kc, nc, 0);
+        for (let ic = 0; ic < p.m; ic += mcs) {
+          this.#rows(p, { ic, mc: Math.min(mcs, p.m - ic), pc, kc, jc, nc }, finish);
         }
       }
     }
   }
 
-  #block(p: Product, ic: number, mc: number, pc: number, kc: number, c: number, nc: number): void {
-    const kernels = this.#kernels, ldc = 4 * p.ldc;
-    if (p.transposeA) {
-      kernels.packStrips(p.a + 4 * (pc * p.lda + ic), 4 * p.lda, this.#packedA, kc, mc, 0);
-      kernels.gemmPacked(this.#packedA, 0, this.#packedB, c, ldc, mc, nc, kc, this.#scratch);
-    } else {
-      kernels.gemmRows(
-        p.a + 4 * (ic * p.lda + pc),
-        4 * p.lda,
-        this.#packedB,
-        c,
-        ldc,
-        mc,
-        nc,
-        kc,
-        this.#scratch,
-      );
+  /** Rows of a block of C: adds kc terms, and finishes the sums if those were the last. */
+  #rows(p: Product, { ic, mc, pc, kc, jc, nc }: Block, finish?: FinishBlock): void {
+    const { packStrips, packStripRows, gemmPacked, gemmRows } = this.#kernels, buffers = this.#buffers;
+    const isPacked = p.transposeA || nc >= PACKED_COLUMNS, lda = 4 * p.lda;
+    const adds = pc > 0 || p.accumulate ? 1 : 0, isLast = finish !== undefined && pc + kc === p.k;
+    const ownA = p.a + 4 * (p.transposeA ? pc * p.lda + ic : ic * p.lda + pc);
+    if (isPacked) (p.transposeA ? packStrips : packStripRows)(ownA, lda, buffers.a, kc, mc, 0);
+    const kernel = isPacked ? gemmPacked : gemmRows, a = isPacked ? buffers.a : ownA;
+    const width = isLast ? FINISHED_COLUMNS : nc;
+    for (let j = 0; j < nc; j += width) {
+      const cols = Math.min(width, nc - j), c = p.c + 4 * (ic * p.ldc + jc + j);
+      kernel(a, lda, buffers.b + 4 * j * kc, c, 4 * p.ldc, mc, cols, kc, this.#scratch, adds);
+      if (isLast) finish(c, p.ldc, mc, cols, jc + j);
     }
   }
 
@@ -133,6 +143,11 @@ export class Matmul {
       }
     }
   }
+}
+
+/** The size of as few equal parts of at most `most` as there can be; a multiple of `step`. */
+function evenPart(size: number, most: number, step: number): number {
+  return Math.ceil(size / Math.ceil(size / most) / step) * step;
 }
 
 /**

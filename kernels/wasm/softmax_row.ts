@@ -34,6 +34,6 @@ export function sumPowers(k: Kernel, { x, cols, factor, out }: SoftmaxRow, max: 
     const power = k.let(exp(k, score.sub(max)));
     sum.add(v, power);
     if (out !== undefined) v.store(out, power);
-  });
+  }, { isLong: true });
   return sum.result();
 }

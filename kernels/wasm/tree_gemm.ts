@@ -7,7 +7,9 @@
  * the run is done (-1: the leaf goes on with the next run).
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
-import { copyTile, emitChain, type Layout, pointers, range, rowsOfA, type Tile } from "./gemm.ts";
+import { copyTile, emitChain, type Layout, rowsOfA, rowsOfC, type Tile } from "./gemm.ts";
+import { storeVectors } from "./walk.ts";
+import { range } from "./pack.ts";
 import { type I32, type I32Local, int, load, splat, type V128Local } from "./values.ts";
 
 /** Bytes of a run in the table. */
@@ -21,7 +23,7 @@ export type TreeMode = keyof typeof TREE_MODES;
 /**
  * Adds to a module:
  * - `treeRows(a, lda, b, c, ldc, mc, nc, table, end, depth, mode)`: C = tree sum of A * packed B for A with its k
- *   contiguous; `b` has `depth` rows in all runs together, `stack` has room for the partial tiles and, before them, one tile,
+ *   contiguous; `b` has `depth` rows in all runs together, `stack` has room for the partial tiles and, before them, two tiles,
  * - `treePacked(...)`: the same for A packed into strips,
  * - `addBlock(c, ldc, from, ldFrom, rows, cols)`: C += from.
  */
@@ -42,11 +44,11 @@ export function addTreeGemm(module: ModuleBuilder, tile: Tile): void {
 function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): FuncRef {
   const params = parameters(
     "i32",
-    ...["a", "lda", "rows", "b", "c", "ldc", "table", "end", "stack", "mode"] as const,
+    ...["a", "lda", "rows", "b", "c", "ldc", "table", "end", "scratch", "stack", "mode"] as const,
   );
   return module.func(`_treeMicro_${layout}`, params, (k, args) => {
-    const { a, lda, rows, b, c, ldc, table, end, stack, mode } = args;
-    const cRows = pointers(k, c, ldc, tile.rows);
+    const { a, lda, rows, b, c, ldc, table, end, scratch, stack, mode } = args;
+    const cRows = rowsOfC(k, { c, ldc, rows, scratch, tile });
     const acc = cRows.map(() => range(tile.vectors, () => k.v128()));
     k.if(
       mode.eq(TREE_MODES.chain),
@@ -63,7 +65,7 @@ function addMicroKernel(module: ModuleBuilder, tile: Tile, layout: Layout): Func
     k.if(mode.eq(TREE_MODES.add), () => {
       eachVector(acc, (sum, i, j) => sum.set(load.v128(cRows[i], { offset: 16 * j }).add(sum)));
     });
-    eachVector(acc, (sum, i, j) => k.storeV128(cRows[i], sum, { offset: 16 * j }));
+    acc.forEach((row, i) => storeVectors(k, cRows[i], row));
   });
 }
 
@@ -85,7 +87,7 @@ function fold(k: Kernel, { tile, acc, stack, merges, isLast }: FoldParts): void 
     merges.set(merges.sub(1));
   });
   k.if(isLast.eq(0), () => {
-    eachVector(acc, (sum, i, j) => k.storeV128(stack, sum, at(i, j)));
+    acc.forEach((row, i) => storeVectors(k, stack, row, at(i, 0)));
     // No bound constant: it would take a register of the tile's loop.
     eachVector(acc, (sum) => sum.set(splat(0)));
     stack.set(stack.add(bytes));
@@ -99,7 +101,7 @@ function eachVector(
   acc.forEach((row, i) => row.forEach((sum, j) => visit(sum, i, j)));
 }
 
-/** As that of `gemm.ts`; tiles at the edge of C go through a full tile at `stack`. */
+/** As that of `gemm.ts`; what is not there of tiles at the edge of C goes to two tiles at `stack`. */
 function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro: FuncRef): void {
   const NR = 4 * tile.vectors, MR = tile.rows, tileBytes = 4 * NR * MR;
   const params = parameters(
@@ -108,19 +110,18 @@ function addMacroKernel(module: ModuleBuilder, tile: Tile, layout: Layout, micro
   );
   module.func(layout === "rows" ? "treeRows" : "treePacked", params, (k, args) => {
     const { a, lda, b, c, ldc, mc, nc, table, end, depth, stack, mode } = args;
-    const panelBytes = k.i32(depth.mul(4 * NR)),
-      scratch = k.i32(stack),
-      partial = k.i32(stack.add(tileBytes));
+    const panelBytes = k.i32(depth.mul(4 * NR)), whole = k.i32(stack.add(tileBytes));
+    const partial = k.i32(stack.add(2 * tileBytes));
     k.for(0, nc, NR, (j) => {
       const aStrip = k.i32(a), cTile = k.i32(c.add(j.shl(2))), cols = k.i32(nc.sub(j).minU(NR));
       k.for(0, mc, MR, (i) => {
         const rows = k.i32(mc.sub(i).minU(MR));
         const run = (to: I32, ld: I32) =>
-          k.call(micro, [aStrip, lda, rows, b, to, ld, table, end, partial, mode]);
-        k.if(rows.eq(MR).and(cols.eq(NR)), () => run(cTile, ldc), () => {
-          copyTile(k, { from: cTile, ldFrom: ldc, to: scratch, ldTo: int(4 * NR), rows, cols });
-          run(scratch, int(4 * NR));
-          copyTile(k, { from: scratch, ldFrom: int(4 * NR), to: cTile, ldTo: ldc, rows, cols });
+          k.call(micro, [aStrip, lda, rows, b, to, ld, table, end, stack, partial, mode]);
+        k.if(cols.eq(NR), () => run(cTile, ldc), () => {
+          copyTile(k, { from: cTile, ldFrom: ldc, to: whole, ldTo: int(4 * NR), rows, cols });
+          run(whole, int(4 * NR));
+          copyTile(k, { from: whole, ldFrom: int(4 * NR), to: cTile, ldTo: ldc, rows, cols });
         });
         aStrip.set(aStrip.add(layout === "rows" ? lda.mul(MR) : depth.mul(4 * MR)));
         cTile.set(cTile.add(ldc.mul(MR)));

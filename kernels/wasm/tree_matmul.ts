@@ -7,18 +7,24 @@ import type { FinishBlock, Product } from "./product.ts";
 import { TREE_MODES, type TreeMode } from "./tree_gemm.ts";
 import { MAX_DEPTH, MAX_RUNS, modeOf, type TreeGroup, treeGroups } from "./tree_groups.ts";
 
-/** Rows of A per packed block: 192 KiB at the greatest depth. A multiple of the tile's 6 rows. */
-const MC = 48;
+/** Floats of packed A that trees need: 48 rows at the greatest depth, 192 KiB. */
+export const TREE_A_LENGTH = 48 * MAX_DEPTH;
 /** Columns of B per packed block: 1.5 MiB at the greatest depth. */
 const NC = 384;
 /** Most columns of a block: fewer k leave room for more. */
 const MAX_NC = 512;
 /** Most rows of A in a block. */
-const MAX_MC = 96;
+const MAX_MC = 192;
 /** Rows of a block whose tree is cut into groups: partial blocks are kept for as many. */
 const GROUPED_ROWS = 192;
-/** Tiles on the stack of the micro-kernel: a tree of MAX_RUNS leaves needs 10, and one is for edges. */
+/** Tiles on the stack of the micro-kernel: a tree of MAX_RUNS leaves needs 10, and two are for edges. */
 const STACK_TILES = 16;
+
+/** Addresses of memory for packed operands: at least TREE_A_LENGTH and NC * MAX_DEPTH floats. */
+export interface PackingBuffers {
+  readonly a: number;
+  readonly b: number;
+}
 
 /**
  * Matrix products whose sums over k are trees. As `Matmul`, but B and A are packed for all of k, so that a tile of C is
@@ -30,23 +36,20 @@ export class TreeMatmul {
   readonly #heap: DeviceHeap;
   readonly #kernels: Kernels;
   readonly #tile: Tile;
-  readonly #packedA: number;
-  readonly #packedB: number;
+  readonly #buffers: PackingBuffers;
   readonly #stack: number;
   readonly #table: number;
   readonly #tableView: Int32Array | undefined;
   /** Partial blocks, where the tree is cut. */
   #partial: Span | undefined;
 
-  constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
+  constructor(heap: DeviceHeap, kernels: Kernels, options: { tile: Tile; buffers: PackingBuffers }) {
     this.#heap = heap;
     this.#kernels = kernels;
-    this.#tile = tile;
-    const allocate = (what: string, length: number) =>
-      heap.allocate(`${what} of tree matmul`, length, "workspace").byteOffset;
-    this.#packedA = allocate("packed A", MC * MAX_DEPTH);
-    this.#packedB = allocate("packed B", NC * MAX_DEPTH);
-    this.#stack = allocate("stack of tiles", STACK_TILES * 4 * WIDE_TILE.rows * WIDE_TILE.vectors);
+    this.#tile = options.tile;
+    this.#buffers = options.buffers;
+    const stack = STACK_TILES * 4 * WIDE_TILE.rows * WIDE_TILE.vectors;
+    this.#stack = heap.allocate("stack of tiles of tree matmul", stack, "workspace").byteOffset;
     const table = heap.allocate("runs of tree matmul", 3 * MAX_RUNS, "workspace", "i32");
     this.#table = table.byteOffset;
     this.#tableView = heap.memory && heap.i32(table);
@@ -106,14 +109,15 @@ export class TreeMatmul {
       { depth } = group,
       table = p.transposeA ? group.packedTable : group.rowTable;
     const { first, rows, cols, ldc } = block;
-    const mc = Math.min(MAX_MC, Math.floor(MC * MAX_DEPTH / depth / 6) * 6), start = this.#table;
+    const { rows: MR } = this.#tile, most = Math.floor(TREE_A_LENGTH / depth / MR) * MR;
+    const mc = Math.min(Math.ceil(MAX_MC / MR) * MR, most), start = this.#table;
     for (let i = 0; i < rows; i += mc) {
       const count = Math.min(mc, rows - i), kernel = p.transposeA ? kernels.treePacked : kernels.treeRows;
       if (p.transposeA) this.#packA(p, group, first + i, count);
       kernel(
-        p.transposeA ? this.#packedA : p.a + 4 * (first + i) * p.lda,
+        p.transposeA ? this.#buffers.a : p.a + 4 * (first + i) * p.lda,
         4 * p.lda,
-        this.#packedB,
+        this.#buffers.b,
         block.c + 4 * i * ldc,
         4 * ldc,
         count,
@@ -129,7 +133,7 @@ export class TreeMatmul {
 
   #packA(p: Product, { runs, depth }: TreeGroup, first: number, count: number): void {
     const width = 4 * this.#tile.rows;
-    let to = this.#packedA;
+    let to = this.#buffers.a;
     for (const { start, length } of runs) {
       const from = p.a + 4 * (start * p.lda + first);
       this.#kernels.packStrips(from, 4 * p.lda, to, length, count, (depth - length) * width);
@@ -139,7 +143,7 @@ export class TreeMatmul {
 
   #packB(p: Product, { runs, depth }: TreeGroup, first: number, count: number): void {
     const width = 16 * this.#tile.vectors, { packColumns, packRows } = this.#kernels;
-    let to = this.#packedB;
+    let to = this.#buffers.b;
     for (const { start, length } of runs) {
       const pack = p.transposeB ? packColumns : packRows;
       const from = p.b + 4 * (p.transposeB ? first * p.ldb + start : start * p.ldb + first);

@@ -68,8 +68,11 @@ export class I32 {
   }
   /** The smaller of two unsigned numbers; both expressions are computed twice. */
   minU(other: Int): I32 {
-    const right = int(other);
-    return new I32([...this.code, ...right.code, ...this.ltU(right).code, 0x1b]);
+    return this.ltU(other).select(this, other);
+  }
+  /** One of two numbers, both of which are computed: `then` if this is not 0. */
+  select(then: Int, otherwise: Int): I32 {
+    return new I32([...int(then).code, ...int(otherwise).code, ...this.code, 0x1b]);
   }
   toF32(): F32 {
     return new F32([...this.code, 0xb2]);

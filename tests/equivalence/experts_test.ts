@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { prepareTraining, startTraining, type StepRecord, type TrainOptions } from "../../train/mod.ts";
+import { pool } from "../support/pool.ts";
 
 type Layout = Pick<
   TrainOptions,
@@ -22,7 +23,7 @@ const RECIPE = {
 } as const;
 
 async function run(options: TrainOptions): Promise<StepRecord[]> {
-  return await Array.fromAsync(await startTraining(await prepareTraining({ ...RECIPE, ...options })));
+  return await Array.fromAsync(await startTraining(await prepareTraining({ ...RECIPE, pool, ...options })));
 }
 
 const CASES: { mixture: TrainOptions; layouts: Layout[] }[] = [

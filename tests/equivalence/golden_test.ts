@@ -14,6 +14,7 @@ import {
   type StoredTensor,
   type TrainOptions,
 } from "../../train/mod.ts";
+import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const GOLDEN = new URL("../golden/gpt2-tiny/", import.meta.url).pathname;
@@ -61,6 +62,7 @@ async function run(options: Layout): Promise<GoldenRun> {
         minLr: min_lr,
         weightDecay: weight_decay,
         gradClip: grad_clip,
+        pool,
         ...options,
       },
     });

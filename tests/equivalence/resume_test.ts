@@ -1,6 +1,7 @@
 /** A checkpoint has no layout: a run that goes on elsewhere has the losses of one that was never interrupted. */
 import { assert, assertEquals } from "@std/assert";
 import { prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
+import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const RECIPE = {
@@ -16,7 +17,7 @@ const RECIPE = {
 
 async function losses(options: TrainOptions): Promise<Map<number, number>> {
   const result = new Map<number, number>();
-  for await (const { step, loss } of await startTraining(await prepareTraining(options))) {
+  for await (const { step, loss } of await startTraining(await prepareTraining({ pool, ...options }))) {
     result.set(step, loss);
   }
   return result;

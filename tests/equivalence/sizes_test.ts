@@ -13,6 +13,7 @@ import {
 } from "../../train/mod.ts";
 import { gpt2Shapes, LAYER_NORM_EPSILON, toHuggingFaceConfig } from "../../train/mod.ts";
 import { type Sizes, type Tensors, trainFloat64 } from "../support/gpt_float64.ts";
+import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 interface Case {
@@ -100,7 +101,7 @@ async function check({ sizes, batch, steps, layout }: Case): Promise<void> {
     const training = await startTraining(
       await prepareTraining({
         ...{ ...RECIPE, data: `${folder}/tokens.bin`, init, order: "sequential", out: folder, evalEvery: 0 },
-        ...{ steps, batch, ...layout },
+        ...{ steps, batch, pool, ...layout },
       }),
     );
     for await (const { step, loss, gradNorm } of training) {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Bf16Backend, createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
+import { bf16Backend, createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
 import { testBackend } from "../conformance/backend_cases.ts";
 import { mirrorBackend } from "./support/bf16_mirror.ts";
 
@@ -13,7 +13,7 @@ Deno.test("on a heap without memory bf16 takes the same workspace and computes n
   const capBytes = 32 << 20, phantom = new DeviceHeap({ capBytes });
   const real = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) });
   const tables = [real, phantom].map((heap) => {
-    const backend = new Bf16Backend(createBackend("wasm", heap)), size = { m: 700, n: 70, k: 600 };
+    const backend = bf16Backend(createBackend("wasm", heap)), size = { m: 700, n: 70, k: 600 };
     const [a, b, c, x] = [size.m * size.k, size.k * size.n, size.m * size.n, 40_000].map((length) =>
       heap.allocate("x", length, "activations", "bf16")
     );

@@ -37,7 +37,10 @@ async function main(args: readonly string[]): Promise<number> {
     if (i % 200 === 199) console.log(`${i + 1} of ${cells.length} cells`);
   }
   console.log(matrixTable(records));
-  return records.some(({ kind }) => kind === "different" || kind === "failed") ? 1 : 0;
+  const failed = records.filter(({ kind }) => kind === "different" || kind === "failed").length;
+  // As `deno test` ends, so that a script counts both alike.
+  console.log(`\n${failed === 0 ? "ok" : "FAILED"} | ${records.length - failed} passed | ${failed} failed`);
+  return failed === 0 ? 0 : 1;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

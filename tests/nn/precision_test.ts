@@ -1,6 +1,6 @@
 /** What a tape, an optimizer and a scope make of bf16. */
 import { assert, assertEquals } from "@std/assert";
-import { Bf16Backend, type Precision, readElements, writeElements } from "../../kernels/mod.ts";
+import { bf16Backend, type Precision, readElements, writeElements } from "../../kernels/mod.ts";
 import {
   AdamW,
   crossEntropy,
@@ -18,7 +18,7 @@ const SIZES = { layers: 2, heads: 2, embed: 32, context: 16, vocab: 40 };
 
 /** One forward and backward pass of a small GPT. */
 function run(precision: Precision) {
-  const backend = new Bf16Backend(makeBackend()), { heap } = backend, rows = 2 * SIZES.context;
+  const backend = bf16Backend(makeBackend()), { heap } = backend, rows = 2 * SIZES.context;
   const allocate = (name: string, length: number) => heap.allocate(name, length, "parameters", precision);
   const scope = Scope.of({ heap, seed: 1, allocate }), model = new Gpt(scope, SIZES);
   for (const parameter of scope.parameters) {
@@ -54,7 +54,7 @@ Deno.test("a bf16 tape has half the activations, and the loss and gradients of f
 });
 
 Deno.test("AdamW keeps a float32 master of a bf16 parameter, and updates it", () => {
-  const backend = new Bf16Backend(makeBackend()), { heap } = backend;
+  const backend = bf16Backend(makeBackend()), { heap } = backend;
   const span = heap.allocate("w", 3, "parameters", "bf16"),
     gradient = heap.allocate("g", 3, "gradients", "bf16");
   writeElements(heap, span, [1, -2, 0.5]);

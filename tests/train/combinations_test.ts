@@ -11,7 +11,8 @@ const PLAIN: Spread = {
 const LEGAL: Partial<Spread>[] = [
   {},
   { zero: 3 },
-  { pp: 2, schedule: "zero-bubble", zero: 1 },
+  { pp: 2, schedule: "zero-bubble", zero: 3 },
+  { pp: 2, schedule: "zero-bubble", zero: 1, recompute: "full" },
   { pp: 2, schedule: "interleaved" },
   { tp: 2, sp: true },
   { experts: 4, ep: 2, cp: 4 },
@@ -22,7 +23,10 @@ const ILLEGAL: [Partial<Spread>, string][] = [
   [{ ep: 2 }, "--ep 2 without --experts"],
   [{ experts: 4, topKExperts: 5 }, "--top-k-experts 5"],
   [{ experts: 4, cp: 3 }, "--cp 3 with --experts"],
-  [{ pp: 2, schedule: "zero-bubble", zero: 2 }, "--schedule zero-bubble with --zero 2"],
+  [
+    { pp: 2, schedule: "zero-bubble", zero: 2, recompute: "full" },
+    "--schedule zero-bubble with --zero 2 and --recompute full",
+  ],
   [{ batch: 5, dp: 4, microBatch: 1, zero: 2 }, "--zero 2 with --batch 5"],
   [{ pp: 4, microBatch: 4, schedule: "interleaved" }, "--schedule interleaved with 1 micro-batches"],
 ];

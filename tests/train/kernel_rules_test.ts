@@ -34,7 +34,7 @@ Deno.test("checkKernels() refuses names that do not exist, and more names than d
   assertThrows(
     () => configOf({ kernels: "cuda" }),
     UsageError,
-    '"cuda" is none of wasm, reference, webgpu, onnx, auto',
+    "it must be one of wasm, reference, webgpu, onnx, auto, or one of them for each rank",
   );
   assertThrows(() => configOf({ kernels: "webgpu,wasm" }), UsageError, "it names 2 devices and there are 1");
   checkKernels(configOf({ kernels: "wasm,webgpu", pp: 2 }));

@@ -41,6 +41,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--recompute none",
     "--numerics fast",
     "--precision f32",
+    "--loss-scale none",
     "--kernels wasm",
     "--device-memory 512MiB",
     "--eval-every 250",

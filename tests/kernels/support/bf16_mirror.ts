@@ -3,7 +3,7 @@
  * as asked. The first two must agree in every bit of what is stored. With it the whole conformance suite tests bf16.
  */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { type Backend, Bf16Backend, type DeviceHeap, fromBf16, type Span } from "../../../kernels/mod.ts";
+import { type Backend, bf16Backend, type DeviceHeap, fromBf16, type Span } from "../../../kernels/mod.ts";
 
 /** Which operands become bf16, by where they lie. */
 export type Choice = (line: number) => boolean;
@@ -18,7 +18,7 @@ const ANCHORS: Record<string, string> = { k: "q", v: "q", dK: "dQ", dV: "dQ" };
 
 /** Wraps `inner`; operands that the choice names are bf16 in the second run. */
 export function mirrorBackend(inner: Backend, choose: Choice): Backend {
-  const { heap } = inner, bf16 = new Bf16Backend(inner);
+  const { heap } = inner, bf16 = bf16Backend(inner);
   const half = heap.allocate("bf16", MIRRORED / 2, "workspace", "bf16").byteOffset;
   const [wide, other] = ["f32", "others"].map((name) =>
     heap.allocate(name, MIRRORED / 4, "workspace").byteOffset

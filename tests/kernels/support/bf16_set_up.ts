@@ -1,6 +1,6 @@
 import {
   type Backend,
-  Bf16Backend,
+  bf16Backend,
   createBackend,
   createDeviceMemory,
   DeviceHeap,
@@ -14,7 +14,7 @@ import {
 export interface Bf16SetUp {
   readonly heap: DeviceHeap;
   readonly inner: Backend;
-  readonly bf16: Bf16Backend;
+  readonly bf16: Backend;
   tensor(values: ArrayLike<number>, dtype?: DType): Span;
   /** A float32 tensor of the same values. */
   widened(span: Span): Span;
@@ -27,6 +27,6 @@ export function setUpBf16(): Bf16SetUp {
     writeElements(heap, span, values);
     return span;
   };
-  const inner = createBackend("wasm", heap), bf16 = new Bf16Backend(inner);
+  const inner = createBackend("wasm", heap), bf16 = bf16Backend(inner);
   return { heap, inner, bf16, tensor, widened: (span) => tensor(readElements(heap, span), "f32") };
 }

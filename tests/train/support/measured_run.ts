@@ -2,6 +2,7 @@ import { launch } from "../../../actors/mod.ts";
 import type { ByteTable } from "../../../kernels/mod.ts";
 import { prepareTraining, type RunPlan, type StepRecord, type TrainOptions } from "../../../train/mod.ts";
 import { within } from "../../support/deadline.ts";
+import { pool } from "../../support/pool.ts";
 
 /** A run with its plan. */
 export interface MeasuredRun {
@@ -19,6 +20,7 @@ export async function measureRun(options: TrainOptions): Promise<MeasuredRun> {
     config: job,
     topology: mesh.topology(),
     deviceMemoryBytes: job.config.deviceMemoryBytes,
+    pool,
     onReport: (_rank, event) => {
       if ((event as StepRecord).type === "step") steps.push(event as StepRecord);
     },

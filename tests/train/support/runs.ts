@@ -8,6 +8,7 @@ import {
   type TrainResult,
 } from "../../../train/mod.ts";
 import { within } from "../../support/deadline.ts";
+import { pool } from "../../support/pool.ts";
 import type { ClassifierConfig } from "./classifier.ts";
 
 /** What a run reported and how it ended. */
@@ -29,7 +30,8 @@ export function runToEnd(options: TrainOptions): Promise<Run> {
 }
 
 async function run(options: TrainOptions): Promise<Run> {
-  const training = await startTraining(await prepareTraining(options)), events: TrainEvent[] = [];
+  const training = await startTraining(await prepareTraining({ pool, ...options })),
+    events: TrainEvent[] = [];
   for await (const event of training.events()) events.push(event);
   const steps = events.filter((event) => event.type === "step"), last = events.at(-1)!;
   return {
