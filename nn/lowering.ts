@@ -93,7 +93,7 @@ export function attendHeads(
 }
 
 /** Added to scores of keys that a query must not see: far below all others, and finite, as GPUs may compute without infinity. */
-export const HIDDEN_SCORE = -1e30;
+export const HIDDEN_SCORE: number = -1e30;
 
 function attendCausally(qkv: onnx.Value, headDim: number): onnx.Value {
   const steps = onnx.numberOf(qkv.shape[1]), { graph } = qkv;

@@ -20,8 +20,9 @@ export interface ExportedModel {
   readonly dataFile: string | undefined;
   /** Bytes of the weights. */
   readonly weightBytes: number;
-  /** Names of inputs and outputs. */
+  /** Names of inputs. */
   readonly inputs: readonly string[];
+  /** Names of outputs. */
   readonly outputs: readonly string[];
   /** Version of ONNX's operators. */
   readonly opset: number;

@@ -130,7 +130,7 @@ export interface SettledKernels {
  */
 export async function settleKernels(
   config: GraphSpread,
-  find: typeof onnx.findAdapter = onnx.findAdapter,
+  find: () => Promise<onnx.AdapterFinding> = onnx.findAdapter,
 ): Promise<SettledKernels> {
   if (config.kernels !== "auto") return { kernels: config.kernels, mayFallBack: false };
   const conflict = graphConflict(config);
@@ -152,7 +152,7 @@ export async function settleKernels(
  */
 export async function checkGpu(
   config: Pick<GraphSpread, "kernels">,
-  find: typeof onnx.findAdapter = onnx.findAdapter,
+  find: () => Promise<onnx.AdapterFinding> = onnx.findAdapter,
 ): Promise<void> {
   if (!usesGpu(config)) return;
   const { isAvailable, reason } = await find();

@@ -17,6 +17,7 @@ export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./config.ts";
 export * from "./corpus.ts";
+export type { ExactSpread } from "./exact_rules.ts";
 export * from "./export_onnx.ts";
 export * from "./generate.ts";
 export * from "./gpu_rescue.ts";

@@ -16,17 +16,16 @@ import { openSource } from "./source.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { config, start, snapshot } = job, isFirst = device.rank === 0;
+  const { config, start, snapshot } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
-  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined,
-    losses = [...start.losses];
+  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < end && !isStopped) {
-    const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     exchange.start();
+    const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
     const lossSum = await replica.accumulate(step, lossScale.begin() / numTargets);
 
     device.enter(step, "reduce");
@@ -44,7 +43,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     losses.push(Math.fround(loss));
     isStopped = summary.isStopRequested;
     const speed = { tokens, tokensPerSecond: tokens / stepMs * 1000, stepMs };
-    const mixture = config.experts > 0 ? { droppedChoices: summary.droppedChoices } : {};
+    const { droppedChoices } = summary, mixture = config.experts > 0 ? { droppedChoices } : {};
     const figures = { loss, gradNorm, lr, ...speed, ...mixture, ...lossScale.figures };
     await report({ type: "step", step, ...figures, devices });
 
