@@ -20,7 +20,7 @@ export class Lowering {
   /** Computes attention. */
   readonly attend: LowerAttention;
   /** Values of parameters by name, in the order of first use. */
-  readonly parameters = new Map<string, onnx.Value>();
+  readonly parameters: Map<string, onnx.Value> = new Map();
   readonly #options: LoweringOptions;
   readonly #values = new Map<Tensor, onnx.Value>();
 
