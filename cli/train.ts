@@ -19,7 +19,7 @@ import {
   updateView,
   type View,
 } from "../train/mod.ts";
-import { now } from "../kernels/mod.ts";
+import { describeWasm, now } from "../kernels/mod.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
 /** Folder of checkpoints unless --out says otherwise. */
@@ -104,6 +104,12 @@ function stopOnSignals(onFirst: () => void): () => void {
   };
 }
 
+/** Which kernels run, and how they would be faster. */
+function wasmLines(): string[] {
+  const { line, advice } = describeWasm();
+  return [`wasm kernels, ${line}`, ...(advice === undefined ? [] : [advice])];
+}
+
 /** What a person sees of a run: a live frame on a terminal, plain lines in a pipe. */
 class Display {
   readonly #prepared: PreparedTraining;
@@ -123,7 +129,9 @@ class Display {
     const { job, plan, statement } = this.#prepared, { config, start } = job;
     const model =
       `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
-    console.log(`${model}; ${this.#prepared.mesh.size} device(s), ${config.kernels} kernels`);
+    console.log(`${model}; ${this.#prepared.mesh.size} device(s)`);
+    if (config.kernels === "wasm") { for (const line of wasmLines()) console.log(line); }
+    else console.log(`${config.kernels} kernels`);
     if (plan.stages.length > 1) console.log(`layers by stage: ${formatStages(plan.stages)}`);
     console.log(statement);
     if (start.step > 0) console.log(`going on after ${start.step} steps`);

@@ -21,6 +21,7 @@ import { sharedFloats } from "./shared.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { openSource } from "./source.ts";
+import { giveSpeedHint } from "./speed_hint.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
@@ -155,5 +156,6 @@ export async function startTraining(prepared: PreparedTraining): Promise<Trainin
  * @throws {DeviceError} If a device fails; the message names the first cause.
  */
 export async function* train(options: TrainOptions = {}): AsyncGenerator<StepRecord> {
+  giveSpeedHint();
   yield* await startTraining(await prepareTraining(options));
 }
