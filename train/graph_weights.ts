@@ -122,18 +122,24 @@ export class GraphWeights {
   async settle(): Promise<number> {
     const crossing = this.#held.filter(({ isCrossing, gradient }) => isCrossing && gradient !== undefined);
     const shares = await this.#computeShare(), share = shares.map(() => new Float32Array(1));
-    const losses = this.#losses.map(() => new Float32Array(1));
-    await this.#runtime.read([
-      ...this.#losses.map((tensor, i) => ({ tensor, into: losses[i] })),
+    const lossSum = await this.readLosses([
       ...shares.map((tensor, i) => ({ tensor, into: share[i] })),
       ...crossing.map(({ gradient, piece }) => ({
         tensor: gradient!,
         into: this.#heap.f32(piece.gradient) as Float32Array,
       })),
     ]);
-    for (const tensor of [...shares, ...this.#losses.splice(0)]) tensor.dispose();
+    for (const tensor of shares) tensor.dispose();
     const [[max], [squares]] = share.length === 0 ? [[0], [0]] : share;
     this.#share = { max, squares };
+    return lossSum;
+  }
+
+  /** Reads the sum of the losses since it was last read, and what else is asked for in the same transfer. */
+  async readLosses(more: readonly onnx.ReadRequest[] = []): Promise<number> {
+    const tensors = this.#losses.splice(0), losses = tensors.map(() => new Float32Array(1));
+    await this.#runtime.read([...tensors.map((tensor, i) => ({ tensor, into: losses[i] })), ...more]);
+    for (const tensor of tensors) tensor.dispose();
     return losses.reduce((sum, [loss]) => sum + loss, 0);
   }
 

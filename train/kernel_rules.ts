@@ -138,11 +138,14 @@ export async function settleKernels(
     const statement = `wasm kernels, as ${conflict.option} does not run on a GPU: ${conflict.why}`;
     return { kernels: "wasm", mayFallBack: false, statement };
   }
-  const { isAvailable, reason } = await find();
-  if (!isAvailable) {
-    return { kernels: "wasm", mayFallBack: false, statement: `wasm kernels, as there is ${reason}` };
+  const { isAvailable, isSoftware, reason } = await find();
+  if (isAvailable && !isSoftware) {
+    return { kernels: "webgpu", mayFallBack: true, statement: `webgpu kernels on ${reason}` };
   }
-  return { kernels: "webgpu", mayFallBack: true, statement: `webgpu kernels on ${reason}` };
+  const why = isAvailable
+    ? `${reason} is software, slower than wasm; --kernels webgpu takes it`
+    : `there is ${reason}`;
+  return { kernels: "wasm", mayFallBack: false, statement: `wasm kernels, as ${why}` };
 }
 
 /**

@@ -172,7 +172,7 @@ export class Replica implements StageRunner {
       this.#samples = { evaluation: round };
       await this.pipeline.runForward(this, 0);
     }
-    return this.#lossSum + (await this.#weights?.settle() ?? 0);
+    return this.#lossSum + (await this.#weights?.readLosses() ?? 0);
   }
 
   /** Writes this rank's part of parameters and moments to tensors that all ranks share, and waits for the others. */

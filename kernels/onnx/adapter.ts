@@ -2,6 +2,8 @@
 export interface AdapterFinding {
   /** Whether a GPU, or software that acts as one, can be used. */
   readonly isAvailable: boolean;
+  /** Whether it is software on the cores of this machine: right, and slower than wasm. */
+  readonly isSoftware?: boolean;
   /** Its name, or why there is none and what to do. */
   readonly reason: string;
 }
@@ -14,6 +16,6 @@ export async function findAdapter(): Promise<AdapterFinding> {
     const advice = "install a Vulkan driver (Debian: libvulkan1, mesa-vulkan-drivers), or use --kernels wasm";
     return { isAvailable: false, reason: `no WebGPU adapter: ${advice}` };
   }
-  const { description, vendor } = adapter.info;
-  return { isAvailable: true, reason: description || `vendor ${vendor}` };
+  const { description, vendor, isFallbackAdapter: isSoftware } = adapter.info;
+  return { isAvailable: true, isSoftware, reason: description || `vendor ${vendor}` };
 }

@@ -14,8 +14,8 @@ import {
 } from "../../train/mod.ts";
 
 const CONTEXT = { numCores: 2 };
-const found = (isAvailable: boolean) => () =>
-  Promise.resolve({ isAvailable, reason: isAvailable ? "a GPU" : "no GPU" });
+const found = (isAvailable: boolean, isSoftware = false) => () =>
+  Promise.resolve({ isAvailable, isSoftware, reason: isAvailable ? "a GPU" : "no GPU" });
 
 function configOf(options: Partial<Record<keyof TrainConfig, string | number | boolean>>): TrainConfig {
   return resolveConfig({ dp: 1, ...options }, CONTEXT);
@@ -66,6 +66,11 @@ Deno.test("settleKernels() takes the GPU if there is one that can run this, othe
   assertEquals(await settleKernels(auto, found(true)), gpu);
   const none = { kernels: "wasm", mayFallBack: false, statement: "wasm kernels, as there is no GPU" };
   assertEquals(await settleKernels(auto, found(false)), none);
+  const software = await settleKernels(auto, found(true, true));
+  assertEquals([software.kernels, software.statement?.includes("a GPU is software, slower than wasm")], [
+    "wasm",
+    true,
+  ]);
   const { kernels, statement } = await settleKernels(configOf({ kernels: "auto", tp: 2 }), found(true));
   assertEquals([kernels, statement?.includes("--tp 2 does not run on a GPU")], ["wasm", true]);
   assertEquals(await settleKernels(configOf({}), found(true)), { kernels: "wasm", mayFallBack: false });
