@@ -20,6 +20,8 @@ export async function openExported(file: string, provider: Provider): Promise<Ex
   const externalData = data === undefined ? {} : { externalData: [{ path: name, data }] };
   const session: OrtSession = await ort.InferenceSession.create(await Deno.readFile(file), {
     executionProviders: [provider],
+    // It warns that shapes are computed on the CPU.
+    logSeverityLevel: 3,
     ...externalData,
   });
   return {

@@ -52,6 +52,6 @@ Deno.test("a run that may not fall back saves its last finished step and fails w
 Deno.test("a run without a folder just fails, and other failures are not for the rescue", async () => {
   await assertRejects(() => run({ kernels: "onnx", fault: FAULT }), Error, "GpuError: the GPU was lost");
   assertEquals(gpuFailure(new Error("GpuError: no device said this")), undefined);
-  const thrown = () => run({ kernels: "onnx", fault: { ...FAULT, kind: "throw" } }, true);
+  const thrown = () => run({ kernels: "wasm", fault: { ...FAULT, kind: "throw" } }, true);
   await assertRejects(thrown, Error, "planned failure");
 });
