@@ -90,11 +90,11 @@ function twice(k: Kernel, x: V128): V128 {
 
 function addUnary(module: ModuleBuilder, name: string, op: Unary): void {
   module.func(name, parameters("i32", "x", "out", "n"), (k, { x, out, n }) => {
-    k.vectors(n, (v) => v.store(out, op.forward(k, v.load(x))), { isLong: true });
+    k.vectors(n, (v) => v.store(out, op.forward(k, v.load(x))));
   });
   const params = parameters("i32", "x", "dOut", "dX", "n");
   module.func(`${name}Backward`, params, (k, { x, dOut, dX, n }) => {
-    k.vectors(n, (v) => v.store(dX, op.backward(k, k.let(v.load(x)), v.load(dOut))), { isLong: true });
+    k.vectors(n, (v) => v.store(dX, op.backward(k, k.let(v.load(x)), v.load(dOut))));
   });
   module.func(`${name}BackwardAdd`, params, (k, { x, dOut, dX, n }) => {
     k.vectors(n, (v) => v.store(dX, v.load(dX).add(op.backward(k, k.let(v.load(x)), v.load(dOut)))));

@@ -17,6 +17,8 @@ const NC = 1536;
 const FINISHED_COLUMNS = 512;
 /** Fewest columns for which packing A costs less than it gains. */
 const PACKED_COLUMNS = 96;
+/** Most rows of a product that takes B as it is: generation has one. */
+const UNPACKED_ROWS = 4;
 
 /** Rows `ic .. ic + mc`, terms `pc .. pc + kc` and columns `jc .. jc + nc` of a product. */
 interface Block {
@@ -31,7 +33,8 @@ interface Block {
 /**
  * Drives the GEMM kernels over blocks that fit the caches.
  *
- * Cost: 2 m n k operations; B is packed once, A once for every NC columns, if there are enough of them.
+ * Cost: 2 m n k operations; B is packed once, A once for every NC columns, if there are enough of them. Nothing is
+ * packed for a few rows.
  */
 export class Matmul {
   readonly #kernels: Kernels;
@@ -88,6 +91,7 @@ export class Matmul {
   multiply(p: Product, tree?: SumTree, finish?: FinishBlock): void {
     if (p.k === 0) return this.#emptySum(p, finish);
     if (tree !== undefined) return this.#trees.multiply(p, tree, finish);
+    if (p.m <= UNPACKED_ROWS && !p.transposeA && !p.transposeB) return this.#unpacked(p, finish);
     const { packColumns, packRows } = this.#kernels, { b } = this.#buffers;
     const ncs = evenPart(p.n, NC, 16), kcs = evenPart(p.k, KC, 4), mcs = evenPart(p.m, MC, this.#tile.rows);
     for (let jc = 0; jc < p.n; jc += ncs) {
@@ -117,6 +121,16 @@ export class Matmul {
       kernel(a, lda, buffers.b + 4 * j * kc, c, 4 * p.ldc, mc, cols, kc, this.#scratch, adds);
       if (isLast) finish(c, p.ldc, mc, cols, jc + j);
     }
+  }
+
+  /** A few rows: what is used so few times is not packed. */
+  #unpacked(p: Product, finish?: FinishBlock): void {
+    const kernels = this.#kernels;
+    if (!p.accumulate) kernels.zeroBlock(p.c, 4 * p.ldc, p.m, p.n);
+    for (let i = 0; i < p.m; i++) {
+      kernels.addRowProduct(p.a + 4 * i * p.lda, p.b, 4 * p.ldb, p.c + 4 * i * p.ldc, p.n, p.k);
+    }
+    finish?.(p.c, p.ldc, p.m, p.n, 0);
   }
 
   /** A sum over nothing is 0. */

@@ -111,10 +111,12 @@ Deno.test("a pipeline moves activations and gradients over each boundary, and su
 
 Deno.test("bf16 halves parameters, gradients, activations and what moves; the optimizer keeps masters", () =>
   withTempDir(async (folder) => {
-    const [wide, half] = await Promise.all((["f32", "bf16"] as const).map(async (precision) => {
+    // One after the other: they share the text that they train on, which `withData` writes.
+    const planOf = async (precision: "f32" | "bf16") => {
       const more = { dp: 2, precision, model: gpt({ ...SIZES, embed: 64 }) };
       return (await measureRun(await withData(folder, more))).plan.ranks[0];
-    }));
+    };
+    const wide = await planOf("f32"), half = await planOf("bf16");
     assertEquals([2 * half.bytes.parameters, 2 * half.bytes.gradients], [
       wide.bytes.parameters,
       wide.bytes.gradients,
