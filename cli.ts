@@ -1,10 +1,11 @@
 /**
- * The command line: `train`, `generate`, `bench`, `plan`, `topology`, `schedule`, `doctor`.
+ * The command line: `train`, `generate`, `export`, `bench`, `plan`, `topology`, `schedule`, `doctor`.
  *
  * @module
  */
 import { bench } from "./cli/bench.ts";
 import { doctor } from "./cli/doctor.ts";
+import { exportModel } from "./cli/export.ts";
 import { generateText } from "./cli/generate.ts";
 import { plan } from "./cli/plan.ts";
 import { schedule } from "./cli/schedule.ts";
@@ -19,6 +20,7 @@ Usage: deno task COMMAND [ARGUMENTS]       (or: deno run -A cli.ts COMMAND [ARGU
 Commands
   train [DATA]      train a GPT on a text, on Moby Dick without one
   generate DIR      go on writing a prompt with a trained model
+  export DIR        write a trained model as an ONNX model
   bench WHAT        measure matmul, collectives or a training step
   plan [DATA]       say what each device of a training would hold and move
   topology          draw how ranks form a mesh
@@ -31,6 +33,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   train: trainModel,
   generate: generateText,
   bench,
+  export: exportModel,
   plan,
   topology,
   schedule,

@@ -1,5 +1,5 @@
 import { Endpoint, type Ledger, type ProcessGroup, type Topology } from "../collectives/mod.ts";
-import { DeviceHeap } from "../kernels/mod.ts";
+import { DeviceHeap, onnx } from "../kernels/mod.ts";
 import type { DeviceOrder } from "./messages.ts";
 
 /** The default export of a program module: what every rank of a world runs. */
@@ -137,6 +137,8 @@ export class Device {
       case "out-of-memory":
         this.heap.allocate("a tensor that is too large", this.heap.capBytes, "activations");
         return;
+      case "lose-gpu":
+        return onnx.loseGpu();
       case "hang":
         // As a kernel that never ends would: until the launcher terminates this worker.
         while (!this.#endpoint.abort.isRaised);

@@ -63,5 +63,5 @@ export interface Fault {
   /** Part of the step, as the program names it in `Device.enter`. */
   readonly phase: string;
   /** What it does then; "hang" lasts until some rank has failed or the worker is terminated. */
-  readonly kind: typeof FAULT_KINDS[number];
+  readonly kind: typeof FAULT_KINDS[number] | "lose-gpu";
 }

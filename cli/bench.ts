@@ -3,6 +3,7 @@ import { benchMatmul, type MatmulRecord } from "../bench/matmul.ts";
 import { describeShape } from "../bench/matmul_shapes.ts";
 import { BENCHES, type BenchName, sectionsOf } from "../bench/sections.ts";
 import { writeRecord } from "../bench/record.ts";
+import { benchWebgpuMatmul } from "../bench/matmul_webgpu.ts";
 import { benchStep, type StepBenchRecord } from "../bench/step.ts";
 import { readSection } from "../bench/section_text.ts";
 import { formatBytes } from "../kernels/mod.ts";
@@ -18,6 +19,7 @@ Usage: bench matmul|collectives|step [OPTIONS]
                    matmul       onnxruntime-web, TensorFlow.js, jax-js, OpenBLAS
                    collectives  OpenMPI
                    step         PyTorch, TensorFlow.js, jax-js
+  --webgpu       matmul, step: measure the GPU; matmul in turn with wasm
   --record       with --peers: write the tables with machine and date to bench/results/ (deno task bench:record)
   --json         print one JSON line per figure and nothing else
 
@@ -27,7 +29,7 @@ Peers from npm are fetched when they are asked for; the others are used where th
 export async function bench(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: ["devices"],
-    flags: ["json", "peers", "record"],
+    flags: ["json", "peers", "record", "webgpu"],
     positionals: ["WHAT"],
   });
   if (isHelp) {
@@ -44,7 +46,7 @@ export async function bench(args: string[]): Promise<number> {
   if (options.peers) checkPeers(name, devices);
   const isJson = options.json === true;
   if (options.peers) await comparePeers(name, { devices, isJson, isRecorded: options.record === true });
-  else {for await (const record of measure(name, devices)) {
+  else {for await (const record of measure(name, { devices, isOnGpu: options.webgpu === true })) {
       console.log(isJson ? JSON.stringify(record) : describe(record));
     }}
   return 0;
@@ -84,14 +86,17 @@ async function comparePeers(
 
 type BenchRecord = MatmulRecord | CollectiveRecord | StepBenchRecord;
 
-function measure(name: BenchName, devices: number): AsyncGenerator<BenchRecord> {
+function measure(
+  name: BenchName,
+  { devices, isOnGpu }: { devices: number; isOnGpu: boolean },
+): AsyncGenerator<BenchRecord> {
   switch (name) {
     case "matmul":
-      return benchMatmul();
+      return isOnGpu ? benchWebgpuMatmul() : benchMatmul();
     case "collectives":
       return benchCollectives(devices);
     case "step":
-      return benchStep(devices);
+      return isOnGpu ? benchStep(1, "webgpu") : benchStep(devices);
   }
 }
 
@@ -107,7 +112,8 @@ function describe(record: BenchRecord): string {
       formatBytes(bytes)
     } on ${devices}: ${ms}, ${speed}`;
   }
-  const { layers, embed, context, batch, devices, tokensPerSecond } = record;
-  const size = `GPT ${layers} x ${embed}, context ${context}, batch ${batch}, ${devices} device(s)`;
+  const { layers, embed, context, batch, devices, kernels, tokensPerSecond } = record;
+  const size =
+    `GPT ${layers} x ${embed}, context ${context}, batch ${batch}, ${devices} ${kernels} device(s)`;
   return `step ${size}: ${ms}, ${Math.round(tokensPerSecond)} tokens/s`;
 }

@@ -1,4 +1,4 @@
-import { kernelCapabilities } from "../kernels/mod.ts";
+import { kernelCapabilities, onnx } from "../kernels/mod.ts";
 import { parseArguments } from "./arguments.ts";
 
 const HELP = `Says what this machine offers and what will be used of it.
@@ -11,12 +11,15 @@ interface Finding {
   readonly reason: string;
 }
 
+/** What training does without. */
+const OPTIONAL = ["fast flags", "WebGPU"];
+
 /** The command `doctor`; exit code 1 if training cannot work here. */
-export function doctor(args: string[]): Promise<number> {
+export async function doctor(args: string[]): Promise<number> {
   const { options, isHelp } = parseArguments(args, { values: [], flags: ["json"], positionals: [] });
   if (isHelp) {
     console.log(HELP);
-    return Promise.resolve(0);
+    return 0;
   }
   const cores = navigator.hardwareConcurrency, { deno, v8 } = Deno.version;
   const findings: Finding[] = [
@@ -27,11 +30,12 @@ export function doctor(args: string[]): Promise<number> {
       reason: `${cores}: train uses ${cores} device(s) unless --dp says otherwise`,
     },
     ...kernelCapabilities(),
+    { name: "WebGPU", ...await onnx.findAdapter() },
   ];
   if (options.json) console.log(JSON.stringify({ deno, v8, cores, findings }));
   else {for (const { name, isAvailable, reason } of findings) {
       console.log(`${isAvailable ? "ok" : "no"}  ${name.padEnd(14)} ${reason}`);
     }}
-  const isUsable = findings.every(({ name, isAvailable }) => isAvailable || name === "fast flags");
-  return Promise.resolve(isUsable ? 0 : 1);
+  const isUsable = findings.every(({ name, isAvailable }) => isAvailable || OPTIONAL.includes(name));
+  return isUsable ? 0 : 1;
 }

@@ -58,7 +58,8 @@ async function show(prepared: PreparedTraining): Promise<number> {
   try {
     display?.open();
     for await (const event of training.events()) {
-      if (event.type !== "checkpoint") {
+      if (event.type === "notice" && config.json) console.error(event.message);
+      if (event.type !== "checkpoint" && event.type !== "notice") {
         log?.write(event);
         if (config.json) console.log(encodeRecord(event));
       }
@@ -141,6 +142,7 @@ class Display {
       this.#checkpoint = event.path;
       return;
     }
+    if (event.type === "notice") return this.notice(event.message);
     this.#view = updateView(this.#view, event);
     if (this.#painter === undefined) this.#printPlain(event);
     else {this.#painter.paint((columns) =>

@@ -25,6 +25,7 @@ export type { Tile } from "./wasm/gemm.ts";
 export type { TileChoice } from "./wasm/choose_tile.ts";
 export * from "./exact_norm.ts";
 export * from "./heap.ts";
+export * as onnx from "./onnx/mod.ts";
 export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
 export * from "./phantom_backend.ts";
 export * from "./reference.ts";

@@ -1,4 +1,6 @@
+import type { onnx } from "../kernels/mod.ts";
 import type { Gradients } from "./gradients.ts";
+import type { Lowering } from "./lowering.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What an op does in the backward pass, on spans that its `backward` function was given when it was planned. */
@@ -23,4 +25,6 @@ export interface Entry {
   readonly forward: () => void;
   /** Plans the backward pass: asks for the spans of gradients and returns what to run. Called once. */
   readonly backward?: (gradients: Gradients) => BackwardPass;
+  /** Adds what the op computes to an ONNX graph; without it the op runs in the memory of its device only. */
+  readonly lower?: (lowering: Lowering) => onnx.Value;
 }

@@ -100,6 +100,8 @@ class GptHead implements Layer {
 export interface Decoder {
   /** i32 [1, 1]. */
   readonly id: Tensor;
+  /** i32 [1, 1]: what {@link setPosition} fills. */
+  readonly position: Tensor;
   /** [1, 1, V]. */
   readonly logits: Tensor;
   /** Says how many tokens came before the next one. */
@@ -155,6 +157,7 @@ export class Gpt implements Model {
     for (const [i, block] of this.#blocks.entries()) x = block.forward(tape, x, caches[i]);
     return {
       id,
+      position,
       logits: this.#head.forward(tape, x),
       setPosition: (value) => {
         tape.heap.i32(position.span)[0] = value;

@@ -25,6 +25,8 @@ export { type Decoder, Gpt, gpt, type GptConfig, layers as gptLayers } from "./g
 export * from "./gradients.ts";
 export * from "./layers.ts";
 export * from "./loss.ts";
+export * from "./lower_adamw.ts";
+export * from "./lowering.ts";
 export * from "./moe.ts";
 export * from "./model.ts";
 export * from "./ops/attention.ts";

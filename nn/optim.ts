@@ -38,13 +38,14 @@ export interface Moments {
 /** AdamW on the parameters (or shards) of one device. */
 export class AdamW {
   readonly #backend: Backend;
-  readonly #config: AdamWConfig;
+  /** Hyper-parameters. */
+  readonly config: AdamWConfig;
   readonly #moments = new Map<OptimizerTarget, Moments>();
 
   /** Allocates zeroed moments for each target: 8 bytes an element; and 4 more for a master that begins at its values. */
   constructor(backend: Backend, targets: readonly OptimizerTarget[], config: AdamWConfig) {
     this.#backend = backend;
-    this.#config = config;
+    this.config = config;
     for (const parameter of targets) {
       const m = allocateMoment(backend.heap, `first moment of ${parameter.name}`, parameter.span.length);
       const v = allocateMoment(backend.heap, `second moment of ${parameter.name}`, parameter.span.length);
@@ -72,7 +73,7 @@ export class AdamW {
    * @param gradientScale Multiplies gradients first: clipping.
    */
   update(step: number, learningRate: number, gradientScale: number): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.#config;
+    const { beta1, beta2, epsilon, weightDecay } = this.config;
     const correction1 = 1 - beta1 ** step, correction2 = 1 - beta2 ** step;
     for (const [parameter, { m, v, master }] of this.#moments) {
       this.#backend.adamw({

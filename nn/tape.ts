@@ -10,6 +10,7 @@ import type { BackwardPass, Entry } from "./entry.ts";
 import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
+import type { Lowering } from "./lowering.ts";
 import { numElements, type Shape } from "./shape.ts";
 import { Parameter, Tensor } from "./tensor.ts";
 
@@ -88,6 +89,7 @@ export class Tape {
   readonly #destined = new Map<Tensor, Span>();
   readonly #entries: Entry[] = [];
   readonly #spans: Span[] = [];
+  readonly #constants = new Map<Tensor, (index: number) => number>();
   /** Of the backward pass, last op first. */
   #passes: BackwardPass[] | undefined;
 
@@ -184,6 +186,7 @@ export class Tape {
     const span = this.heap.allocate(name, numElements(shape), "activations", dtype);
     this.#spans.push(span);
     const tensor = new Tensor({ name, shape, span, requiresGradient: false });
+    this.#constants.set(tensor, value);
     if (this.heap.memory !== undefined) {
       const elements = dtype === "f32" ? this.heap.f32(tensor.span) : this.heap.i32(tensor.span);
       for (let i = 0; i < elements.length; i++) elements[i] = value(i);
@@ -245,6 +248,21 @@ export class Tape {
   /** Plans the backward pass unless that was done. Allocates, runs nothing. */
   plan(): readonly BackwardPass[] {
     return this.#passes ??= this.#planBackward();
+  }
+
+  /**
+   * Adds the forward pass to an ONNX graph; inputs of the tape must be bound there.
+   *
+   * @throws {TypeError} Names an op that has no ONNX form.
+   */
+  lower(lowering: Lowering): void {
+    for (const [tensor, value] of this.#constants) lowering.bindConstant(tensor, value);
+    for (const { name, output, lower } of this.#entries) {
+      if (lower === undefined) {
+        throw new TypeError(`Cannot run ${name} as an ONNX graph: it has no ONNX form`);
+      }
+      lowering.bind(output, lower(lowering));
+    }
   }
 
   /** Gives the memory of all tensors of this tape back. */

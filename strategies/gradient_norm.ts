@@ -1,6 +1,14 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
 import { type Backend, type DType, normFromSquares, type Span, squareScale } from "../kernels/mod.ts";
 
+/** What gradients that lie elsewhere, on a GPU, add to the norm. */
+export interface GradientShare {
+  /** Largest absolute value. */
+  readonly max: number;
+  /** Sum of squares. */
+  readonly squares: number;
+}
+
 /**
  * The L2 norm of gradients that are spread over devices, in bits that do not depend on how: every element is rounded to
  * an integer on a scale that the largest of all sets, and squares of integers are summed without rounding.
@@ -30,14 +38,17 @@ export class GradientNorm {
     this.#sum = allocate("sum", 2);
   }
 
-  /** The norm over all ranks of the group; NaN if an element is infinite or NaN. */
-  compute(group: Pick<ProcessGroup, "allReduce">): number {
+  /**
+   * The norm over all ranks of the group; NaN if an element is infinite or NaN.
+   *
+   * @param elsewhere Gradients of this rank that are not in its memory.
+   */
+  compute(group: Pick<ProcessGroup, "allReduce">, elsewhere?: GradientShare): number {
     const backend = this.#backend, { heap } = backend;
-    let max = 0;
+    let max = elsewhere === undefined ? 0 : orInfinity(elsewhere.max + 0 * elsewhere.squares);
     for (const gradient of this.#gradients) {
       const own = backend.maxAbs(gradient);
-      // Infinity stands for NaN, which a maximum may lose.
-      max = Number.isNaN(own) ? Infinity : Math.max(max, own);
+      max = Math.max(max, orInfinity(own));
     }
     heap.f32(this.#max)[0] = max;
     group.allReduce(this.#max, { reduction: "max", label: "largest gradient" });
@@ -50,7 +61,17 @@ export class GradientNorm {
       sum[0] += high;
       sum[1] += low;
     }
+    if (elsewhere !== undefined && !Number.isNaN(scale)) {
+      const steps = Math.round(elsewhere.squares * scale * scale), high = Math.floor(steps / 2 ** 32);
+      sum[0] += high;
+      sum[1] += steps - high * 2 ** 32;
+    }
     group.allReduce(this.#sum, { label: "gradient norm" });
     return Number.isNaN(scale) ? NaN : normFromSquares(sum[0], sum[1], scale);
   }
+}
+
+/** Infinity stands for NaN, which a maximum may lose. */
+function orInfinity(value: number): number {
+  return Number.isNaN(value) ? Infinity : value;
 }

@@ -1,14 +1,28 @@
 import type { Pending, ProcessGroup } from "../collectives/mod.ts";
 import type { Span } from "../kernels/mod.ts";
-import type { Tape } from "../nn/mod.ts";
 import { deviceOfStage, type Instruction, type Schedule } from "./schedule.ts";
 import { checkSchedule } from "./schedule_check.ts";
 import { receiveOf, sendOf } from "./schedule_channels.ts";
 
+/**
+ * Runs the passes of a micro-batch; a `Tape` in the device's memory. One that computes elsewhere, on a GPU, returns
+ * promises: a pass has ended when what is handed over lies in the device's memory.
+ */
+export interface StageProgram {
+  /** Computes the activations. */
+  forward(): void | Promise<void>;
+  /** Computes all gradients. */
+  backward(): void | Promise<void>;
+  /** The part of the backward pass that other devices wait for. */
+  backwardInput(): void | Promise<void>;
+  /** The rest of it. */
+  backwardWeight(): void | Promise<void>;
+}
+
 /** The recorded pass of one micro-batch through one stage. */
 export interface StagePass {
   /** The stage's ops. */
-  readonly tape: Tape;
+  readonly tape: StageProgram;
   /** Activations from the stage before; undefined on the first stage. */
   readonly received?: { readonly values: Span; readonly gradient: Span };
   /** Activations for the stage after; undefined on the last stage. `gradient` is filled before the backward pass. */
@@ -83,14 +97,20 @@ export class Pipeline {
   }
 
   /** Runs a training step's forward and backward passes. */
-  run(runner: StageRunner): void {
-    for (const instruction of this.schedule.devices[this.#group.index]) this.#execute(instruction, runner);
+  async run(runner: StageRunner): Promise<void> {
+    for (const instruction of this.schedule.devices[this.#group.index]) {
+      const settled = this.#execute(instruction, runner);
+      if (settled !== undefined) await settled;
+    }
     this.settle();
   }
 
   /** Runs one micro-batch forward through all stages, for evaluation. */
-  runForward(runner: StageRunner, microBatch: number): void {
-    for (const stage of this.stages) this.#execute({ kind: "F", stage, microBatch }, runner);
+  async runForward(runner: StageRunner, microBatch: number): Promise<void> {
+    for (const stage of this.stages) {
+      const settled = this.#execute({ kind: "F", stage, microBatch }, runner);
+      if (settled !== undefined) await settled;
+    }
     this.settle();
   }
 
@@ -103,7 +123,11 @@ export class Pipeline {
     this.#handoffs.clear();
   }
 
-  #execute(instruction: Instruction, runner: StageRunner): void {
+  /**
+   * A promise only if the stage computes elsewhere: the thread must be free while that happens, and a collective may park
+   * it, so this is where such work settles before the next one.
+   */
+  #execute(instruction: Instruction, runner: StageRunner): void | Promise<void> {
     const { kind, stage, microBatch } = instruction, slot = microBatch % this.slotsOfStage[stage];
     const pass = runner.prepare(instruction, slot);
     if (pass === undefined) return;
@@ -114,30 +138,32 @@ export class Pipeline {
     const receive = receiveOf(this.schedule, instruction),
       target = kind === "F" ? pass.received?.values : pass.sent?.gradient;
     if (receive !== undefined && target !== undefined) this.#group.recv(target, receive.from, { label });
-    this.#compute(kind, pass, handoff);
-    if (kind === "F") runner.onForward(pass);
-    const send = sendOf(this.schedule, instruction),
-      source = kind === "F" ? pass.sent?.values : pass.received?.gradient;
-    if (send === undefined || source === undefined) return;
-    const pending = this.#group.startSend(source, send.to, { label });
-    if (kind === "F") handoff.forward = pending;
-    else handoff.backward = pending;
+    const finish = () => {
+      if (kind === "F") runner.onForward(pass);
+      const send = sendOf(this.schedule, instruction),
+        source = kind === "F" ? pass.sent?.values : pass.received?.gradient;
+      if (send === undefined || source === undefined) return;
+      const pending = this.#group.startSend(source, send.to, { label });
+      if (kind === "F") handoff.forward = pending;
+      else handoff.backward = pending;
+    };
+    return this.#compute(kind, pass, handoff)?.then(finish) ?? finish();
   }
 
-  #compute(kind: Instruction["kind"], { tape }: StagePass, handoff: Handoff): void {
+  #compute(kind: Instruction["kind"], { tape }: StagePass, handoff: Handoff): Promise<void> | undefined {
     switch (kind) {
       case "F":
         // The slot's last activations must have been read before they are computed again.
         handoff.forward?.wait();
-        return tape.forward();
+        return tape.forward() ?? undefined;
       case "B":
         handoff.backward?.wait();
-        return tape.backward();
+        return tape.backward() ?? undefined;
       case "I":
         handoff.backward?.wait();
-        return tape.backwardInput();
+        return tape.backwardInput() ?? undefined;
       case "W":
-        return tape.backwardWeight();
+        return tape.backwardWeight() ?? undefined;
     }
   }
 }

@@ -68,6 +68,12 @@ export const POWERS: readonly Power[] = [
     why: "backends are chosen in one place",
   },
   {
+    name: "onnxruntime-web",
+    pattern: /\bloadOrt\b/g,
+    owners: ["kernels/onnx/", "tests/"],
+    why: "it is large and has global state: one place loads it, when a device needs it",
+  },
+  {
     name: "Deno.*",
     pattern: /\bDeno\s*\.\s*\w/g,
     owners: ["train/", "actors/worker.ts", ...OUTSIDE],
@@ -144,14 +150,14 @@ function checkPeerImport(file: string, target: string): Finding | undefined {
   };
 }
 
-/** Imports of npm packages that `deno.json` does not name. */
+/** Imports of npm packages that `deno.json` does not name. An example is a project of its own. */
 export function checkPackages(files: readonly SourceFile[]): Finding[] {
   const why =
     "what the package depends on stands in deno.json, and peers are fetched only by who measures them";
   const todo = "name it in deno.json; for a peer call importPeer of bench/peers/import_peer.ts";
   const findings: Finding[] = [];
   for (const { path, text } of files) {
-    if (path.startsWith("tools/std/")) continue;
+    if (path.startsWith("tools/std/") || path.startsWith("examples/")) continue;
     // The blanked code tells imports from what looks like one in a string.
     for (const match of stripSource(text).matchAll(/^(?:import|export)\b[^;"]*"|\bimport\("/gm)) {
       const [specifier] = text.slice(match.index + match[0].length).split('"', 1);

@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
-import type { Backend } from "../kernels/mod.ts";
+import type { Backend, onnx } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
 import {
   ContextParallel,
@@ -14,7 +14,8 @@ import type { TrainConfig } from "./config.ts";
 import { partitionOf } from "./layout_check.ts";
 import type { ModelParts } from "./model_parts.ts";
 import type { Source } from "./source.ts";
-import { Stage } from "./stage.ts";
+import { GraphStage } from "./graph_stage.ts";
+import { Stage, type TrainStage } from "./stage.ts";
 
 /** What a rank builds its part of a model from. */
 export interface StageParts {
@@ -30,6 +31,8 @@ export interface StageParts {
   readonly pipeline: Pipeline;
   /** Groups of this rank by name. */
   readonly groupOf: (name: string) => ProcessGroup;
+  /** Where the rank computes, if not in its memory: `runtime` is undefined while a run is planned. */
+  readonly graphs?: { readonly runtime: onnx.OnnxRuntime | undefined };
 }
 
 /**
@@ -37,8 +40,8 @@ export interface StageParts {
  * exchange around it, ZeRO where parameters and gradients lie, the pipeline which layers there are.
  */
 export function buildStages(
-  { backend, config, parts, source, pipeline, groupOf }: StageParts,
-): Map<number, Stage> {
+  { backend, config, parts, source, pipeline, groupOf, graphs }: StageParts,
+): Map<number, TrainStage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
   const exact = config.numerics === "exact";
   // In exact numerics one device cuts its sums as several do.
@@ -79,8 +82,10 @@ export function buildStages(
     exactRanks: exact ? cp.size : undefined,
   };
   const { ranges } = partitionOf(parts, pipeline.schedule, config.partition);
-  return new Map(pipeline.stages.map((stage) => {
+  return new Map(pipeline.stages.map((stage): [number, TrainStage] => {
     const range = ranges[stage], ownLayers = layers.slice(range.start, range.end);
-    return [stage, new Stage({ ...shared, range, store: new ParameterStore({ ...stored, ownLayers }) })];
+    const store = new ParameterStore({ ...stored, ownLayers });
+    if (graphs === undefined) return [stage, new Stage({ ...shared, range, store })];
+    return [stage, new GraphStage({ ...graphs, parts, source, range, store, heap: backend.heap })];
   }));
 }

@@ -1,16 +1,13 @@
-import { checkExact, exactMicroBatches, type ExactSpread } from "./exact_rules.ts";
+import { checkExact, exactMicroBatches } from "./exact_rules.ts";
+import { checkKernels, type GraphSpread } from "./kernel_rules.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** How a run is spread over devices: part of a configuration. */
-export interface Spread extends ExactSpread {
+export interface Spread extends GraphSpread {
   /** Sequences of a step, over all devices. */
   readonly batch: number;
   /** Sequences of one forward pass of a device. */
   readonly microBatch: number;
-  /** What the data axis shards. */
-  readonly zero: number;
-  /** Experts per layer. */
-  readonly experts: number;
   /** Experts of a token. */
   readonly topKExperts: number;
 }
@@ -53,6 +50,7 @@ export function checkCombination(config: Spread): void {
         `come early, when --zero ${zero} has no room for them; use --recompute none, --zero 0 or 1, or another schedule`,
     );
   }
+  if (config.kernels !== "auto") checkKernels(config);
   checkExact(config);
   const numMicroBatches = countMicroBatches(config);
   if (zero >= 2 && Math.floor(batch / numMicroBatches) < dp * ep) {

@@ -95,8 +95,8 @@ export interface TrainConfig {
   readonly precision: Precision;
   /** Whether the loss is multiplied by a factor that follows the gradients. */
   readonly lossScale: "none" | "dynamic";
-  /** Backend of every device. */
-  readonly kernels: "wasm" | "reference";
+  /** What devices compute with: a name for all, or one for each rank, joined by commas. */
+  readonly kernels: string;
   /** Cap of the memory of one device. */
   readonly deviceMemoryBytes: number;
   /** Steps between evaluations; 0 = never. */
@@ -146,7 +146,9 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
     (product, axis) => product * (values[axis] as number),
     1,
   );
-  values.dp ??= Math.max(1, Math.min(Math.floor(context.numCores / perReplica), batch));
+  // Devices that share a GPU gain nothing by being many.
+  const numDevices = values.kernels === "webgpu" ? 1 : context.numCores;
+  values.dp ??= Math.max(1, Math.min(Math.floor(numDevices / perReplica), batch));
   values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
   // Parts of a sequence are summed before sequences are, and ranks of the context axis have parts.
   if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = 1;

@@ -9,17 +9,29 @@ import { UsageError } from "./usage_error.ts";
 
 /** The part of a configuration that exact numerics depend on. */
 export interface ExactSpread {
+  /** Whether sums have an order that no layout changes. */
   readonly numerics: "fast" | "exact";
+  /** What devices compute with. */
   readonly kernels: string;
+  /** Element type of weights, activations and gradients. */
   readonly precision: string;
+  /** Tokens of a sequence. */
   readonly context: number;
+  /** Replicas. */
   readonly dp: number;
+  /** Pipeline stages. */
   readonly pp: number;
+  /** Devices that share out the experts. */
   readonly ep: number;
+  /** Devices that share out each sequence. */
   readonly cp: number;
+  /** Devices that share every layer. */
   readonly tp: number;
+  /** Whether rows between split layers are shared out. */
   readonly sp: boolean;
+  /** Order of the passes of a pipeline. */
   readonly schedule: string;
+  /** Activations that are computed again. */
   readonly recompute: string;
 }
 

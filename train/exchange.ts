@@ -13,6 +13,14 @@ export interface StepSummary {
   readonly devices: readonly DeviceRecord[];
 }
 
+/** What a rank counted in a step. */
+export interface StepCounts {
+  /** Choices of experts that were full. */
+  readonly droppedChoices?: number;
+  /** Bytes that came back from a GPU. */
+  readonly bytesReadBack?: number;
+}
+
 /** Values that every rank contributes, in this order. */
 const FIELDS = [
   "lossSum",
@@ -23,6 +31,7 @@ const FIELDS = [
   "bytesMoved",
   "peakBytes",
   "dropped",
+  "bytesReadBack",
 ] as const;
 
 /** Tells every rank what each rank measured in a step, in one small all-gather. */
@@ -50,7 +59,7 @@ export class StepExchange {
   }
 
   /** Ends it: all ranks call this with their sums and get the same summary. */
-  finish(lossSum: number, dropped = 0): StepSummary {
+  finish(lossSum: number, { droppedChoices: dropped = 0, bytesReadBack = 0 }: StepCounts = {}): StepSummary {
     const { heap, ledger, isStopRequested, worldSize } = this.#device;
     const { copyMs, waitMs, bytesMoved } = ledger, wall = now() - this.#start;
     const computeMs = Math.max(0, wall - copyMs - waitMs);
@@ -63,6 +72,7 @@ export class StepExchange {
       bytesMoved,
       heap.peakBytes,
       dropped,
+      bytesReadBack,
     ]);
     this.#device.group("world").allGather(this.#own, this.#all, { label: "step values" });
     const values = heap.f64(this.#all);
@@ -81,6 +91,7 @@ export class StepExchange {
         waitMs: round(field(rank, "waitMs")),
         bytesMoved: field(rank, "bytesMoved"),
         peakBytes: field(rank, "peakBytes"),
+        ...field(rank, "bytesReadBack") > 0 ? { bytesReadBack: field(rank, "bytesReadBack") } : {},
       });
     }
     return { lossSum: sum, droppedChoices, isStopRequested: stop > 0, devices };

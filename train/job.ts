@@ -44,6 +44,8 @@ export interface TrainJob {
   readonly data: DataSpec;
   /** Where the run begins: anew, from weights, or from a checkpoint. */
   readonly start: JobStart;
+  /** Ends the run before `config.steps`, which the learning rate depends on. */
+  readonly until?: number;
   /** Order of the passes on every pipeline stage. */
   readonly schedule: Schedule;
   /** Milliseconds of each layer, if stages were balanced by them. */
@@ -67,7 +69,7 @@ export interface SampleOptions {
 }
 
 /** What rank 0 reports while it trains. */
-export type TrainEvent = MetricsRecord | CheckpointEvent;
+export type TrainEvent = MetricsRecord | CheckpointEvent | NoticeEvent;
 
 /** A checkpoint was written. */
 export interface CheckpointEvent {
@@ -77,6 +79,14 @@ export interface CheckpointEvent {
   readonly step: number;
   /** Its folder. */
   readonly path: string;
+}
+
+/** Something that people should know; the run goes on. */
+export interface NoticeEvent {
+  /** Tells events apart. */
+  readonly type: "notice";
+  /** One line. */
+  readonly message: string;
 }
 
 /** What a run ends with; the same on every rank but for `checkpoint`, which rank 0 knows. */

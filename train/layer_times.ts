@@ -2,6 +2,7 @@ import { createBackend, createDeviceMemory, DeviceHeap, now, type Span } from ".
 import { allocateGradients, RandomStream, Scope, type Shape, Tape } from "../nn/mod.ts";
 import { countParameters } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
+import { hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 import type { Source } from "./source.ts";
 
@@ -57,7 +58,7 @@ class LayerTimer {
     this.#parts = parts;
     this.#source = source;
     this.#config = config;
-    this.#backend = createBackend(config.kernels, this.#heap);
+    this.#backend = createBackend(hostKernels(kernelsOfRank(config, 0)), this.#heap);
   }
 
   /** Milliseconds of layer `i`; `input` is the shape of what the layer before returns. */

@@ -20,6 +20,8 @@ export interface DeviceRecord {
   readonly bytesMoved: number;
   /** Most device memory that was ever in use. */
   readonly peakBytes: number;
+  /** Bytes that came back from a GPU: not there without one. */
+  readonly bytesReadBack?: number;
 }
 
 /** A step; `loss` is the mean over the global batch before the update. */

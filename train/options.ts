@@ -221,10 +221,10 @@ export const TRAIN_OPTIONS = [
   },
   {
     key: "kernels",
-    kind: "choice",
-    choices: ["wasm", "reference"],
+    kind: "text",
+    value: "NAMES",
     default: "wasm",
-    help: "reference is slow and exact",
+    help: "wasm, webgpu, auto, onnx, reference; by rank: wasm,webgpu",
   },
   {
     key: "deviceMemory",

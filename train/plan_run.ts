@@ -97,13 +97,13 @@ async function planRank(job: TrainJob, device: PhantomDevice, source: Source): P
   const blank = { ...job, start: { step: 0, losses: [] } };
   const replica = await Replica.build(device, blank, source), exchange = new StepExchange(device);
   device.operations.length = 0;
-  const lossSum = replica.accumulate(0, 1);
+  const lossSum = await replica.accumulate(0, 1);
   replica.reduce();
   replica.gradientNorm();
-  replica.update(1, 0, 1);
+  await replica.update(1, 0, 1);
   const traffic = sumTraffic(device.operations);
   exchange.finish(lossSum);
-  if (source.numEvaluation > 0 && job.config.evalEvery > 0) exchange.finish(replica.evaluate());
+  if (source.numEvaluation > 0 && job.config.evalEvery > 0) exchange.finish(await replica.evaluate());
   const bytes = device.heap.usedBytes(), { extentBytes } = device.heap;
   const bytesMoved = traffic.reduce((sum, row) => sum + row.bytes, 0);
   return { rank: device.rank, bytes, totalBytes: sumTable(bytes), extentBytes, traffic, bytesMoved };

@@ -1,9 +1,8 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
-import { type Backend, bf16Backend, createBackend } from "../kernels/mod.ts";
+import { type Backend, bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
-  bisectionShare,
   contextPositions,
   GradientNorm,
   type Instruction,
@@ -11,7 +10,6 @@ import {
   type Piece,
   Pipeline,
   ReplicaCheck,
-  shareOf,
   type StagePass,
   type StageRunner,
 } from "../strategies/mod.ts";
@@ -19,16 +17,28 @@ import type { TrainConfig } from "./config.ts";
 import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
-import { meshOf } from "./layout_check.ts";
+import { holdWeights } from "./graph_stage.ts";
+import type { GraphWeights } from "./graph_weights.ts";
+import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
-import { MASKED, partOf, type Source } from "./source.ts";
-import type { RecordedPass, Stage } from "./stage.ts";
+import { fillEvaluation, type Sampler, samplerOf, sharesOf } from "./samples.ts";
+import { partOf, type Source } from "./source.ts";
+import type { RecordedPass, TrainStage } from "./stage.ts";
 
 /** Groups whose all-reduces sum numbers that may be rounded. */
 const SUMMED = ["tp", "data", "expertData"] as const;
 
 /** Which samples a pass works on. */
 type Samples = { readonly step: number } | { readonly evaluation: number };
+
+/** What a replica is built from. */
+interface ReplicaParts {
+  readonly device: DeviceView;
+  readonly job: TrainJob;
+  readonly source: Source;
+  readonly parts: ModelParts;
+  readonly graphs: { readonly runtime: onnx.OnnxRuntime | undefined } | undefined;
+}
 
 /**
  * One rank's part of a training run: its stages of the model, their parameters, the optimizer, and the recordings that
@@ -44,17 +54,19 @@ export class Replica implements StageRunner {
   readonly #device: DeviceView;
   readonly #config: TrainConfig;
   readonly #source: Source;
-  readonly #stages: ReadonlyMap<number, Stage>;
+  readonly #stages: ReadonlyMap<number, TrainStage>;
   /** Which of the ranks with sequences of their own this one is. */
-  readonly #sampler: { readonly size: number; readonly index: number };
+  readonly #sampler: Sampler;
   readonly #norm: GradientNorm;
   readonly #check: ReplicaCheck | undefined;
+  /** Holds the parameters while this rank computes through onnxruntime. */
+  readonly #weights: GraphWeights | undefined;
   #samples: Samples = { step: 0 };
   #lossSum = 0;
   #dropped = 0;
   #lossScale = 1;
 
-  private constructor(device: DeviceView, job: TrainJob, source: Source, parts: ModelParts) {
+  private constructor({ device, job, source, parts, graphs }: ReplicaParts) {
     const { config, start } = job;
     this.#device = device;
     this.#config = config;
@@ -63,12 +75,12 @@ export class Replica implements StageRunner {
       ? source
       : partOf(source, contextPositions(config.context, cp.size, cp.index));
     this.#sampler = samplerOf(device.rank, config);
-    const wide = createBackend(config.kernels, device.heap);
+    const wide = createBackend(hostKernels(kernelsOfRank(config, device.rank)), device.heap);
     this.backend = config.precision === "bf16" ? bf16Backend(wide) : wide;
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
-    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf });
+    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf, graphs });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
@@ -78,6 +90,7 @@ export class Replica implements StageRunner {
     this.#norm = new GradientNorm(this.backend, counted.map(({ gradient }) => gradient));
     this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
     this.#load(start);
+    this.#weights = graphs?.runtime && this.#moveTo(graphs.runtime);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
       for (const stage of this.#stages.values()) stage.pass(0, config.microBatch);
@@ -86,17 +99,21 @@ export class Replica implements StageRunner {
 
   /** Builds this rank's part of the model of a job and gives it the values that the job starts from. */
   static async build(device: DeviceView, job: TrainJob, source: Source): Promise<Replica> {
-    return new Replica(device, job, source, await loadModel(job.model));
+    const provider = graphProvider(kernelsOfRank(job.config, device.rank));
+    const runtime = provider && device.heap.memory ? await onnx.openRuntime(provider) : undefined;
+    const parts = await loadModel(job.model), graphs = provider && { runtime };
+    return new Replica({ device, job, source, parts, graphs });
   }
 
   /** Runs the forward and backward passes of a step; returns the sum of the losses of this rank's rows. */
-  accumulate(step: number, lossScale: number): number {
+  async accumulate(step: number, lossScale: number): Promise<number> {
     this.#samples = { step };
     this.#lossSum = this.#dropped = 0;
     this.#lossScale = lossScale;
     for (const store of this.#stores) store.clearGradients();
-    this.pipeline.run(this);
-    return this.#lossSum;
+    this.#weights?.clear();
+    await this.pipeline.run(this);
+    return this.#lossSum + (await this.#weights?.settle() ?? 0);
   }
 
   /** Choices of full experts in this rank's part of the last step. */
@@ -109,16 +126,28 @@ export class Replica implements StageRunner {
     for (const store of this.#stores) store.finishGradients();
     const ends = this.#ends;
     if (ends !== undefined) { for (const store of this.#stores) store.reduceShared(ends); }
+    this.#weights?.takeGradients();
+  }
+
+  /** Bytes that came back from onnxruntime in this step. */
+  get bytesReadBack(): number {
+    return this.#weights?.bytesRead ?? 0;
+  }
+
+  /** Gives the GPU back. */
+  [Symbol.dispose](): void {
+    this.#weights?.close();
   }
 
   /** L2 norm of the gradients of the whole model, the same on every rank. */
   gradientNorm(): number {
-    return this.#norm.compute(this.#device.group("world"));
+    return this.#norm.compute(this.#device.group("world"), this.#weights?.share);
   }
 
   /** Updates the parameters. */
-  update(step: number, learningRate: number, gradientScale: number): void {
-    this.optimizer.update(step, learningRate, gradientScale);
+  async update(step: number, learningRate: number, gradientScale: number): Promise<void> {
+    if (this.#weights !== undefined) await this.#weights.update(step, learningRate, gradientScale);
+    else this.optimizer.update(step, learningRate, gradientScale);
     for (const store of this.#stores) store.finishUpdate();
   }
 
@@ -128,25 +157,27 @@ export class Replica implements StageRunner {
    * @param step Finished steps.
    * @throws {ReplicaError} If they differ.
    */
-  checkReplicas(step: number): void {
+  async checkReplicas(step: number): Promise<void> {
+    await this.#weights?.download();
     this.#device.enter(step, "replica check");
     this.#check?.check(step);
   }
 
   /** Sum of the validation losses of this rank's rows. */
-  evaluate(): number {
+  async evaluate(): Promise<number> {
     const { microBatch } = this.#config,
       numRounds = Math.ceil(this.#source.numEvaluation / (this.#sampler.size * microBatch));
     this.#lossSum = 0;
     for (let round = 0; round < numRounds; round++) {
       this.#samples = { evaluation: round };
-      this.pipeline.runForward(this, 0);
+      await this.pipeline.runForward(this, 0);
     }
-    return this.#lossSum;
+    return this.#lossSum + (await this.#weights?.readLosses() ?? 0);
   }
 
   /** Writes this rank's part of parameters and moments to tensors that all ranks share, and waits for the others. */
-  writeSnapshot({ weights, m, v }: Snapshot): void {
+  async writeSnapshot({ weights, m, v }: Snapshot): Promise<void> {
+    await this.#weights?.download();
     const { heap } = this.backend, states = [...this.optimizer.moments.values()];
     const pieces = this.#stores.flatMap((store) => store.updatePieces());
     // Every element of the model comes from one rank.
@@ -163,10 +194,13 @@ export class Replica implements StageRunner {
     const stage = this.#stages.get(number)!, samples = this.#samples;
     if ("evaluation" in samples) {
       const pass = stage.pass(slot, this.#config.microBatch);
-      this.#fillEvaluation(stage, pass, samples.evaluation);
+      fillEvaluation({ stage, pass, source: this.#source }, this.#sampler, samples.evaluation);
       return pass;
     }
-    const { start, size } = this.#shareOf(microBatch);
+    const { start, size } = sharesOf(this.#config, this.#sampler, {
+      m: this.pipeline.schedule.m,
+      microBatch,
+    });
     if (size === 0) return this.#skip(kind, stage, microBatch);
     const pass = stage.pass(slot, size);
     if (kind === "F") this.#fillTraining(stage, pass, samples.step, start);
@@ -194,9 +228,24 @@ export class Replica implements StageRunner {
   #makeCheck(groupOf: (name: string) => ProcessGroup): ReplicaCheck {
     const pieces = this.#stores.flatMap((store) => store.residentPieces());
     const parameters = this.#stores.flatMap((store) => store.parameters);
-    const sharedNames = this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
+    const sharedNames = this.#sharedNames;
     const { backend: { heap } } = this, { zero: zeroStage } = this.#config;
     return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
+  }
+
+  /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */
+  #moveTo(runtime: onnx.OnnxRuntime): GraphWeights {
+    const isReplicated = this.#device.group("data").size > 1, shared = this.#sharedNames;
+    const { backend: { heap }, optimizer } = this, stages = [...this.#stages.values()];
+    return holdWeights({ runtime, heap, optimizer, stages }, ({ parameter }) => ({
+      isCounted: this.#countsHere(parameter),
+      isCrossing: isReplicated || shared.includes(parameter.name),
+    }));
+  }
+
+  /** Names of parameters that another stage holds, too. */
+  get #sharedNames(): string[] {
+    return this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
   }
 
   get #stores(): ParameterStore[] {
@@ -212,41 +261,19 @@ export class Replica implements StageRunner {
   /** What several ranks hold whole counts on the first of them. */
   #countsHere({ name, shard }: Parameter): boolean {
     if (shard === undefined && this.#device.group("tp").index > 0) return false;
-    return !(this.#ends?.index === 1 && this.#stores.some((store) => store.sharedNames.includes(name)));
-  }
-
-  /** The samples of a micro-batch that this rank sees: first the micro-batches share the batch, then the replicas. */
-  #shareOf(microBatch: number): { start: number; size: number } {
-    const { size: dp, index } = this.#sampler, { schedule: { m } } = this.pipeline;
-    if (this.#config.numerics === "exact") {
-      const { start, end } = bisectionShare(this.#config.batch, m * dp, microBatch * dp + index);
-      return { start, size: end - start };
-    }
-    const whole = shareOf(this.#config.batch, m, microBatch);
-    const share = shareOf(whole.end - whole.start, dp, index);
-    return { start: whole.start + share.start, size: share.end - share.start };
+    return !(this.#ends?.index === 1 && this.#sharedNames.includes(name));
   }
 
   /** There are no samples: the sums over other ranks are still to be joined. */
-  #skip(kind: Instruction["kind"], { store }: Stage, microBatch: number): undefined {
+  #skip(kind: Instruction["kind"], { store }: TrainStage, microBatch: number): undefined {
     store.beginPass(microBatch === this.pipeline.schedule.m - 1);
     if (kind === "B" || kind === "W") store.skipPass();
   }
 
-  #fillTraining(stage: Stage, pass: RecordedPass, step: number, start: number): void {
+  #fillTraining(stage: TrainStage, pass: RecordedPass, step: number, start: number): void {
     stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
     pass.tape.lossScale = this.#lossScale;
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
-  }
-
-  #fillEvaluation(stage: Stage, pass: RecordedPass, round: number): void {
-    const { size } = pass, first = (round * this.#sampler.size + this.#sampler.index) * size;
-    const count = this.#source.numEvaluation;
-    stage.fill(pass, (i, views) => {
-      this.#source.readEvaluation(Math.min(first + i, count - 1), i, views);
-      const length = views.targets.length / size;
-      if (first + i >= count) views.targets.fill(MASKED, i * length, (i + 1) * length);
-    });
   }
 
   #load({ weights, moments }: JobStart): void {
@@ -265,12 +292,6 @@ export class Replica implements StageRunner {
     fillPieces(heap, pieces, (_, i) => states[i].m, moments.m);
     fillPieces(heap, pieces, (_, i) => states[i].v, moments.v);
   }
-}
-
-/** Ranks along the data and the expert axis have sequences of their own. */
-function samplerOf(rank: number, config: TrainConfig): { size: number; index: number } {
-  const { dp, ep } = meshOf(config).coordinates(rank);
-  return { size: config.dp * config.ep, index: dp * config.ep + ep };
 }
 
 /** A piece as the optimizer sees it. */

@@ -1,4 +1,4 @@
-import type { Backend, DType, Precision } from "../kernels/mod.ts";
+import type { Backend, DeviceHeap, DType, Precision } from "../kernels/mod.ts";
 import {
   ExactSums,
   GradientArena,
@@ -11,12 +11,14 @@ import {
   type TapeOptions,
   type Tensor,
 } from "../nn/mod.ts";
-import type { ParameterStore, StagePass, TensorParallel } from "../strategies/mod.ts";
+import type { ParameterStore, StagePass, StageProgram, TensorParallel } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 import type { BatchViews, Source } from "./source.ts";
 
 /** The recorded pass of a number of samples through one stage. */
 export interface RecordedPass extends StagePass {
+  /** The ops, and what the step tells them. */
+  readonly tape: StageProgram & Pick<Tape, "auxiliary" | "lossScale">;
   /** Samples that the pass is recorded for. */
   readonly size: number;
   /** What the first stage reads. */
@@ -51,8 +53,39 @@ export interface StageOptions {
   readonly place?: Pick<TapeOptions, "positions" | "unitsPerRow">;
 }
 
+/** A pipeline stage, however it computes. */
+export interface TrainStage {
+  /** Parameters and layers. */
+  readonly store: ParameterStore;
+  /** The pass over `size` samples in a slot; recorded when first asked for. */
+  pass(slot: number, size: number): RecordedPass;
+  /** Fills what a pass reads; `read` writes sample `i` to its place. */
+  fill(pass: RecordedPass, read: (i: number, views: BatchViews) => void): void;
+}
+
+/** What {@link fillBatch} fills. */
+export type Batch = Pick<RecordedPass, "inputs" | "targets" | "size"> & {
+  /** Writes sample `i` to its place. */
+  readonly read: (i: number, views: BatchViews) => void;
+};
+
+/** Fills the inputs and targets of a pass, those that it has. */
+export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, size, read }: Batch): void {
+  if (inputs === undefined && targets === undefined) return;
+  const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
+    // A stage that is first but not last has no place for targets, and the other way round.
+    if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
+    return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
+  };
+  const views = {
+    inputs: view(inputs, source.inputShape),
+    targets: view(targets, source.targetShape) as Int32Array,
+  };
+  for (let i = 0; i < size; i++) read(i, views);
+}
+
 /** The layers of one pipeline stage on this device, and their recordings. */
-export class Stage {
+export class Stage implements TrainStage {
   /** Parameters and layers. */
   readonly store: ParameterStore;
   readonly #options: StageOptions;
@@ -83,19 +116,8 @@ export class Stage {
   }
 
   /** Fills what a pass reads; `read` writes sample `i` to its place. */
-  fill({ inputs, targets, size }: RecordedPass, read: (i: number, views: BatchViews) => void): void {
-    if (inputs === undefined && targets === undefined) return;
-    const { source, backend: { heap } } = this.#options;
-    const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
-      // A stage that is first but not last has no place for targets, and the other way round.
-      if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
-      return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
-    };
-    const views = {
-      inputs: view(inputs, source.inputShape),
-      targets: view(targets, source.targetShape) as Int32Array,
-    };
-    for (let i = 0; i < size; i++) read(i, views);
+  fill(pass: RecordedPass, read: (i: number, views: BatchViews) => void): void {
+    fillBatch(this.#options.backend.heap, this.#options.source, { ...pass, read });
   }
 
   #record(size: number): RecordedPass {

@@ -3,15 +3,14 @@
  *
  * @module
  */
-import { type Fault, launch, type WorkerPool, type World } from "../actors/mod.ts";
+import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { type GptConfig, type ModelSpec, numElements } from "../nn/mod.ts";
-import type { Mesh } from "../strategies/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
-import { prepareOut, removeIfEmpty } from "./checkpoint_files.ts";
+import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
-import { EventQueue } from "./event_queue.ts";
-import type { JobStart, Snapshot, TrainEvent, TrainJob, TrainResult } from "./job.ts";
-import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import type { JobStart, Snapshot, TrainJob } from "./job.ts";
+import type { StepRecord } from "./metrics.ts";
+import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
 import { loadData, type Samples } from "./load_data.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
@@ -19,10 +18,11 @@ import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
 import { sharedFloats } from "./shared.ts";
-import { planRun, type RunPlan } from "./plan_run.ts";
+import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { openSource } from "./source.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
+import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {
@@ -40,30 +40,16 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
   readonly fault?: Fault;
 };
 
-/** A job that is checked and ready to start. */
-export interface PreparedTraining {
-  /** What every rank is sent. */
-  readonly job: TrainJob;
-  /** Which ranks there are, and their groups. */
-  readonly mesh: Mesh;
-  /** What every rank will hold and move. */
-  readonly plan: RunPlan;
-  /** One line on the data. */
-  readonly statement: string;
-  /** Workers to use again. */
-  readonly pool: WorkerPool | undefined;
-  /** A planned failure, for tests. */
-  readonly fault: Fault | undefined;
-}
-
 /**
  * Reads and checks everything that a run needs; starts and writes nothing.
  *
  * @throws {UsageError} If something cannot be used, or a device would need more than its memory.
+ * @throws {GpuError} If there is no GPU for a device that is to use one.
  */
 export async function prepareTraining(options: TrainOptions = {}): Promise<PreparedTraining> {
   const { prepared, remake } = await planTraining(options), { job, plan } = prepared;
   await checkMemory(plan, job.config, remake);
+  await checkGpu(job.config);
   const snapshot = job.config.out === undefined ? undefined : makeSnapshot(await loadModel(job.model));
   return { ...prepared, job: { ...job, snapshot } };
 }
@@ -94,7 +80,8 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const sizes = resumed?.sizes ?? init?.sizes, numCores = navigator.hardwareConcurrency;
   const resolve = (changes: GivenOptions) =>
     resolveConfig({ ...given, ...changes }, { numCores, sizes, saved: resumed?.options });
-  const config = resolve({});
+  const settled = await settleKernels(resolve({})), { kernels } = settled;
+  const config = resolve({ kernels });
   if (resumed !== undefined) checkResume(resumed, config);
   const loaded = await loadData(data, config);
   const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
@@ -109,10 +96,11 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: loaded.statement,
+    statement: [loaded.statement, settled.statement].filter((line) => line !== undefined).join("\n"),
+    mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };
-  return { prepared, remake: (changes) => makeJob(resolve(changes)) };
+  return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
 }
 
 /** Memory for a checkpoint, in which every rank writes its part. */
@@ -138,84 +126,6 @@ function modelSpec(
   if (typeof model === "string") return { module: model, config };
   if (model !== undefined && !isGpt(model)) return model;
   return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
-}
-
-/**
- * A run that has been started. Iterating it gives the record of each step; leaving the loop early stops the run.
- */
-export class Training implements AsyncIterable<StepRecord> {
-  /** What the run was started from. */
-  readonly prepared: PreparedTraining;
-  /** How the run ended; rejects if a device failed. */
-  readonly result: Promise<TrainResult>;
-  readonly #world: World;
-  readonly #events = new EventQueue<TrainEvent>();
-  readonly #hash: LossHash;
-  readonly #throughput = new Throughput();
-
-  /** Starts the workers at once; its output folder must be ready (see {@link startTraining}). */
-  constructor(prepared: PreparedTraining) {
-    const { job, mesh, pool, fault } = prepared;
-    this.prepared = prepared;
-    this.#hash = new LossHash(job.start.losses);
-    this.#world = launch({
-      program: new URL("./train_program.ts", import.meta.url).href,
-      config: job,
-      topology: mesh.topology(),
-      deviceMemoryBytes: job.config.deviceMemoryBytes,
-      onReport: (_rank, event) => this.#events.push(this.#count(event as TrainEvent)),
-      ...{ pool, fault },
-    });
-    this.result = this.#world.done.then(
-      ([first]) => this.#finish(first as TrainResult),
-      async (error) => {
-        // Before anybody hears of the failure: an empty folder would look like a run.
-        if (job.config.out !== undefined) await removeIfEmpty(job.config.out);
-        throw error;
-      },
-    );
-    this.result.catch((error) => this.#events.fail(error));
-  }
-
-  /** Asks all devices to stop after the current step; a checkpoint is written if the run has an `out`. */
-  stop(): void {
-    this.#world.requestStop();
-  }
-
-  /** Everything that the run reports, in order; ends with the `done` record. */
-  events(): AsyncIterable<TrainEvent> {
-    return this.#events;
-  }
-
-  /** The steps of the run. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<StepRecord> {
-    let isComplete = false;
-    try {
-      for await (const event of this.#events) if (event.type === "step") yield event;
-      isComplete = true;
-    } finally {
-      if (!isComplete) {
-        this.stop();
-        this.#events.drain();
-        await this.result.catch(() => {});
-      }
-    }
-  }
-
-  #count(event: TrainEvent): TrainEvent {
-    if (event.type === "step") {
-      this.#hash.add(event.loss);
-      this.#throughput.add(event.tokens, event.stepMs);
-    }
-    return event;
-  }
-
-  #finish(result: TrainResult): TrainResult {
-    const tokensPerSecond = this.#throughput.tokensPerSecond(), lossHash = this.#hash.digest();
-    this.#events.push({ type: "done", steps: result.step, tokensPerSecond, lossHash });
-    this.#events.end();
-    return result;
-  }
 }
 
 /** Starts a prepared run; makes its output folder ready first, and takes it away again if the run leaves it empty. */

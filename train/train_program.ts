@@ -16,17 +16,17 @@ import { openSource } from "./source.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { config, start, snapshot } = job, isFirst = device.rank === 0;
-  const source = openSource(job.data, config), replica = await Replica.build(device, job, source);
-  const exchange = new StepExchange(device), lossScale = new LossScale(config.lossScale, start.lossScale);
+  const { config, start, snapshot } = job, isFirst = device.rank === 0, losses = [...start.losses];
+  const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
+  using replica = await Replica.build(device, job, source);
+  const exchange = new StepExchange(device), end = job.until ?? config.steps;
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
-  const losses = [...start.losses];
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
-  while (step < config.steps && !isStopped) {
-    const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
+  while (step < end && !isStopped) {
     exchange.start();
-    const lossSum = replica.accumulate(step, lossScale.begin() / numTargets);
+    const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
+    const lossSum = await replica.accumulate(step, lossScale.begin() / numTargets);
 
     device.enter(step, "reduce");
     replica.reduce();
@@ -34,30 +34,30 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     device.enter(step, "update");
     const lr = learningRate(step, config), gradNorm = replica.gradientNorm() / lossScale.scale;
     const isMade = lossScale.accepts(gradNorm), clip = clipFactor(gradNorm, config.gradClip);
-    if (isMade) replica.update(lossScale.updateOf(step), lr, clip / lossScale.scale);
+    if (isMade) await replica.update(lossScale.updateOf(step), lr, clip / lossScale.scale);
 
     device.enter(step, "exchange");
-    const { devices, ...summary } = exchange.finish(lossSum, replica.droppedChoices);
+    const { devices, ...summary } = exchange.finish(lossSum, replica);
     const loss = summary.lossSum / numTargets, stepMs = now() - startMs;
     checkFinite(step, loss, isMade ? gradNorm : 0);
     losses.push(Math.fround(loss));
     isStopped = summary.isStopRequested;
     const speed = { tokens, tokensPerSecond: tokens / stepMs * 1000, stepMs };
-    const mixture = config.experts > 0 ? { droppedChoices: summary.droppedChoices } : {};
+    const { droppedChoices } = summary, mixture = config.experts > 0 ? { droppedChoices } : {};
     const figures = { loss, gradNorm, lr, ...speed, ...mixture, ...lossScale.figures };
     await report({ type: "step", step, ...figures, devices });
 
     step++;
-    if (isDue(config.checkReplicas, step, false)) replica.checkReplicas(step);
-    const isLast = step === config.steps || isStopped;
+    if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
+    const isLast = step === end || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       device.enter(step, "evaluation");
-      const loss = exchange.finish(replica.evaluate()).lossSum / source.countEvaluationTargets();
+      const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
       await report({ type: "eval", step, loss });
     }
     if (snapshot !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
-      replica.writeSnapshot(snapshot);
+      await replica.writeSnapshot(snapshot);
       const progress = { job, snapshot, step, losses, lossScale: lossScale.state };
       if (isFirst) checkpoint = await saveCheckpoint(config.out!, progress);
       await report({ type: "checkpoint", step, path: checkpoint! });

@@ -56,6 +56,7 @@ export function causalSelfAttention(tape: Tape, qkv: Tensor, headDim: number): T
         },
       };
     },
+    lower: (lowering) => lowering.attend(lowering.valueOf(qkv), headDim),
   });
 }
 

@@ -47,6 +47,7 @@ export class KeyValueCache {
         backend.copy(newValue, subspan(this.#values, this.length * width, width));
         backend.attention({ ...args, keys: this.length + 1, queryOffset: this.length });
       },
+      lower: (lowering) => lowering.attend(lowering.valueOf(qkv), headDim),
     });
   };
 }

@@ -1,4 +1,4 @@
-import type { UnaryOp } from "../../kernels/mod.ts";
+import { onnx, type UnaryOp } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
 import { formatShape, numElements } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -24,8 +24,18 @@ export function unary(tape: Tape, op: UnaryOp, x: Tensor): Tensor {
       };
       return { input: () => backend.unaryBackward(gradient) };
     },
+    lower: (lowering) => LOWER_UNARY[op](lowering.valueOf(x)),
   });
 }
+
+const LOWER_UNARY: Readonly<Record<UnaryOp, (x: onnx.Value) => onnx.Value>> = {
+  gelu: onnx.gelu,
+  relu: (x) => onnx.unary("Relu", x),
+  tanh: (x) => onnx.unary("Tanh", x),
+  exp: (x) => onnx.unary("Exp", x),
+  log: (x) => onnx.unary("Log", x),
+  square: (x) => onnx.mul(x, x),
+};
 
 /** Gaussian error linear unit, tanh form (Hendrycks and Gimpel 2016). */
 export function gelu(tape: Tape, x: Tensor): Tensor {
@@ -67,6 +77,7 @@ export function add(tape: Tape, a: Tensor, b: Tensor): Tensor {
         },
       };
     },
+    lower: (lowering) => onnx.add(lowering.valueOf(a), lowering.valueOf(b)),
   });
 }
 
@@ -99,6 +110,7 @@ export function multiply(tape: Tape, a: Tensor, b: Tensor): Tensor {
         },
       };
     },
+    lower: (lowering) => onnx.mul(lowering.valueOf(a), lowering.valueOf(b)),
   });
 }
 
@@ -118,6 +130,7 @@ export function reshape(tape: Tape, x: Tensor, shape: readonly number[]): Tensor
     backward: (gradients) => {
       return { input: gradients.pass(out, x, true) };
     },
+    lower: (lowering) => onnx.reshape(lowering.valueOf(x), shape),
   });
 }
 

@@ -1,4 +1,4 @@
-import type { DType, Span } from "../../kernels/mod.ts";
+import { type DType, onnx, type Span } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import { chunkTree } from "../sum_chunks.ts";
 import type { Gradients } from "../gradients.ts";
@@ -61,6 +61,12 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
       if (sum !== undefined) backend.binary(sum);
     },
     backward: (gradients) => linearBackward(tape, { x, weight, bias, residual, out, gradients }),
+    lower: (lowering) => {
+      const [input, table, shift, sum] = [x, weight, bias, residual].map((t) => t && lowering.valueOf(t));
+      const product = onnx.matmul(input!, table!), shifted = shift ? onnx.add(product, shift) : product;
+      const active = activation === "gelu" ? onnx.gelu(shifted) : shifted;
+      return sum ? onnx.add(active, sum) : active;
+    },
   });
 }
 
@@ -146,6 +152,7 @@ function shift(tape: Tape, x: Tensor, bias: Parameter): Tensor {
       const deliver = gradients.pass(out, x);
       return { input: deliver, weight: columnSums(tape, gradients.output(out), rows, bias) };
     },
+    lower: (lowering) => onnx.add(lowering.valueOf(x), lowering.valueOf(bias)),
   });
 }
 
@@ -186,5 +193,6 @@ export function project(tape: Tape, x: Tensor, table: Parameter): Tensor {
         weight: () => backend.matmul(dTable),
       };
     },
+    lower: (lowering) => onnx.matmul(lowering.valueOf(x), onnx.transposeLast(lowering.valueOf(table))),
   });
 }

@@ -1,4 +1,4 @@
-import { type Backend, readElements } from "../../kernels/mod.ts";
+import { type Backend, onnx, readElements } from "../../kernels/mod.ts";
 import type { Loss } from "../loss.ts";
 import type { Tape } from "../tape.ts";
 import { asMatrix } from "../shape.ts";
@@ -41,6 +41,7 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
       gradients.provide(logits, logits.span);
       return {};
     },
+    lower: (lowering) => lowerCrossEntropy(lowering.valueOf(logits), lowering.valueOf(targets)),
   });
   return tieScale(tape, {
     rows: out,
@@ -52,6 +53,17 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
       args.scale = value;
     },
   });
+}
+
+/** The loss of each row, [rows]: the logarithm of the sum of exponentials, less the logit of the target. */
+function lowerCrossEntropy(logits: onnx.Value, targets: onnx.Value): onnx.Value {
+  const classes = onnx.numberOf(logits.shape.at(-1)!), { graph } = logits;
+  const rows = onnx.reshape(logits, [-1, classes]), ids = onnx.reshape(targets, [-1]);
+  const shifted = onnx.sub(rows, onnx.reduce("ReduceMax", rows, [-1]));
+  const logSum = onnx.unary("Log", onnx.reduce("ReduceSum", onnx.unary("Exp", shifted), [-1], false));
+  const chosen = onnx.reduce("ReduceSum", onnx.mul(shifted, onnx.oneHot(ids, classes)), [-1], false);
+  const isCounted = onnx.compare("GreaterOrEqual", ids, graph.constant("zero", [], Int32Array.of(0)));
+  return onnx.mul(onnx.sub(logSum, chosen), onnx.cast(isCounted, "f32"));
 }
 
 /** The loss, whose scale is that of the auxiliary losses of its tape too. */

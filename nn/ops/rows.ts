@@ -1,3 +1,4 @@
+import { onnx } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
 import { asMatrix, formatShape } from "../shape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
@@ -56,6 +57,10 @@ export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Ten
         },
       };
     },
+    lower: (lowering) => {
+      const [rowsOf, scale, bias] = [x, gamma, beta].map((tensor) => lowering.valueOf(tensor));
+      return onnx.layerNorm(rowsOf, scale, { bias, epsilon });
+    },
   });
 }
 
@@ -81,6 +86,7 @@ export function softmax(tape: Tape, x: Tensor): Tensor {
         },
       };
     },
+    lower: (lowering) => onnx.softmax(lowering.valueOf(x)),
   });
 }
 
@@ -124,6 +130,10 @@ export function embedding(tape: Tape, ids: Tensor, table: Parameter, onto?: Tens
         input: () => deliver?.(),
         weight: () => backend.scatterAdd(scatter),
       };
+    },
+    lower: (lowering) => {
+      const chosen = onnx.gather(lowering.valueOf(table), lowering.valueOf(ids));
+      return onto === undefined ? chosen : onnx.add(chosen, lowering.valueOf(onto));
     },
   });
 }

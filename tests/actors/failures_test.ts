@@ -14,7 +14,7 @@ import { failureOf, until } from "./support/world.ts";
 
 const STEPS = 3, BOUND_MS = 1000;
 const PHASES = ["forward", "backward", "reduce", "update", "exchange", "evaluation", "checkpoint"];
-const REASONS: Record<Fault["kind"], string> = {
+const REASONS: Record<string, string> = {
   throw: "planned failure",
   close: "the worker closed itself",
   hang: "the worker was terminated",

@@ -1,0 +1,53 @@
+import { formatBytes } from "../kernels/mod.ts";
+import { exportOnnx, parseBytes, UsageError } from "../train/mod.ts";
+import { parseArguments } from "./arguments.ts";
+
+const HELP = `Writes a trained model as an ONNX model, for any onnxruntime.
+
+Usage: export DIR --onnx FILE [OPTIONS]     DIR: a checkpoint, or a Hugging Face GPT-2 directory
+
+  --onnx FILE             where the model goes
+  --kv-cache              inputs and outputs for cached keys and values: each run reads only new tokens
+  --external-above SIZE   larger weights go to FILE.data [2GB, the limit of the format]
+  --json                  print one JSON line that says what was written`;
+
+/** The command `export`. */
+export async function exportModel(args: string[]): Promise<number> {
+  const { options, positionals, isHelp } = parseArguments(args, {
+    values: ["onnx", "external-above"],
+    flags: ["kv-cache", "json"],
+    positionals: ["DIR"],
+  });
+  if (isHelp) {
+    console.log(HELP);
+    return 0;
+  }
+  const [folder] = positionals, { onnx: file, "external-above": above } = options;
+  if (folder === undefined) {
+    throw new UsageError("Cannot export without a model: give the DIR of a checkpoint");
+  }
+  if (typeof file !== "string") {
+    throw new UsageError("Cannot export without --onnx FILE: say where the model goes");
+  }
+  const externalAbove = above === undefined ? undefined : parseBytes(above);
+  if (Number.isNaN(externalAbove)) {
+    throw new UsageError(`Cannot use --external-above ${above}: it must be a size such as 512MiB`);
+  }
+  const written = await exportOnnx(folder, file, { kvCache: options["kv-cache"] === true, externalAbove });
+  if (options.json) {
+    console.log(JSON.stringify(written));
+    return 0;
+  }
+  const { opset, irVersion, inputs, outputs, dataFile, weightBytes } = written;
+  console.log(
+    `wrote ${file}: ONNX opset ${opset}, IR version ${irVersion}, weights of ${formatBytes(weightBytes)}`,
+  );
+  if (dataFile !== undefined) console.log(`weights are in ${dataFile}; keep it beside the model`);
+  console.log(`inputs ${brief(inputs)}; outputs ${brief(outputs)}`);
+  return 0;
+}
+
+/** The first names, and how many there are. */
+function brief(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")}, ... (${names.length})`;
+}

@@ -1,0 +1,104 @@
+import { onnx } from "../kernels/mod.ts";
+import { numElements } from "./shape.ts";
+import { Parameter, type Tensor } from "./tensor.ts";
+
+/** Computes attention of a fused projection [B, T, 3C]; `headDim` is the width of a head. Result [B, T, C]. */
+export type LowerAttention = (qkv: onnx.Value, headDim: number) => onnx.Value;
+
+/** How a tape becomes a graph. */
+export interface LoweringOptions {
+  /** What parameters are; by default inputs of the graph by their names. */
+  readonly parameter?: (parameter: Parameter) => onnx.Value;
+  /** By default causal within the sequences of the batch. */
+  readonly attend?: LowerAttention;
+}
+
+/** The values of a graph that stand for the tensors of a tape. See `Tape.lower`. */
+export class Lowering {
+  /** Gets the nodes. */
+  readonly graph: onnx.Graph;
+  /** Computes attention. */
+  readonly attend: LowerAttention;
+  /** Values of parameters by name, in the order of first use. */
+  readonly parameters: Map<string, onnx.Value> = new Map();
+  readonly #options: LoweringOptions;
+  readonly #values = new Map<Tensor, onnx.Value>();
+
+  /** Stands for no tensor yet. */
+  constructor(graph: onnx.Graph, options: LoweringOptions = {}) {
+    this.graph = graph;
+    this.#options = options;
+    this.attend = options.attend ?? attendCausally;
+  }
+
+  /** Says what stands for a tensor. */
+  bind(tensor: Tensor, value: onnx.Value): void {
+    this.#values.set(tensor, value);
+  }
+
+  /** Makes a tensor whose elements never change a constant of the graph. */
+  bindConstant(tensor: Tensor, value: (index: number) => number): void {
+    const { name, shape, dtype } = tensor;
+    const elements = Array.from({ length: numElements(shape) }, (_, i) => value(i));
+    const typed = dtype === "f32" ? Float32Array.from(elements) : Int32Array.from(elements);
+    this.bind(tensor, this.graph.constant(name, shape, typed));
+  }
+
+  /**
+   * What stands for a tensor.
+   *
+   * @throws {TypeError} If no op has made it, and nobody said what it is.
+   */
+  valueOf(tensor: Tensor): onnx.Value {
+    const known = this.#values.get(tensor);
+    if (known !== undefined) return known;
+    if (tensor instanceof Parameter) return this.#parameter(tensor);
+    throw new TypeError(`Cannot lower ${tensor.name}: it is neither an input nor made by an op before`);
+  }
+
+  #parameter(parameter: Parameter): onnx.Value {
+    const { name, shape } = parameter;
+    const value = this.parameters.get(name) ?? this.#options.parameter?.(parameter) ??
+      this.graph.input(name, shape);
+    this.parameters.set(name, value);
+    return value;
+  }
+}
+
+/** Queries, keys and values of all heads, the keys transposed: [B, H, T, D], [B, H, D, T] and [B, H, T, D]. */
+export type Heads = readonly [q: onnx.Value, k: onnx.Value, v: onnx.Value];
+
+/** Takes a fused projection [B, T, 3C] apart. */
+export function splitHeads(qkv: onnx.Value, headDim: number): Heads {
+  const heads = onnx.numberOf(qkv.shape[2]) / 3 / headDim;
+  const [q, k, v] = onnx.splitLast(qkv, 3).map((part) => onnx.reshape(part, [0, 0, heads, headDim]));
+  return [onnx.transpose(q, [0, 2, 1, 3]), onnx.transpose(k, [0, 2, 3, 1]), onnx.transpose(v, [0, 2, 1, 3])];
+}
+
+/**
+ * Softmax of scaled dot products, times values; heads side by side again.
+ *
+ * Shapes: q [B, H, T, D], k [B, H, D, K], v [B, H, K, D], result [B, T, H D].
+ *
+ * @param mask Added to the scores: [T, K].
+ */
+export function attendHeads(
+  [q, k, v]: Heads,
+  mask: onnx.Value,
+): onnx.Value {
+  const [, heads, , headDim] = q.shape.map((dim, i) => i % 2 === 1 ? onnx.numberOf(dim) : 0);
+  const scores = onnx.matmul(onnx.mul(q, 1 / Math.sqrt(headDim)), k);
+  const mixed = onnx.matmul(onnx.softmax(onnx.add(scores, mask)), v);
+  return onnx.reshape(onnx.transpose(mixed, [0, 2, 1, 3]), [0, 0, heads * headDim]);
+}
+
+/** Added to scores of keys that a query must not see: far below all others, and finite, as GPUs may compute without infinity. */
+export const HIDDEN_SCORE: number = -1e30;
+
+function attendCausally(qkv: onnx.Value, headDim: number): onnx.Value {
+  const steps = onnx.numberOf(qkv.shape[1]), { graph } = qkv;
+  const mask = new Float32Array(steps * steps).map((_, i) =>
+    i % steps > Math.floor(i / steps) ? HIDDEN_SCORE : 0
+  );
+  return attendHeads(splitHeads(qkv, headDim), graph.constant("causal mask", [steps, steps], mask));
+}
