@@ -14,10 +14,7 @@ Deno.test("train() reproduces the golden run with kernels onnx, and reads three 
 });
 
 Deno.test("train() reproduces the golden run with a wasm and an onnx replica and several micro-batches", async () => {
-  const steps = await checkGolden({ dp: 2, microBatch: 2, steps: 6, kernels: "wasm,onnx" }, {
-    loss: 1e-2,
-    norm: 1,
-  });
+  const steps = await checkGolden({ dp: 2, microBatch: 2, kernels: "wasm,onnx" }, BOUNDS, NUM_STEPS);
   for (const { devices: [wasm, onnx] } of steps) {
     assertEquals([wasm.bytesReadBack, onnx.bytesReadBack], [undefined, 4 * GOLDEN_PARAMETERS + 8]);
   }
