@@ -43,39 +43,26 @@ interface GoldenRun {
 }
 
 async function run(options: Layout): Promise<GoldenRun> {
-  const { batch, steps, warmup, lr, min_lr, weight_decay, grad_clip } = expected.recipe;
-  return await withTempDir(async (out) => {
-    const prepared = await prepareTraining({
-      ...{
-        data: `${GOLDEN}tokens.bin`,
-        init: `${GOLDEN}init`,
-        order: "sequential",
-        out,
-        saveEvery: 1,
-        evalEvery: 0,
-      },
-      ...{
-        batch,
-        steps,
-        warmup,
-        lr,
-        minLr: min_lr,
-        weightDecay: weight_decay,
-        gradClip: grad_clip,
-        pool,
-        ...options,
-      },
-    });
-    const records: StepRecord[] = [];
-    for await (const step of await startTraining(prepared)) records.push(step);
-    const final = await readModel(`${out}/step-${steps}`);
+  const { batch, steps, warmup, lr, min_lr: minLr, weight_decay: weightDecay, grad_clip: gradClip } =
+    expected.recipe;
+  const given = { data: `${GOLDEN}tokens.bin`, init: `${GOLDEN}init`, order: "sequential", evalEvery: 0 };
+  const numbers = { batch, warmup, lr, minLr, weightDecay, gradClip };
+  return await withTempDir(async (folder) => {
+    const train = async (steps: number) => {
+      const out = `${folder}/${steps}`, records: StepRecord[] = [];
+      const prepared = await prepareTraining({ ...given, ...numbers, steps, out, pool, ...options });
+      for await (const step of await startTraining(prepared)) records.push(step);
+      return { records, checkpoint: `${out}/step-${steps}` };
+    };
+    const first = await train(1), all = await train(steps);
+    const final = await readModel(all.checkpoint);
     const shapes = new Map([...final].map(([name, { shape }]) => [name, shape]));
-    const clip = Math.min(1, grad_clip / (records[0].gradNorm + 1e-6));
-    const moments = await readMoments(`${out}/step-1`, shapes);
+    const clip = Math.min(1, gradClip / (first.records[0].gradNorm + 1e-6));
+    const moments = await readMoments(first.checkpoint, shapes);
     const gradients = new Map(
       [...moments].map(([name, { expAvg }]) => [name, expAvg.map((m) => m / (0.1 * clip))]),
     );
-    return { steps: records, gradients, final };
+    return { steps: all.records, gradients, final };
   });
 }
 
