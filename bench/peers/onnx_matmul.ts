@@ -21,8 +21,8 @@ async function onnxProducts(): Promise<(shape: MatmulShape) => PreparedProduct> 
   const ort = await importPeer<OnnxRuntime>("npm:onnxruntime-web@1.30.0/wasm");
   ort.env.wasm.numThreads = 1;
   ort.env.logLevel = "error";
-  const open = (transposes: { transposeA: boolean; transposeB: boolean }) =>
-    ort.InferenceSession.create(encodeGemmModel(transposes), { executionProviders: ["wasm"] });
+  const open = async (transposes: { transposeA: boolean; transposeB: boolean }) =>
+    ort.InferenceSession.create(await encodeGemmModel(transposes), { executionProviders: ["wasm"] });
   const plain = await open({ transposeA: false, transposeB: false });
   const left = await open({ transposeA: true, transposeB: false });
   const right = await open({ transposeA: false, transposeB: true });
