@@ -9,7 +9,14 @@ const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).filter((n
 for (const name of names.sort()) {
   Deno.test(`examples/${name} runs`, async () => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "--allow-read", "--allow-write", new URL(name, folder).pathname],
+      args: [
+        "run",
+        "--no-lock",
+        "--no-prompt",
+        "--allow-read",
+        "--allow-write",
+        new URL(name, folder).pathname,
+      ],
     }).output();
     const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     assertEquals(code, 0, `${decode(stdout)}\n${decode(stderr)}`);
