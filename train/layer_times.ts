@@ -46,6 +46,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** Forward passes of a layer for each backward pass. */
+export function forwardPasses(type: string, recompute: TimedConfig["recompute"]): number {
+  return type === "block" && recompute === "full" ? 2 : 1;
+}
+
 /** A device of one layer at a time. */
 class LayerTimer {
   readonly #heap = new DeviceHeap({ capBytes: CAP_BYTES, memory: createDeviceMemory(CAP_BYTES) });
@@ -63,7 +68,7 @@ class LayerTimer {
 
   /** Milliseconds of layer `i`; `input` is the shape of what the layer before returns. */
   time(i: number, input: Shape | undefined): number {
-    const { type } = this.#parts.layers[i], numForward = type === "block" && this.#isRecomputed ? 2 : 1;
+    const numForward = forwardPasses(this.#parts.layers[i].type, this.#config.recompute);
     const { tape, release } = this.#record(i, input), times: number[] = [];
     for (let round = 0; round < WARM_UP + REPETITIONS; round++) {
       const start = now();
@@ -74,10 +79,6 @@ class LayerTimer {
     }
     release();
     return median(times);
-  }
-
-  get #isRecomputed(): boolean {
-    return this.#config.recompute === "full";
   }
 
   #record(i: number, input: Shape | undefined): { tape: Tape; release: () => void } {

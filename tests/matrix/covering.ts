@@ -2,8 +2,8 @@ import { gpt, resolveConfig, UsageError } from "../../mod.ts";
 import { allCells, type Cell, MODELS, RECIPE } from "./cells.ts";
 
 /**
- * Few legal cells in which every pair of values of two options occurs that occurs in any: picked one after the other,
- * each time the one with the most pairs that are new for the devices it takes.
+ * Few legal cells in which every value, and every pair of settings, occurs that occurs in any: picked one after the other,
+ * each time the one with the most that are new for the devices it takes.
  *
  * Source: Cohen et al., The AETG System, IEEE TSE 1997 (greedy pairwise test selection).
  */
@@ -41,9 +41,14 @@ export function isLegal({ model, options }: Cell): boolean {
   }
 }
 
+/** Every value, and every pair of settings; in pairs a degree is 1 or more, as 2 and 4 are handled alike. */
 function pairsOf({ model, options }: Cell): string[] {
-  const values = Object.entries({ model, ...options }).map(([key, value]) => `${key} ${value}`);
-  return values.flatMap((a, i) => values.slice(i + 1).map((b) => `${a}, ${b}`));
+  const entries = Object.entries({ model, ...options });
+  const settings = entries.map(([key, value]) =>
+    `${key} ${typeof value === "number" && key !== "zero" ? value > 1 : value}`
+  );
+  const pairs = settings.flatMap((a, i) => settings.slice(i + 1).map((b) => `${a}, ${b}`));
+  return [...entries.map(([key, value]) => `${key} ${value}`), ...pairs];
 }
 
 /** Starting workers costs more than three steps: a run of n devices takes about as long as n + 2 units. */
