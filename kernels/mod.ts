@@ -30,6 +30,7 @@ export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
 export * from "./phantom_backend.ts";
 export * from "./reference.ts";
 export * from "./select.ts";
+export * from "./shared.ts";
 export * from "./span.ts";
 export * from "./sum_tree.ts";
 export * from "./wasm_backend.ts";

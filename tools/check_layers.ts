@@ -9,12 +9,14 @@ import { type Finding, lineOf, readTree, report, type SourceFile, stripSource } 
 
 /** For every layer, the layers that it may import. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  files: [],
   kernels: [],
   nn: ["kernels"],
   collectives: ["kernels"],
   actors: ["kernels", "collectives"],
   strategies: ["kernels", "nn", "collectives", "actors"],
-  train: ["kernels", "nn", "collectives", "actors", "strategies"],
+  data: ["files", "kernels"],
+  train: ["files", "kernels", "nn", "collectives", "actors", "strategies", "data"],
 };
 
 /** What may be used in a few places only. */
@@ -42,8 +44,8 @@ export const POWERS: readonly Power[] = [
     owners: [
       "kernels/heap.ts",
       "collectives/control_block.ts",
-      "train/corpus.ts",
-      "train/shared.ts",
+      "kernels/shared.ts",
+      "data/corpus.ts",
       "tests/",
       "bench/",
     ],
@@ -76,8 +78,8 @@ export const POWERS: readonly Power[] = [
   {
     name: "Deno.*",
     pattern: /\bDeno\s*\.\s*\w/g,
-    owners: ["train/", "actors/worker.ts", ...OUTSIDE],
-    why: "the layers below train/ run anywhere a module worker runs",
+    owners: ["files/", "data/", "train/", "actors/worker.ts", ...OUTSIDE],
+    why: "the other layers below train/ run anywhere a module worker runs",
   },
   {
     name: "clocks",

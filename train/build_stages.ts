@@ -1,4 +1,5 @@
 import type { ProcessGroup } from "../collectives/mod.ts";
+import type { Source } from "../data/mod.ts";
 import type { Backend, onnx } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
 import {
@@ -13,7 +14,6 @@ import {
 import type { TrainConfig } from "./config.ts";
 import { partitionOf } from "./layout_check.ts";
 import type { ModelParts } from "./model_parts.ts";
-import type { Source } from "./source.ts";
 import { GraphStage } from "./graph_stage.ts";
 import { Stage, type TrainStage } from "./stage.ts";
 

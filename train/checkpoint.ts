@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { type StoredTensor, UsageError } from "../files/mod.ts";
+import { toShared } from "../kernels/mod.ts";
 import { gpt, type MixtureConfig, type ModelSpec } from "../nn/mod.ts";
 import {
   findCheckpoint,
@@ -17,9 +19,6 @@ import { checkTensors, isGpt2Extra, type ModelSizes, stripPrefix } from "./gpt2_
 import type { JobStart, SharedTensors, Snapshot, TrainJob } from "./job.ts";
 import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
 import type { LossScaleState } from "./loss_scale.ts";
-import type { StoredTensor } from "./safetensors.ts";
-import { toShared } from "./shared.ts";
-import { UsageError } from "./usage_error.ts";
 
 /**
  * The model that a configuration describes.

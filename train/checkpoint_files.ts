@@ -6,10 +6,16 @@
  *
  * @module
  */
+import {
+  fileProblem,
+  readSafetensors,
+  type StoredTensor,
+  type TensorToWrite,
+  UsageError,
+  writeSafetensors,
+} from "../files/mod.ts";
 import { checkTensors } from "./gpt2_files.ts";
-import { readSafetensors, type StoredTensor, type TensorToWrite, writeSafetensors } from "./safetensors.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
-import { fileProblem, UsageError } from "./usage_error.ts";
 
 /** What a checkpoint holds. */
 export interface CheckpointToWrite {

@@ -1,6 +1,6 @@
+import { UsageError } from "../files/mod.ts";
 import { checkExact, exactMicroBatches } from "./exact_rules.ts";
 import { checkKernels, type GraphSpread } from "./kernel_rules.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** How a run is spread over devices: part of a configuration. */
 export interface Spread extends GraphSpread {

@@ -3,14 +3,16 @@
  *
  * @module
  */
+import { UsageError } from "../files/mod.ts";
 import type { Precision } from "../kernels/mod.ts";
 import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
 import { checkCombination } from "./combinations.ts";
 import { LAYER_NORM_EPSILON } from "./gpt2_files.ts";
 import type { GptSizes } from "./mixture_files.ts";
-import { flagOf, keyOf, nearestName, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
-import { UsageError } from "./usage_error.ts";
+import { flagOf, keyOf, unknownOption } from "./option_names.ts";
+import { type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { parseOption } from "./parse_option.ts";
 
 /** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
 export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
@@ -177,44 +179,6 @@ export function learningRate(step: number, recipe: LearningRateRecipe): number {
   return minLr + 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / (steps - warmup))) * (lr - minLr);
 }
 
-/**
- * A value of an option, from text or as it is.
- *
- * @throws {UsageError} If the option does not allow it.
- */
-export function parseOption(spec: OptionSpec, value: string | number | boolean): string | number | boolean {
-  const fail = (allowed: string): never => {
-    const shown = /^[^\s"]+$/.test(String(value)) ? value : JSON.stringify(value);
-    throw new UsageError(`Cannot use ${flagOf(spec.key)} ${shown}: it must be ${allowed}`);
-  };
-  if (spec.kind === "flag") return typeof value === "boolean" ? value : fail("true or false");
-  if (spec.kind === "text") return typeof value === "string" && value !== "" ? value : fail("a path");
-  if (spec.kind === "choice") {
-    return spec.choices!.includes(value as string) ? value : fail(`one of ${spec.choices!.join(", ")}`);
-  }
-  if (spec.kind === "bytes") return inRange(spec, parseBytes(value)) ?? fail(describeRange(spec));
-  const text = typeof value === "string" && value.trim() === "" ? NaN : value;
-  const number = typeof value === "boolean" ? NaN : Number(text);
-  if (spec.kind === "integer" && !Number.isSafeInteger(number)) return fail(describeRange(spec));
-  return inRange(spec, number) ?? fail(describeRange(spec));
-}
-
-/** Bytes of `512MiB`, `1.5GiB`, `64KiB`, `1048576`; NaN if it is no size. */
-export function parseBytes(value: string | number | boolean): number {
-  if (typeof value === "number") return value;
-  const match = /^(\d+(?:\.\d+)?)\s*([KMG]i?B?|B)?$/i.exec(String(value).trim());
-  if (match === null) return NaN;
-  const power = "KMG".indexOf((match[2] ?? "B")[0].toUpperCase()) + 1;
-  return Math.floor(Number(match[1]) * 1024 ** power);
-}
-
-/** An error about an option that does not exist; it names the nearest one that does. */
-export function unknownOption(name: string, known: readonly string[]): UsageError {
-  const nearest = nearestName(name, known);
-  const hint = nearest === undefined ? "--help lists all options" : `did you mean ${nearest}?`;
-  return new UsageError(`Cannot use option ${name}: it does not exist; ${hint}`);
-}
-
 function byKey(options: GivenOptions): GivenOptions {
   const known = TRAIN_OPTIONS.map((spec) => spec.key as string);
   const entries = Object.entries(options).map(([name, value]) => {
@@ -228,29 +192,6 @@ function byKey(options: GivenOptions): GivenOptions {
 function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
   const size = sizes?.[spec.key as keyof Omit<GptSizes, "deadExperts">];
   return size ?? (spec.isRecipe ? saved?.[spec.key] : undefined);
-}
-
-function inRange(spec: OptionSpec, value: number): number | undefined {
-  const { min = -Infinity, max = Infinity, isMinOpen, isMaxOpen } = spec;
-  const isInside = Number.isFinite(value) && (isMinOpen ? value > min : value >= min) &&
-    (isMaxOpen ? value < max : value <= max);
-  return isInside ? value : undefined;
-}
-
-function describeRange(spec: OptionSpec): string {
-  if (spec.kind === "bytes") return "a size from 1MiB to 4095MiB such as 512MiB";
-  const what = spec.kind === "integer" ? "a whole number" : "a number";
-  const low = spec.min === undefined
-    ? ""
-    : spec.isMinOpen
-    ? ` above ${spec.min}`
-    : ` of at least ${spec.min}`;
-  const high = spec.max === undefined
-    ? ""
-    : spec.isMaxOpen
-    ? ` below ${spec.max}`
-    : ` of at most ${spec.max}`;
-  return `${what}${low}${low !== "" && high !== "" ? " and" : ""}${high}`;
 }
 
 /** Sizes that are given must be those of the model that is loaded. */

@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { UsageError } from "../files/mod.ts";
 import { SEQUENCE_UNITS } from "../nn/mod.ts";
 import { EXACT_CHUNKS, type Schedule } from "../strategies/mod.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** The part of a configuration that exact numerics depend on. */
 export interface ExactSpread {

@@ -1,8 +1,8 @@
+import { UsageError } from "../files/mod.ts";
 import { onnx } from "../kernels/mod.ts";
 import { loadGpt } from "./checkpoint.ts";
 import { lowerGpt } from "./gpt_graph.ts";
 import type { GptSizes } from "./mixture_files.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** How to export. */
 export interface ExportOptions {

@@ -4,12 +4,12 @@
  * @module
  */
 import { launch } from "../actors/mod.ts";
+import { UsageError } from "../files/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import { loadGpt } from "./checkpoint.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { GenerateJob } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** How to generate from a directory. */
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> {

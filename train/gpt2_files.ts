@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { type StoredTensor } from "./safetensors.ts";
-import { UsageError } from "./usage_error.ts";
+import { type StoredTensor, UsageError } from "../files/mod.ts";
 
 /** Sizes of a GPT-2. */
 export interface ModelSizes {

@@ -1,8 +1,8 @@
+import type { BatchViews } from "../data/mod.ts";
 import { type DeviceHeap, onnx, type Span } from "../kernels/mod.ts";
 import { type AdamW, type Shape, type Tape, Tensor } from "../nn/mod.ts";
 import type { ParameterStore, Piece, StageProgram } from "../strategies/mod.ts";
 import { GraphWeights, type HeldOptions } from "./graph_weights.ts";
-import type { BatchViews } from "./source.ts";
 import { fillBatch, type RecordedPass, type TrainStage } from "./stage.ts";
 import { lowerStage, type StageGraph, type StageGraphOptions } from "./stage_graph.ts";
 

@@ -1,9 +1,9 @@
+import type { DataSpec } from "../data/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Schedule } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { MetricsRecord } from "./metrics.ts";
-import type { DataSpec } from "./source.ts";
 
 /** Values of named tensors, in shared memory. */
 export type SharedTensors = ReadonlyMap<string, Float32Array>;

@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { UsageError } from "../files/mod.ts";
 import { type BackendName, onnx } from "../kernels/mod.ts";
 import type { ExactSpread } from "./exact_rules.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** Kernels that a device may use: backends of its own memory, or graphs that onnxruntime runs. */
 export const KERNEL_NAMES = ["wasm", "reference", "webgpu", "onnx"] as const;

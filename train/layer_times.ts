@@ -1,10 +1,10 @@
+import type { Source } from "../data/mod.ts";
 import { createBackend, createDeviceMemory, DeviceHeap, now, type Span } from "../kernels/mod.ts";
 import { allocateGradients, RandomStream, Scope, type Shape, Tape } from "../nn/mod.ts";
 import { countParameters } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import { hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
-import type { Source } from "./source.ts";
 
 /** What the time of a layer depends on, besides the layer. */
 export type TimedConfig = Pick<TrainConfig, "microBatch" | "kernels" | "recompute" | "seed">;

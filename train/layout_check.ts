@@ -1,3 +1,5 @@
+import { fileProblem, UsageError } from "../files/mod.ts";
+import type { Scope } from "../nn/mod.ts";
 import {
   checkContext,
   checkExactPlan,
@@ -17,9 +19,7 @@ import {
 import { countMicroBatches } from "./combinations.ts";
 import type { TrainConfig } from "./config.ts";
 import { checkExactSchedule } from "./exact_rules.ts";
-import type { Scope } from "../nn/mod.ts";
 import type { ModelParts } from "./model_parts.ts";
-import { fileProblem, UsageError } from "./usage_error.ts";
 
 /**
  * The schedule of a configuration, by name or from a file. One device runs its micro-batches one after another.

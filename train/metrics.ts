@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { fileProblem, UsageError } from "./usage_error.ts";
+import { fileProblem, UsageError } from "../files/mod.ts";
 
 /** One device in one step. */
 export interface DeviceRecord {

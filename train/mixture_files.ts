@@ -4,9 +4,9 @@
  *
  * @module
  */
+import { UsageError } from "../files/mod.ts";
 import { checkMixture, type GptConfig, type MixtureConfig } from "../nn/mod.ts";
 import { fromHuggingFaceConfig, gpt2Shapes, type ModelSizes, toHuggingFaceConfig } from "./gpt2_files.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** Sizes of a GPT, dense or of experts. */
 export type GptSizes = ModelSizes & Partial<MixtureConfig>;

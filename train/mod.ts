@@ -13,10 +13,11 @@
  *
  * @module
  */
+export * from "../data/mod.ts";
+export * from "../files/mod.ts";
 export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./config.ts";
-export * from "./corpus.ts";
 export type { ExactSpread } from "./exact_rules.ts";
 export * from "./export_onnx.ts";
 export * from "./generate.ts";
@@ -26,22 +27,19 @@ export * from "./job.ts";
 export * from "./kernel_rules.ts";
 export * from "./layer_times.ts";
 export * from "./layout_check.ts";
-export * from "./load_data.ts";
 export * from "./loss_scale.ts";
 export * from "./memory_check.ts";
 export * from "./metrics.ts";
 export * from "./mixture_files.ts";
 export * from "./model_parts.ts";
+export * from "./option_names.ts";
 export * from "./options.ts";
-export * from "./order.ts";
+export * from "./parse_option.ts";
 export * from "./plan_run.ts";
 export * from "./plan_text.ts";
-export * from "./safetensors.ts";
 export * from "./settle_layout.ts";
-export * from "./source.ts";
 export * from "./terminal.ts";
 export * from "./terminal_painter.ts";
 export * from "./train.ts";
 export * from "./training.ts";
 export * from "./trainer_state.ts";
-export * from "./usage_error.ts";

@@ -1,3 +1,4 @@
+import type { Source } from "../data/mod.ts";
 import { createBackend } from "../kernels/mod.ts";
 import {
   type BuildModel,
@@ -15,7 +16,6 @@ import {
 } from "../nn/mod.ts";
 import { gptPlan, type ParallelPlan, phantomHeap } from "../strategies/mod.ts";
 import { isGpt } from "./checkpoint.ts";
-import type { Source } from "./source.ts";
 
 /** A model as a job sees it: layers in a row, and the loss of what the last one returns. */
 export interface ModelParts {

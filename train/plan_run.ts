@@ -5,6 +5,7 @@
  */
 import { PhantomDevice } from "../actors/mod.ts";
 import type { PlannedOperation } from "../collectives/mod.ts";
+import { openSource, type Source } from "../data/mod.ts";
 import { type ByteTable, sumTable } from "../kernels/mod.ts";
 import { checkSchedule, countParameters, deviceOfStage } from "../strategies/mod.ts";
 import { StepExchange } from "./exchange.ts";
@@ -12,7 +13,6 @@ import type { TrainJob } from "./job.ts";
 import { meshOf, partitionOf } from "./layout_check.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { Replica } from "./replica.ts";
-import { openSource, type Source } from "./source.ts";
 
 /** Operations of one kind in one group, over a step. */
 export interface Traffic {

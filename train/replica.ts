@@ -1,5 +1,6 @@
 import type { DeviceView } from "../actors/mod.ts";
 import type { ProcessGroup } from "../collectives/mod.ts";
+import { partOf, type Source } from "../data/mod.ts";
 import { type Backend, bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
 import {
@@ -22,7 +23,6 @@ import type { GraphWeights } from "./graph_weights.ts";
 import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
 import { fillPieces, writePieces } from "./pieces.ts";
 import { fillEvaluation, type Sampler, samplerOf, sharesOf } from "./samples.ts";
-import { partOf, type Source } from "./source.ts";
 import type { RecordedPass, TrainStage } from "./stage.ts";
 
 /** Groups whose all-reduces sum numbers that may be rounded. */

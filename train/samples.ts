@@ -1,7 +1,7 @@
+import { MASKED, type Source } from "../data/mod.ts";
 import { bisectionShare, shareOf } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import { meshOf } from "./layout_check.ts";
-import { MASKED, type Source } from "./source.ts";
 import type { RecordedPass, TrainStage } from "./stage.ts";
 
 /** Which of the ranks with sequences of their own a rank is. */

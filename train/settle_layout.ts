@@ -1,9 +1,9 @@
+import type { Source } from "../data/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import { type MeasureLayers, measureLayers } from "./layer_times.ts";
 import { checkLayout, loadSchedule, partitionOf } from "./layout_check.ts";
 import type { ModelParts } from "./model_parts.ts";
-import type { Source } from "./source.ts";
 
 /** A layout that every rank can build without asking. */
 export type SettledLayout<Config extends TrainConfig> = Pick<TrainJob, "schedule" | "layerTimes"> & {

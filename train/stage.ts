@@ -1,3 +1,4 @@
+import type { BatchViews, Source } from "../data/mod.ts";
 import type { Backend, DeviceHeap, DType, Precision } from "../kernels/mod.ts";
 import {
   ExactSums,
@@ -13,7 +14,6 @@ import {
 } from "../nn/mod.ts";
 import type { ParameterStore, StagePass, StageProgram, TensorParallel } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
-import type { BatchViews, Source } from "./source.ts";
 
 /** The recorded pass of a number of samples through one stage. */
 export interface RecordedPass extends StagePass {

@@ -1,8 +1,8 @@
+import type { Source } from "../data/mod.ts";
 import { createBackend, onnx } from "../kernels/mod.ts";
 import { Lowering, Scope, type Shape, Tape } from "../nn/mod.ts";
 import { phantomHeap } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
-import type { Source } from "./source.ts";
 
 /** A parameter of a stage in its graphs. */
 export interface GraphParameter {

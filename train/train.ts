@@ -4,6 +4,8 @@
  * @module
  */
 import type { Fault, WorkerPool } from "../actors/mod.ts";
+import { loadData, openSource, type Samples } from "../data/mod.ts";
+import { sharedFloats } from "../kernels/mod.ts";
 import { type GptConfig, type ModelSpec, numElements } from "../nn/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut } from "./checkpoint_files.ts";
@@ -12,15 +14,12 @@ import type { JobStart, Snapshot, TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
-import { loadData, type Samples } from "./load_data.ts";
 import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
 import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
-import { sharedFloats } from "./shared.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
-import { openSource } from "./source.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Device } from "../actors/mod.ts";
+import { openSource } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
 import { saveCheckpoint } from "./checkpoint.ts";
@@ -12,7 +13,6 @@ import { StepExchange } from "./exchange.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossScale } from "./loss_scale.ts";
 import { Replica } from "./replica.ts";
-import { openSource } from "./source.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { UsageError } from "../files/mod.ts";
 import type { LossScaleState } from "./loss_scale.ts";
-import { UsageError } from "./usage_error.ts";
 
 /** Contents of `trainer_state.json`. */
 export interface TrainerState {

@@ -10,7 +10,7 @@ import {
   readTrainerState,
   writeCheckpoint,
 } from "../../train/checkpoint_files.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SHAPES = new Map([["w", [2, 2]], ["b", [2]]]);

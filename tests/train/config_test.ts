@@ -1,13 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import {
-  type GivenOptions,
-  learningRate,
-  parseBytes,
-  recipeOf,
-  resolveConfig,
-  unknownOption,
-} from "../../train/config.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { type GivenOptions, learningRate, recipeOf, resolveConfig } from "../../train/config.ts";
+import { unknownOption } from "../../train/option_names.ts";
+import { parseBytes } from "../../train/parse_option.ts";
+import { UsageError } from "../../files/usage_error.ts";
 
 const TWO_CORES = { numCores: 2 };
 

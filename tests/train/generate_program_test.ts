@@ -3,7 +3,7 @@ import { launch } from "../../actors/mod.ts";
 import { Gpt, Scope } from "../../nn/mod.ts";
 import { Mesh } from "../../strategies/mod.ts";
 import { Writer } from "../../train/sample.ts";
-import { toShared } from "../../train/shared.ts";
+import { toShared } from "../../kernels/shared.ts";
 import { within } from "../support/deadline.ts";
 import { makeBackend } from "../support/device.ts";
 

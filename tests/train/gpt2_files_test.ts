@@ -8,8 +8,8 @@ import {
   stripPrefix,
   toHuggingFaceConfig,
 } from "../../train/gpt2_files.ts";
-import type { StoredTensor } from "../../train/safetensors.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import type { StoredTensor } from "../../files/safetensors.ts";
+import { UsageError } from "../../files/usage_error.ts";
 
 const SIZES: ModelSizes = {
   layers: 2,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { assertEquals, assertThrows } from "@std/assert";
 import { encodeRecord, LossHash, MetricsLog, type MetricsRecord, Throughput } from "../../train/metrics.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const STEP: MetricsRecord = {

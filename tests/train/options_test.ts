@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { describeOptions, flagOf, keyOf, nearestName, TRAIN_OPTIONS } from "../../train/options.ts";
+import { flagOf, keyOf, nearestName } from "../../train/option_names.ts";
+import { describeOptions, TRAIN_OPTIONS } from "../../train/options.ts";
 
 Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with their defaults", () => {
   const rows = TRAIN_OPTIONS.map((spec) => `${flagOf(spec.key)} ${"default" in spec ? spec.default : "-"}`);

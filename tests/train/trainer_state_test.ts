@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { decodeTrainerState, encodeTrainerState } from "../../train/trainer_state.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { UsageError } from "../../files/usage_error.ts";
 
 Deno.test("decodeTrainerState() reads what encodeTrainerState() writes, with the bits of the losses", () => {
   const losses = [...new Float32Array([5.545177, 1 / 3, 1e-38])];

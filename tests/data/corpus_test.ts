@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { corpusFromText, type CorpusOptions, loadCorpus } from "../../train/corpus.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { corpusFromText, type CorpusOptions, loadCorpus } from "../../data/corpus.ts";
+import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SMALL: CorpusOptions = { context: 4, batch: 2 };

@@ -1,8 +1,18 @@
-import type { TrainConfig } from "./config.ts";
+import { UsageError } from "../files/mod.ts";
+import { toShared } from "../kernels/mod.ts";
 import { loadCorpus } from "./corpus.ts";
-import { toShared } from "./shared.ts";
+import type { OrderOptions } from "./order.ts";
 import type { DataSpec } from "./source.ts";
-import { UsageError } from "./usage_error.ts";
+
+/** The part of a run's configuration that its data depend on. */
+export interface DataOptions extends Pick<OrderOptions, "order" | "batch" | "context"> {
+  /** Vocabulary of the model; undefined: what the data say. */
+  readonly vocab: number | undefined;
+  /** Optimizer steps in all. */
+  readonly steps: number;
+  /** Devices that share out the tokens of each sequence. */
+  readonly cp: number;
+}
 
 /** Samples of a user's own: features and targets. The last tenth validates unless `numTrain` says otherwise. */
 export interface Samples {
@@ -31,7 +41,7 @@ export interface LoadedData {
  *
  * @throws {UsageError} If they cannot be used.
  */
-export async function loadData(data: string | Samples | undefined, config: TrainConfig): Promise<LoadedData> {
+export async function loadData(data: string | Samples | undefined, config: DataOptions): Promise<LoadedData> {
   if (data !== undefined && typeof data !== "string") return loadSamples(data, config);
   const { vocab, context, batch, steps, order } = config;
   const minTrainTokens = order === "sequential" ? steps * batch * context + 1 : 0;
@@ -40,7 +50,7 @@ export async function loadData(data: string | Samples | undefined, config: Train
   return { spec: { kind: "tokens", tokens, context, train, validation }, vocab: corpus.vocab, statement };
 }
 
-function loadSamples(samples: Samples, { batch, cp }: TrainConfig): LoadedData {
+function loadSamples(samples: Samples, { batch, cp }: DataOptions): LoadedData {
   if (cp > 1) {
     throw new UsageError(`Cannot use --cp ${cp} with samples: only sequences of tokens can be shared out`);
   }

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type ArrayData, MASKED, openSource, type TokenData } from "../../train/mod.ts";
-import { toShared } from "../../train/shared.ts";
+import { toShared } from "../../kernels/shared.ts";
 
 const TOKENS: TokenData = {
   kind: "tokens",

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { decodeSafetensors, readSafetensors, writeSafetensors } from "../../train/safetensors.ts";
-import { UsageError } from "../../train/usage_error.ts";
+import { decodeSafetensors, readSafetensors, writeSafetensors } from "../../files/safetensors.ts";
+import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 function encode(header: unknown, data: Uint8Array = new Uint8Array(), headerBytes?: number) {

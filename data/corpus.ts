@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { fileProblem, UsageError } from "../files/mod.ts";
 import { countWindows } from "./order.ts";
-import { fileProblem, UsageError } from "./usage_error.ts";
 
 /** Tokens `[start, end)` of a corpus. */
 export interface TokenRange {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { countWindows, evaluationStarts, permute, sampleStart } from "../../train/order.ts";
+import { countWindows, evaluationStarts, permute, sampleStart } from "../../data/order.ts";
 
 const BASE = { seed: 1337, batch: 3, context: 8, numTokens: 8 * 11 + 1 } as const;
 

@@ -1,0 +1,14 @@
+/**
+ * Files that others write and read, and what to say when they cannot be used.
+ *
+ * ```ts
+ * import { UsageError } from "@tessera/tessera/files";
+ *
+ * const error = new UsageError("Cannot read novel.txt: it does not exist");
+ * console.log(error.message);
+ * ```
+ *
+ * @module
+ */
+export * from "./safetensors.ts";
+export * from "./usage_error.ts";
