@@ -11,4 +11,5 @@
  * @module
  */
 export * from "./safetensors.ts";
+export * from "./tensor_files.ts";
 export * from "./usage_error.ts";

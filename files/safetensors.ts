@@ -4,88 +4,95 @@
  *
  * @module
  */
+import {
+  readTensor,
+  STORED_BYTES,
+  type StoredDType,
+  storedLength,
+  type StoredTensor,
+  type TensorIndex,
+} from "./tensor_files.ts";
 import { fileProblem, UsageError } from "./usage_error.ts";
 
-/** Element types that can be read; F16 and BF16 become f32. */
-export type SafetensorsDType = "F32" | "F16" | "BF16";
-
-/** A tensor of a file. */
-export interface StoredTensor {
-  /** The type in the file; `data` is always f32. */
-  readonly dtype: SafetensorsDType;
-  /** Sizes of its dims, outermost first. */
-  readonly shape: readonly number[];
-  /** Its elements, row by row. */
-  readonly data: Float32Array;
-}
-
-/** A tensor to write; a function is called when its turn comes, so that only one tensor need be in memory. */
+/** A tensor to write, in the order of the file. */
 export interface TensorToWrite {
   /** Its name in the file. */
   readonly name: string;
   /** Sizes of its dims, outermost first. */
   readonly shape: readonly number[];
   /** Its elements, row by row. */
-  readonly data: Float32Array | (() => Float32Array | Promise<Float32Array>);
+  readonly data: Float32Array;
 }
 
-const DTYPE_BYTES: Readonly<Record<SafetensorsDType, number>> = { F32: 4, F16: 2, BF16: 2 };
 const MAX_HEADER_BYTES = 100_000_000;
-const WRITE_BYTES = 4 * 1024 * 1024;
 
 interface Entry {
   readonly name: string;
-  readonly dtype: SafetensorsDType;
+  readonly dtype: StoredDType;
   readonly shape: readonly number[];
   readonly start: number;
-  readonly end: number;
 }
 
 /**
- * Reads the tensors of a file.
+ * Reads which tensors a file has, and where; the tensors themselves stay in the file.
  *
  * @param skip Names to leave out, before their type is looked at.
  * @throws {UsageError} If the file is missing, truncated, or not what it says.
  */
-export async function readSafetensors(
+export async function openSafetensors(
   path: string,
   skip: (name: string) => boolean = () => false,
 ): Promise<Map<string, StoredTensor>> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    throw new UsageError(`Cannot read ${path}: ${fileProblem(error)}`);
-  }
-  return decodeSafetensors(bytes, path, skip);
-}
-
-/** Reads tensors from the bytes of a file; `path` is for messages. F32 data are views of `bytes`. */
-export function decodeSafetensors(
-  bytes: Uint8Array<ArrayBuffer>,
-  path: string,
-  skip: (name: string) => boolean = () => false,
-): Map<string, StoredTensor> {
   const fail = (problem: string): never => {
     throw new UsageError(`Cannot read ${path}: ${problem}`);
   };
-  if (bytes.length < 8) fail(`a safetensors file has at least 8 bytes, this one has ${bytes.length}`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerBytes = Number(view.getBigUint64(0, true));
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(path);
+  } catch (error) {
+    return fail(fileProblem(error));
+  }
+  using _ = file;
+  const { size } = await file.stat(), length = await readBytes(file, 8);
+  if (length.length < 8) fail(`a safetensors file has at least 8 bytes, this one has ${length.length}`);
+  const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true)), dataStart = 8 + headerBytes;
   if (headerBytes > MAX_HEADER_BYTES) {
     fail(`it is no safetensors file (its header would have ${headerBytes} bytes)`);
   }
-  const dataStart = 8 + headerBytes;
-  if (dataStart > bytes.length) {
-    fail(`it is truncated: the header ends at byte ${dataStart}, the file at ${bytes.length}`);
-  }
-  const header = parseHeader(bytes.subarray(8, dataStart), fail);
-  const entries = readEntries(header, skip, fail);
-  checkPlaces(header, bytes.length - dataStart, fail);
-  return new Map(entries.map((entry) => {
-    const data = decodeData(bytes.subarray(dataStart + entry.start, dataStart + entry.end), entry.dtype);
-    return [entry.name, { dtype: entry.dtype, shape: entry.shape, data }];
+  if (dataStart > size) fail(`it is truncated: the header ends at byte ${dataStart}, the file at ${size}`);
+  const header = parseHeader(await readBytes(file, headerBytes), fail),
+    entries = readEntries(header, skip, fail);
+  checkPlaces(header, size - dataStart, fail);
+  return new Map(entries.map(({ name, dtype, shape, start }) => {
+    return [name, { path, byteOffset: dataStart + start, dtype, shape }];
   }));
+}
+
+/** A tensor in memory. */
+export interface LoadedTensor {
+  /** Sizes of its dims, outermost first. */
+  readonly shape: readonly number[];
+  /** Its elements as f32, row by row. */
+  readonly data: Float32Array;
+}
+
+/** Reads all tensors of a file into memory, in the order of the file. */
+export async function readSafetensors(path: string): Promise<Map<string, LoadedTensor>> {
+  const index = await openSafetensors(path);
+  return new Map(
+    [...index].map(([name, tensor]) => [name, { shape: tensor.shape, data: readTensor(tensor) }]),
+  );
+}
+
+async function readBytes(file: Deno.FsFile, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const count = await file.read(bytes.subarray(done));
+    if (count === null) break;
+    done += count;
+  }
+  return bytes.subarray(0, done);
 }
 
 type Header = [name: string, entry: Record<string, unknown>][];
@@ -111,13 +118,15 @@ function readEntries(
 ): Entry[] {
   return header.filter(([name]) => !skip(name)).map(([name, entry]) => {
     const dtype = entry.dtype;
-    if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
-      return fail(`tensor ${name} has the type ${dtype}; supported are F32, F16, BF16`);
+    if (!isStoredDType(dtype)) {
+      return fail(
+        `tensor ${name} has the type ${dtype}; supported are ${Object.keys(STORED_BYTES).join(", ")}`,
+      );
     }
     const shape = entry.shape;
     if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`tensor ${name} has no valid shape`);
     const [start, end] = offsetsOf(name, entry, fail);
-    const needed = shape.reduce((a, b) => a * b, DTYPE_BYTES[dtype]);
+    const needed = shape.reduce((a, b) => a * b, STORED_BYTES[dtype]);
     if (end - start !== needed) {
       fail(
         `tensor ${name} has ${end - start} bytes, its shape [${
@@ -125,7 +134,7 @@ function readEntries(
         }] as ${dtype} needs ${needed}`,
       );
     }
-    return { name, dtype, shape, start, end };
+    return { name, dtype, shape, start };
   });
 }
 
@@ -153,16 +162,36 @@ function checkPlaces(header: Header, numBytes: number, fail: (problem: string) =
   if (end < numBytes) fail(`${numBytes - end} bytes behind the last tensor belong to nothing`);
 }
 
-function decodeData(bytes: Uint8Array<ArrayBuffer>, dtype: SafetensorsDType): Float32Array {
-  const isAligned = bytes.byteOffset % DTYPE_BYTES[dtype] === 0;
-  const place = isAligned ? bytes : bytes.slice();
-  const length = bytes.byteLength / DTYPE_BYTES[dtype];
-  if (dtype === "F32") return new Float32Array(place.buffer, place.byteOffset, length);
-  if (dtype === "F16") return new Float32Array(new Float16Array(place.buffer, place.byteOffset, length));
-  const upper = new Uint16Array(place.buffer, place.byteOffset, length);
-  const bits = new Uint32Array(length);
-  for (let i = 0; i < length; i++) bits[i] = upper[i] << 16;
-  return new Float32Array(bits.buffer);
+/** Where f32 tensors lie in a file that holds them in the given order; any rank can tell. */
+export function layOutTensors(
+  path: string,
+  shapes: Iterable<readonly [name: string, shape: readonly number[]]>,
+): { readonly header: Uint8Array<ArrayBuffer>; readonly index: TensorIndex; readonly byteLength: number } {
+  // Hugging Face's loaders want to know which framework's layout it is.
+  const entries: Record<string, unknown> = { __metadata__: { format: "pt" } }, named = [...shapes];
+  let end = 0;
+  const starts = named.map(([name, shape]) => {
+    const start = end;
+    end += 4 * storedLength({ shape });
+    entries[name] = { dtype: "F32", shape, data_offsets: [start, end] };
+    return start;
+  });
+  const header = encodeHeader(entries), dataStart = header.length;
+  const index = new Map(named.map(([name, shape], i): [string, StoredTensor] => {
+    return [name, { path, byteOffset: dataStart + starts[i], dtype: "F32", shape }];
+  }));
+  return { header, index, byteLength: dataStart + end };
+}
+
+/** Makes a file with room for tensors: header and length are final, the elements zeros until they are written. */
+export async function createSafetensors(
+  path: string,
+  shapes: Iterable<readonly [name: string, shape: readonly number[]]>,
+): Promise<void> {
+  const { header, byteLength } = layOutTensors(path, shapes);
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  await writeAll(file, header);
+  await file.truncate(byteLength);
 }
 
 /**
@@ -171,52 +200,37 @@ function decodeData(bytes: Uint8Array<ArrayBuffer>, dtype: SafetensorsDType): Fl
  * @throws {RangeError} If the data of a tensor do not fit its shape.
  */
 export async function writeSafetensors(path: string, tensors: readonly TensorToWrite[]): Promise<void> {
-  const file = await Deno.open(path, { write: true, create: true, truncate: true });
-  try {
-    await writeAll(file, encodeHeader(tensors));
-    for (const tensor of tensors) {
-      const data = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-      if (data.length !== numElements(tensor.shape)) {
-        throw new RangeError(
-          `Cannot write tensor ${tensor.name}: shape [${tensor.shape.join(", ")}] needs ` +
-            `${numElements(tensor.shape)} elements, given are ${data.length}`,
-        );
-      }
-      await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  await writeAll(file, layOutTensors(path, tensors.map(({ name, shape }) => [name, shape] as const)).header);
+  for (const { name, shape, data } of tensors) {
+    const length = storedLength({ shape });
+    if (data.length !== length) {
+      throw new RangeError(
+        `Cannot write tensor ${name}: shape [${
+          shape.join(", ")
+        }] needs ${length} elements, given are ${data.length}`,
+      );
     }
-    await file.sync();
-  } finally {
-    file.close();
+    await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice());
   }
+  await file.sync();
 }
 
 /** Header with its length in front, padded with blanks so that the data start at a multiple of 8. */
-function encodeHeader(tensors: readonly TensorToWrite[]): Uint8Array {
-  // Hugging Face's loaders want to know which framework's layout it is.
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
-  let offset = 0;
-  for (const { name, shape } of tensors) {
-    const end = offset + 4 * numElements(shape);
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, end] };
-    offset = end;
-  }
-  const text = new TextEncoder().encode(JSON.stringify(header));
+function encodeHeader(entries: Readonly<Record<string, unknown>>): Uint8Array<ArrayBuffer> {
+  const text = new TextEncoder().encode(JSON.stringify(entries));
   const bytes = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
   bytes.set(text, 8);
   return bytes;
 }
 
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let start = 0; start < bytes.length;) {
-    // A copy, because shared memory cannot be written to a file.
-    const part = bytes.slice(start, start + WRITE_BYTES);
-    start += await file.write(part);
-  }
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }
 
-function numElements(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
+function isStoredDType(value: unknown): value is StoredDType {
+  return typeof value === "string" && Object.hasOwn(STORED_BYTES, value);
 }
 
 function isCount(value: unknown): value is number {

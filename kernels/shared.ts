@@ -5,8 +5,3 @@ export function toShared<Values extends Float32Array | Int32Array>(values: Value
   shared.set(values);
   return shared as unknown as Values;
 }
-
-/** Zeros in shared memory. */
-export function sharedFloats(length: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(4 * length));
-}

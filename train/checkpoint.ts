@@ -3,22 +3,19 @@
  *
  * @module
  */
-import { type StoredTensor, UsageError } from "../files/mod.ts";
-import { toShared } from "../kernels/mod.ts";
+import { checkFinite, type TensorIndex, UsageError } from "../files/mod.ts";
 import { gpt, type MixtureConfig, type ModelSpec } from "../nn/mod.ts";
 import {
   findCheckpoint,
+  openModel,
+  openMoments,
   readConfigJson,
-  readModel,
-  readMoments,
   readTrainerState,
-  writeCheckpoint,
 } from "./checkpoint_files.ts";
-import { recipeOf, type TrainConfig } from "./config.ts";
+import type { TrainConfig } from "./config.ts";
 import { checkTensors, isGpt2Extra, type ModelSizes, stripPrefix } from "./gpt2_files.ts";
-import type { JobStart, SharedTensors, Snapshot, TrainJob } from "./job.ts";
+import type { JobStart } from "./job.ts";
 import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
-import type { LossScaleState } from "./loss_scale.ts";
 
 /**
  * The model that a configuration describes.
@@ -42,43 +39,19 @@ export function isGpt(model: ModelSpec): boolean {
   return model.module === gpt({ layers: 1, heads: 1, embed: 1, context: 1 }).module;
 }
 
-/** What a run has reached. */
-export interface Progress {
-  /** The job. */
-  readonly job: TrainJob;
-  /** Parameters and moments, complete. */
-  readonly snapshot: Snapshot;
-  /** Finished steps. */
-  readonly step: number;
-  /** Losses of all finished steps. */
-  readonly losses: readonly number[];
-  /** Where a dynamic loss scale stands. */
-  readonly lossScale?: LossScaleState;
+/** `config.json` of a model: Hugging Face's of a GPT, otherwise the module that builds it and what it is handed. */
+export function configJson(model: ModelSpec): Record<string, unknown> {
+  return isGpt(model)
+    ? toGptConfig(model.config as GptSizes)
+    : { model_type: "tessera", module: model.module, config: model.config };
 }
 
-/** Writes `out/step-N` in one move; returns its path. */
-export function saveCheckpoint(out: string, progress: Progress): Promise<string> {
-  const { job: { model, config }, snapshot, step, losses, lossScale } = progress,
-    names = [...snapshot.shapes];
-  // A view of shared memory cannot be written to a file: copy, one tensor at a time.
-  const tensors = (prefix: string, source: SharedTensors) =>
-    names.map(([name, shape]) => ({ name: prefix + name, shape, data: () => source.get(name)!.slice() }));
-  return writeCheckpoint(out, {
-    config: isGpt(model)
-      ? toGptConfig(model.config as GptSizes)
-      : { model_type: "tessera", module: model.module, config: model.config },
-    model: tensors("", snapshot.weights),
-    optimizer: [...tensors("exp_avg.", snapshot.m), ...tensors("exp_avg_sq.", snapshot.v)],
-    state: { step, options: recipeOf(config), losses, lossScale },
-  });
-}
-
-/** The directory of a GPT: sizes, and weights in shared memory. */
+/** The directory of a GPT: sizes, and where its weights lie. */
 export interface LoadedGpt {
   /** What `config.json` says. */
   readonly sizes: GptSizes;
   /** Every parameter, by its Hugging Face name. */
-  readonly weights: SharedTensors;
+  readonly weights: TensorIndex;
 }
 
 /**
@@ -88,9 +61,10 @@ export interface LoadedGpt {
  */
 export async function loadGpt(folder: string): Promise<LoadedGpt> {
   const sizes = fromGptConfig(await readConfigJson(folder), `${folder}/config.json`);
-  const tensors = stripPrefix(await readModel(folder, isGpt2Extra));
-  checkTensors(tensors, gptShapes(sizes), `${folder}/model.safetensors`);
-  return { sizes, weights: share(tensors) };
+  const weights = stripPrefix(await openModel(folder, isGpt2Extra));
+  checkTensors(weights, gptShapes(sizes), `${folder}/model.safetensors`);
+  checkFinite(weights);
+  return { sizes, weights };
 }
 
 /** What a run goes on from. */
@@ -114,23 +88,19 @@ export async function loadRun(path: string): Promise<LoadedRun> {
   const folder = await findCheckpoint(path), state = await readTrainerState(folder);
   const json = await readConfigJson(folder) as { model_type?: unknown };
   const loaded = json.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
-  const shapes = "shapes" in loaded ? loaded.shapes : gptShapes(loaded.sizes);
-  const moments = await readMoments(folder, shapes), m = new Map<string, Float32Array>(), v = new Map(m);
-  for (const [name, { expAvg, expAvgSq }] of moments) {
-    m.set(name, toShared(expAvg));
-    v.set(name, toShared(expAvgSq));
-  }
+  const shapes = new Map([...loaded.weights].map(([name, { shape }]) => [name, shape]));
+  const { m, v } = await openMoments(folder, shapes);
+  for (const moments of [m, v]) checkFinite(moments);
   const { step, losses, lossScale } = state;
   const start = { step, losses, lossScale, weights: loaded.weights, moments: { m, v } };
   return { folder, sizes: "sizes" in loaded ? loaded.sizes : undefined, options: state.options, start };
 }
 
 /** Weights of a model that has no Hugging Face form; its own code says what they must be. */
-async function loadOwn(
-  folder: string,
-): Promise<{ weights: SharedTensors; shapes: ReadonlyMap<string, readonly number[]> }> {
-  const tensors = await readModel(folder);
-  return { weights: share(tensors), shapes: new Map([...tensors].map(([name, { shape }]) => [name, shape])) };
+async function loadOwn(folder: string): Promise<{ weights: TensorIndex }> {
+  const weights = await openModel(folder);
+  checkFinite(weights);
+  return { weights };
 }
 
 /**
@@ -143,8 +113,4 @@ export function checkResume({ folder, start }: LoadedRun, config: TrainConfig): 
   throw new UsageError(
     `Cannot resume from ${folder}: it has ${start.step} steps already; use --steps ${start.step + 1} or more`,
   );
-}
-
-function share(tensors: ReadonlyMap<string, StoredTensor>): SharedTensors {
-  return new Map([...tensors].map(([name, { data }]) => [name, toShared(data)]));
 }

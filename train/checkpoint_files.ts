@@ -7,34 +7,38 @@
  * @module
  */
 import {
+  createSafetensors,
   fileProblem,
-  readSafetensors,
+  layOutTensors,
+  openSafetensors,
   type StoredTensor,
-  type TensorToWrite,
+  type TensorIndex,
   UsageError,
-  writeSafetensors,
 } from "../files/mod.ts";
 import { checkTensors } from "./gpt2_files.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
 
-/** What a checkpoint holds. */
+/** Shapes of parameters by name, in the order of the file. */
+export type NamedShapes = ReadonlyMap<string, readonly number[]>;
+
+/** What a checkpoint holds besides the values of its tensors. */
 export interface CheckpointToWrite {
   /** `config.json`. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** `model.safetensors`. */
-  readonly model: readonly TensorToWrite[];
-  /** `optimizer.safetensors`: `exp_avg.NAME` and `exp_avg_sq.NAME` of every parameter. */
-  readonly optimizer: readonly TensorToWrite[];
+  /** The parameters. */
+  readonly shapes: NamedShapes;
   /** `trainer_state.json`; its `step` names the folder. */
   readonly state: TrainerState;
 }
 
-/** AdamW's moments of a parameter. */
-export interface StoredMoments {
-  /** `exp_avg`: the running mean of the gradient. */
-  readonly expAvg: Float32Array;
-  /** `exp_avg_sq`: the running mean of its square. */
-  readonly expAvgSq: Float32Array;
+/** Where the tensors of a checkpoint lie. */
+export interface CheckpointTensors {
+  /** Parameters, in `model.safetensors`. */
+  readonly weights: TensorIndex;
+  /** AdamW's running means of the gradients: `exp_avg.NAME` of `optimizer.safetensors`, here by `NAME`. */
+  readonly m: TensorIndex;
+  /** Running means of their squares: `exp_avg_sq.NAME`. */
+  readonly v: TensorIndex;
 }
 
 const FILES = {
@@ -80,29 +84,57 @@ export async function removeIfEmpty(folder: string): Promise<void> {
   }
 }
 
-/** Writes a checkpoint and returns its folder; a crash at any moment leaves the former state or the new one. */
-export async function writeCheckpoint(out: string, checkpoint: CheckpointToWrite): Promise<string> {
-  const name = `step-${checkpoint.state.step}`;
-  const target = `${out}/${name}`, temporary = `${out}/.tmp-${name}`, old = `${out}/.old-${name}`;
+/** Folder in which the checkpoint after `step` steps is written. */
+function temporaryPath(out: string, step: number): string {
+  return `${out}/.tmp-step-${step}`;
+}
+
+/**
+ * Begins a checkpoint: everything is written but the values of its tensors, for which there is room.
+ *
+ * Then its ranks write them to {@link tensorsToWrite}, and {@link completeCheckpoint} moves it to its place. A crash at
+ * any moment leaves the former state or the new one.
+ */
+export async function beginCheckpoint(
+  out: string,
+  { config, shapes, state }: CheckpointToWrite,
+): Promise<void> {
+  const temporary = temporaryPath(out, state.step);
   await Deno.mkdir(out, { recursive: true });
   await removeIfThere(temporary);
-  await removeIfThere(old);
   await Deno.mkdir(temporary);
-  try {
-    await writeText(`${temporary}/${FILES.config}`, JSON.stringify(checkpoint.config, null, 1) + "\n");
-    await writeSafetensors(`${temporary}/${FILES.model}`, checkpoint.model);
-    await writeSafetensors(`${temporary}/${FILES.optimizer}`, checkpoint.optimizer);
-    await writeText(`${temporary}/${FILES.state}`, encodeTrainerState(checkpoint.state));
-    await syncFolder(temporary);
-  } catch (error) {
-    await removeIfThere(temporary);
-    throw error;
-  }
+  await writeText(`${temporary}/${FILES.config}`, JSON.stringify(config, null, 1) + "\n");
+  await createSafetensors(`${temporary}/${FILES.model}`, shapes);
+  await createSafetensors(`${temporary}/${FILES.optimizer}`, momentShapes(shapes));
+  await writeText(`${temporary}/${FILES.state}`, encodeTrainerState(state));
+}
+
+/** Where the tensors of a checkpoint that has begun are to be written; any rank can tell. */
+export function tensorsToWrite(out: string, step: number, shapes: NamedShapes): CheckpointTensors {
+  const folder = temporaryPath(out, step);
+  const moments = layOutTensors(`${folder}/${FILES.optimizer}`, momentShapes(shapes)).index;
+  const weights = layOutTensors(`${folder}/${FILES.model}`, shapes).index;
+  return { weights, ...splitMoments(moments, shapes) };
+}
+
+/** Syncs a checkpoint whose tensors are written and moves it to its place; returns its folder. */
+export async function completeCheckpoint(out: string, step: number): Promise<string> {
+  const temporary = temporaryPath(out, step),
+    target = checkpointPath(out, step),
+    old = `${out}/.old-step-${step}`;
+  for (const file of [FILES.model, FILES.optimizer]) await syncFile(`${temporary}/${file}`);
+  await syncFolder(temporary);
+  await removeIfThere(old);
   if (await isThere(target)) await Deno.rename(target, old);
   await Deno.rename(temporary, target);
   await syncFolder(out);
   await removeIfThere(old);
   return target;
+}
+
+/** Removes a checkpoint that could not be completed. */
+export async function discardCheckpoint(out: string, step: number): Promise<void> {
+  await removeIfThere(temporaryPath(out, step));
 }
 
 /**
@@ -142,35 +174,39 @@ export async function readConfigJson(folder: string): Promise<unknown> {
   }
 }
 
-/** Reads `model.safetensors`; `skip` names tensors that are no parameters. */
-export function readModel(
+/** Says where the tensors of `model.safetensors` lie; `skip` names those that are no parameters. */
+export function openModel(
   folder: string,
   skip?: (name: string) => boolean,
 ): Promise<Map<string, StoredTensor>> {
-  return readSafetensors(`${folder}/${FILES.model}`, skip);
+  return openSafetensors(`${folder}/${FILES.model}`, skip);
 }
 
 /**
- * Reads AdamW's moments of every parameter.
+ * Says where AdamW's moments of every parameter lie.
  *
- * @param shapes Shapes of the parameters by name.
  * @throws {UsageError} If a moment is missing or has another shape than its parameter.
  */
-export async function readMoments(
+export async function openMoments(
   folder: string,
-  shapes: ReadonlyMap<string, readonly number[]>,
-): Promise<Map<string, StoredMoments>> {
-  const path = `${folder}/${FILES.optimizer}`;
-  const tensors = await readSafetensors(path);
-  const expected = new Map([...shapes].flatMap(([name, shape]) => [
-    [`exp_avg.${name}`, shape] as const,
-    [`exp_avg_sq.${name}`, shape] as const,
-  ]));
-  checkTensors(tensors, expected, path);
-  const dataOf = (name: string) => tensors.get(name)!.data;
-  return new Map([...shapes.keys()].map((name) => {
-    return [name, { expAvg: dataOf(`exp_avg.${name}`), expAvgSq: dataOf(`exp_avg_sq.${name}`) }];
-  }));
+  shapes: NamedShapes,
+): Promise<Pick<CheckpointTensors, "m" | "v">> {
+  const path = `${folder}/${FILES.optimizer}`, tensors = await openSafetensors(path);
+  checkTensors(tensors, new Map(momentShapes(shapes)), path);
+  return splitMoments(tensors, shapes);
+}
+
+/** All first moments, then all second ones. */
+function momentShapes(shapes: NamedShapes): [name: string, shape: readonly number[]][] {
+  return ["exp_avg", "exp_avg_sq"].flatMap((moment) => {
+    return [...shapes].map(([name, shape]): [string, readonly number[]] => [`${moment}.${name}`, shape]);
+  });
+}
+
+function splitMoments(tensors: TensorIndex, shapes: NamedShapes): Pick<CheckpointTensors, "m" | "v"> {
+  const of = (moment: string) =>
+    new Map([...shapes.keys()].map((name) => [name, tensors.get(`${moment}.${name}`)!]));
+  return { m: of("exp_avg"), v: of("exp_avg_sq") };
 }
 
 async function readText(path: string): Promise<string> {
@@ -190,6 +226,11 @@ async function writeText(path: string, text: string): Promise<void> {
   } finally {
     file.close();
   }
+}
+
+async function syncFile(path: string): Promise<void> {
+  using file = await Deno.open(path, { write: true });
+  await file.sync();
 }
 
 /** Makes names in a folder durable; some systems (Windows) cannot open folders and need no such thing. */

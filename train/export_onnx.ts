@@ -1,4 +1,4 @@
-import { UsageError } from "../files/mod.ts";
+import { readTensors, UsageError } from "../files/mod.ts";
 import { onnx } from "../kernels/mod.ts";
 import { loadGpt } from "./checkpoint.ts";
 import { lowerGpt } from "./gpt_graph.ts";
@@ -50,7 +50,7 @@ export async function exportOnnx(
 ): Promise<ExportedModel> {
   const { kvCache = false, externalAbove = PROTOBUF_LIMIT } = options,
     { sizes, weights } = await loadGpt(folder);
-  const graph = lowerOrRefuse(folder, () => lowerGpt(sizes, weights, { kvCache }));
+  const graph = lowerOrRefuse(folder, () => lowerGpt(sizes, readTensors(weights), { kvCache }));
   const weightBytes = graph.weights.reduce((sum, { elements }) => sum + elements!.byteLength, 0);
   const dataFile = weightBytes > externalAbove ? `${file}.data` : undefined;
   const places = dataFile === undefined ? new Map() : placeWeights(graph.weights, baseName(dataFile));

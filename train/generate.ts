@@ -5,10 +5,11 @@
  */
 import { launch } from "../actors/mod.ts";
 import { UsageError } from "../files/mod.ts";
+import { formatBytes } from "../kernels/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import { loadGpt } from "./checkpoint.ts";
 import { EventQueue } from "./event_queue.ts";
-import type { GenerateJob } from "./generate_program.ts";
+import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
 
 /** How to generate from a directory. */
@@ -17,10 +18,12 @@ export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> 
   readonly prompt: string;
   /** Backend of the device; by default "wasm". */
   readonly kernels?: "wasm" | "reference";
-  /** Cap of the memory of the device; by default 512 MiB. */
+  /** Cap of the memory of the device; by default as much as the model needs. */
   readonly deviceMemoryBytes?: number;
 }
 
+/** What a 32-bit address reaches, less a page. */
+const MAX_DEVICE_BYTES = 2 ** 32 - 2 ** 16;
 /** A model with a vocabulary below this one reads and writes bytes. */
 const BYTE_VOCAB = 256;
 
@@ -67,7 +70,7 @@ export async function* generate(folder: string, options: GenerateOptions): Async
     program: new URL("./generate_program.ts", import.meta.url).href,
     config: job,
     topology: new Mesh({}).topology(),
-    deviceMemoryBytes: options.deviceMemoryBytes ?? 512 * 2 ** 20,
+    deviceMemoryBytes: options.deviceMemoryBytes ?? sizeDevice(folder, job),
     onReport: (_rank, token) => tokens.push(token as number),
   });
   world.done.then(() => tokens.end(), (error) => tokens.fail(error));
@@ -77,6 +80,18 @@ export async function* generate(folder: string, options: GenerateOptions): Async
     world.terminate(0);
     await world.done.catch(() => {});
   }
+}
+
+/** Device memory for a model. */
+function sizeDevice(folder: string, job: GenerateJob): number {
+  const bytes = planGenerate(job);
+  if (bytes <= MAX_DEVICE_BYTES) return bytes;
+  throw new UsageError(
+    `Cannot generate with ${folder}: its weights and cache need ${
+      formatBytes(bytes)
+    }, a device has at most ` +
+      `${formatBytes(MAX_DEVICE_BYTES)}; use a smaller model`,
+  );
 }
 
 function checkPrompt(prompt: readonly number[], vocab: number): void {

@@ -1,7 +1,6 @@
 import { createBackend, onnx } from "../kernels/mod.ts";
 import { attendHeads, Gpt, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
 import { phantomHeap } from "../strategies/mod.ts";
-import type { SharedTensors } from "./job.ts";
 import type { GptSizes } from "./mixture_files.ts";
 
 /** A GPT as a graph of free batch and sequence sizes. */
@@ -28,7 +27,7 @@ const BATCH = "batch", SEQUENCE = "sequence", PAST = "past", TOTAL = "past + seq
  */
 export function lowerGpt(
   sizes: GptSizes,
-  tensors: SharedTensors,
+  tensors: ReadonlyMap<string, Float32Array>,
   options: { readonly kvCache: boolean },
 ): GptGraph {
   const graph = new onnx.Graph(), { layers, heads, embed } = sizes, heap = phantomHeap();

@@ -1,24 +1,11 @@
 import type { DataSpec } from "../data/mod.ts";
+import type { TensorIndex } from "../files/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Schedule } from "../strategies/mod.ts";
+import type { CheckpointTensors, NamedShapes } from "./checkpoint_files.ts";
 import type { TrainConfig } from "./config.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { MetricsRecord } from "./metrics.ts";
-
-/** Values of named tensors, in shared memory. */
-export type SharedTensors = ReadonlyMap<string, Float32Array>;
-
-/** Whole tensors that all ranks write their parts of when a checkpoint is due. */
-export interface Snapshot {
-  /** Shapes by name, in the order of the file. */
-  readonly shapes: ReadonlyMap<string, readonly number[]>;
-  /** Parameters. */
-  readonly weights: SharedTensors;
-  /** First moments. */
-  readonly m: SharedTensors;
-  /** Second moments. */
-  readonly v: SharedTensors;
-}
 
 /** Where a run starts. */
 export interface JobStart {
@@ -26,12 +13,12 @@ export interface JobStart {
   readonly step: number;
   /** Losses of the steps before it. */
   readonly losses: readonly number[];
-  /** Parameters by name; without them the model starts from its own initialisation. */
-  readonly weights?: SharedTensors;
+  /** Where parameters lie, by name; without them the model starts from its own initialisation. */
+  readonly weights?: TensorIndex;
   /** Where a dynamic loss scale stood. */
   readonly lossScale?: LossScaleState;
-  /** First and second moments by parameter name. */
-  readonly moments?: { readonly m: SharedTensors; readonly v: SharedTensors };
+  /** Where first and second moments lie, by parameter name. */
+  readonly moments?: Pick<CheckpointTensors, "m" | "v">;
 }
 
 /** All that a rank needs to train: plain data and shared buffers. */
@@ -50,8 +37,8 @@ export interface TrainJob {
   readonly schedule: Schedule;
   /** Milliseconds of each layer, if stages were balanced by them. */
   readonly layerTimes?: readonly number[];
-  /** Where ranks gather a checkpoint; undefined if none is written. */
-  readonly snapshot?: Snapshot;
+  /** The parameters, in the order of a checkpoint; undefined if none is written. */
+  readonly shapes?: NamedShapes;
 }
 
 /** How to generate. */

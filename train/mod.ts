@@ -37,6 +37,7 @@ export * from "./options.ts";
 export * from "./parse_option.ts";
 export * from "./plan_run.ts";
 export * from "./plan_text.ts";
+export * from "./save_checkpoint.ts";
 export * from "./settle_layout.ts";
 export * from "./terminal.ts";
 export * from "./terminal_painter.ts";

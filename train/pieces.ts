@@ -1,7 +1,7 @@
+import { storedLength, type TensorIndex, TensorReader, TensorWriter } from "../files/mod.ts";
 import { type DeviceHeap, readElements, type Span, writeElements } from "../kernels/mod.ts";
 import { eachRun, numElements } from "../nn/mod.ts";
 import type { StoredPiece } from "../strategies/mod.ts";
-import type { SharedTensors } from "./job.ts";
 
 /** Visits the runs of a piece: `local` elements into the piece lie `global` elements into the whole tensor. */
 function eachPieceRun(
@@ -16,7 +16,7 @@ function eachPieceRun(
 }
 
 /**
- * Copies this rank's parts of whole tensors into spans that lie as the pieces do.
+ * Reads this rank's parts of whole tensors into spans that lie as the pieces do.
  *
  * @throws {Error} If a tensor is missing or of another size.
  */
@@ -24,35 +24,42 @@ export function fillPieces(
   heap: DeviceHeap,
   pieces: readonly StoredPiece[],
   spanOf: (piece: StoredPiece, index: number) => Span,
-  tensors: SharedTensors,
+  tensors: TensorIndex,
 ): void {
+  using reader = new TensorReader();
   for (const [i, piece] of pieces.entries()) {
     const { name, globalShape } = piece.parameter,
       whole = tensors.get(name),
-      length = numElements(globalShape);
-    if (whole?.length !== length) {
+      expected = numElements(globalShape);
+    if (whole === undefined || storedLength(whole) !== expected) {
       throw new Error(
-        `Cannot load ${name} of ${length} values: the checkpoint has ${whole?.length ?? "none"}; ` +
+        `Cannot load ${name} of ${expected} values: the checkpoint has ${
+          whole ? storedLength(whole) : "none"
+        }; ` +
           `it was written by another model`,
       );
     }
     const span = spanOf(piece, i);
-    eachPieceRun(
-      piece,
-      (local, global, length) => writeElements(heap, span, whole.subarray(global, global + length), local),
-    );
+    eachPieceRun(piece, (local, global, length) => {
+      const write = (values: Float32Array, offset: number) =>
+        writeElements(heap, span, values, local + offset);
+      reader.visit(whole, { start: global, length }, write);
+    });
   }
 }
 
-/** Copies spans that lie as the pieces do into their places in whole tensors, which all ranks share. */
+/** Writes spans that lie as the pieces do to their places in the files of whole tensors. */
 export function writePieces(
   heap: DeviceHeap,
   pieces: readonly StoredPiece[],
   spanOf: (piece: StoredPiece, index: number) => Span,
-  tensors: SharedTensors,
+  tensors: TensorIndex,
 ): void {
+  using writer = new TensorWriter();
   for (const [i, piece] of pieces.entries()) {
     const values = readElements(heap, spanOf(piece, i)), whole = tensors.get(piece.parameter.name)!;
-    eachPieceRun(piece, (local, global, length) => whole.set(values.subarray(local, local + length), global));
+    eachPieceRun(piece, (local, global, length) => {
+      writer.write(whole, global, values.subarray(local, local + length));
+    });
   }
 }

@@ -14,8 +14,9 @@ import {
   type StagePass,
   type StageRunner,
 } from "../strategies/mod.ts";
+import type { CheckpointTensors } from "./checkpoint_files.ts";
 import type { TrainConfig } from "./config.ts";
-import type { JobStart, Snapshot, TrainJob } from "./job.ts";
+import type { JobStart, TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
 import { holdWeights } from "./graph_stage.ts";
@@ -175,8 +176,8 @@ export class Replica implements StageRunner {
     return this.#lossSum + (await this.#weights?.readLosses() ?? 0);
   }
 
-  /** Writes this rank's part of parameters and moments to tensors that all ranks share, and waits for the others. */
-  async writeSnapshot({ weights, m, v }: Snapshot): Promise<void> {
+  /** Writes this rank's part of parameters and moments to the files of a checkpoint. */
+  async writeTensors({ weights, m, v }: CheckpointTensors): Promise<void> {
     await this.#weights?.download();
     const { heap } = this.backend, states = [...this.optimizer.moments.values()];
     const pieces = this.#stores.flatMap((store) => store.updatePieces());
@@ -186,7 +187,6 @@ export class Replica implements StageRunner {
     writePieces(heap, own, (piece, i) => kept[i].master ?? piece.values, weights);
     writePieces(heap, own, (_, i) => kept[i].m, m);
     writePieces(heap, own, (_, i) => kept[i].v, v);
-    this.#device.group("world").barrier({ label: "checkpoint" });
   }
 
   /** The recording for an instruction; a forward pass gets its samples. */

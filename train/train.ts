@@ -5,16 +5,15 @@
  */
 import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { loadData, openSource, type Samples } from "../data/mod.ts";
-import { sharedFloats } from "../kernels/mod.ts";
-import { type GptConfig, type ModelSpec, numElements } from "../nn/mod.ts";
+import type { GptConfig, ModelSpec } from "../nn/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
-import type { JobStart, Snapshot, TrainJob } from "./job.ts";
+import type { JobStart, TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
-import { loadModel, type ModelParts, parameterShapes } from "./model_parts.ts";
+import { loadModel, parameterShapes } from "./model_parts.ts";
 import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
@@ -49,13 +48,13 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
   const { prepared, remake } = await planTraining(options), { job, plan } = prepared;
   await checkMemory(plan, job.config, remake);
   await checkGpu(job.config);
-  const snapshot = job.config.out === undefined ? undefined : makeSnapshot(await loadModel(job.model));
-  return { ...prepared, job: { ...job, snapshot } };
+  const shapes = job.config.out === undefined ? undefined : parameterShapes(await loadModel(job.model));
+  return { ...prepared, job: { ...job, shapes } };
 }
 
 /** A run that is planned, whether or not it fits the device memory. */
 export interface PlannedTraining {
-  /** Its job has no place for checkpoints yet. */
+  /** Its job does not say yet what a checkpoint holds. */
   readonly prepared: PreparedTraining;
   /** The same run with other options. */
   readonly remake: RemakeJob;
@@ -100,13 +99,6 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     ...{ pool, fault },
   };
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
-}
-
-/** Memory for a checkpoint, in which every rank writes its part. */
-function makeSnapshot(parts: ModelParts): Snapshot {
-  const shapes = parameterShapes(parts);
-  const tensors = () => new Map([...shapes].map(([name, shape]) => [name, sharedFloats(numElements(shape))]));
-  return { shapes, weights: tensors(), m: tensors(), v: tensors() };
 }
 
 /** Sizes that a GPT spec fixes, as options. */

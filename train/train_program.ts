@@ -7,16 +7,16 @@ import type { Device } from "../actors/mod.ts";
 import { openSource } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
-import { saveCheckpoint } from "./checkpoint.ts";
 import { learningRate } from "./config.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossScale } from "./loss_scale.ts";
 import { Replica } from "./replica.ts";
+import { saveCheckpoint } from "./save_checkpoint.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { config, start, snapshot } = job, isFirst = device.rank === 0, losses = [...start.losses];
+  const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
@@ -55,11 +55,9 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
       const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
       await report({ type: "eval", step, loss });
     }
-    if (snapshot !== undefined && isDue(config.saveEvery, step, isLast)) {
+    if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
-      await replica.writeSnapshot(snapshot);
-      const progress = { job, snapshot, step, losses, lossScale: lossScale.state };
-      if (isFirst) checkpoint = await saveCheckpoint(config.out!, progress);
+      checkpoint = await saveCheckpoint(device, replica, job, { step, losses, lossScale: lossScale.state });
       await report({ type: "checkpoint", step, path: checkpoint! });
     }
   }

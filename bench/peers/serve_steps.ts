@@ -1,12 +1,12 @@
 import { now } from "../../kernels/mod.ts";
-import { readSafetensors, type StoredTensor } from "../../train/mod.ts";
+import { type LoadedTensor, readSafetensors } from "../../train/mod.ts";
 import { serve } from "../serve.ts";
 import type { StepAnswer, StepSetUp, StepTask } from "../step_task.ts";
 
 /** What a peer builds its model from. */
 export interface PeerProblem extends StepSetUp {
   /** By GPT-2 name; linear layers are stored [in, out]. */
-  readonly weights: ReadonlyMap<string, StoredTensor>;
+  readonly weights: ReadonlyMap<string, LoadedTensor>;
 }
 
 /** One step of a peer: forward, backward and update number `step`, from 1; returns the loss. */

@@ -5,13 +5,13 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import {
+  type LoadedTensor,
+  openMoments,
   prepareTraining,
-  readModel,
-  readMoments,
   readSafetensors,
+  readTensors,
   startTraining,
   type StepRecord,
-  type StoredTensor,
   type TrainOptions,
 } from "../../train/mod.ts";
 import { pool } from "../support/pool.ts";
@@ -39,7 +39,7 @@ interface GoldenRun {
   steps: StepRecord[];
   /** Step-0 gradients, from the first moment after one step. */
   gradients: Map<string, Float32Array>;
-  final: Map<string, StoredTensor>;
+  final: Map<string, LoadedTensor>;
 }
 
 async function run(options: Layout): Promise<GoldenRun> {
@@ -55,12 +55,12 @@ async function run(options: Layout): Promise<GoldenRun> {
       return { records, checkpoint: `${out}/step-${steps}` };
     };
     const first = await train(1), all = await train(steps);
-    const final = await readModel(all.checkpoint);
+    const final = await readSafetensors(`${all.checkpoint}/model.safetensors`);
     const shapes = new Map([...final].map(([name, { shape }]) => [name, shape]));
     const clip = Math.min(1, gradClip / (first.records[0].gradNorm + 1e-6));
-    const moments = await readMoments(first.checkpoint, shapes);
+    const { m } = await openMoments(first.checkpoint, shapes);
     const gradients = new Map(
-      [...moments].map(([name, { expAvg }]) => [name, expAvg.map((m) => m / (0.1 * clip))]),
+      [...readTensors(m)].map(([name, values]) => [name, values.map((m) => m / (0.1 * clip))]),
     );
     return { steps: all.records, gradients, final };
   });

@@ -6,10 +6,10 @@ import { assert } from "@std/assert";
 import { Gpt, RandomStream } from "../../nn/mod.ts";
 import {
   prepareTraining,
-  readModel,
+  readSafetensors,
   startTraining,
   type TrainOptions,
-  writeCheckpoint,
+  writeSafetensors,
 } from "../../train/mod.ts";
 import { gpt2Shapes, LAYER_NORM_EPSILON, toHuggingFaceConfig } from "../../train/mod.ts";
 import { type Sizes, type Tensors, trainFloat64 } from "../support/gpt_float64.ts";
@@ -91,12 +91,10 @@ async function check({ sizes, batch, steps, layout }: Case): Promise<void> {
   await withTempDir(async (folder) => {
     const model = [...start].map(([name, { shape, data }]) => ({ name, shape, data }));
     const config = toHuggingFaceConfig({ ...sizes, layerNormEpsilon: LAYER_NORM_EPSILON });
-    const init = await writeCheckpoint(folder, {
-      config,
-      model,
-      optimizer: [],
-      state: { step: 0, options: {}, losses: [] },
-    });
+    const init = `${folder}/init`;
+    await Deno.mkdir(init);
+    await Deno.writeTextFile(`${init}/config.json`, JSON.stringify(config));
+    await writeSafetensors(`${init}/model.safetensors`, model);
     await Deno.writeFile(`${folder}/tokens.bin`, new Uint8Array(tokens.buffer));
     const training = await startTraining(
       await prepareTraining({
@@ -110,7 +108,7 @@ async function check({ sizes, batch, steps, layout }: Case): Promise<void> {
       assert(lossError <= 5e-6, `loss of step ${step} is off by ${lossError}`);
       assert(normError <= 1e-5, `gradient norm of step ${step} is off by ${normError}`);
     }
-    for (const [name, { data }] of await readModel(`${folder}/step-${steps}`)) {
+    for (const [name, { data }] of await readSafetensors(`${folder}/step-${steps}/model.safetensors`)) {
       const third = data.length / 3,
         isKeyBias = (i: number) => /c_attn\.bias$/.test(name) && i >= third && i < 2 * third;
       const error = data.reduce(

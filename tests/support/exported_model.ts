@@ -4,6 +4,7 @@ import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../k
 import { Writer } from "../../train/sample.ts";
 import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
 import { Gpt, Scope } from "../../nn/mod.ts";
+import { readTensor } from "../../files/mod.ts";
 import { loadGpt } from "../../train/checkpoint.ts";
 
 /** A session with what is needed to feed it. */
@@ -42,7 +43,7 @@ export async function computeHere(
   const heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }),
     scope = Scope.root(heap, 0);
   const model = new Gpt(scope, sizes);
-  for (const { name, span } of scope.parameters) heap.f32(span).set(weights.get(name)!);
+  for (const { name, span } of scope.parameters) heap.f32(span).set(readTensor(weights.get(name)!));
   const writer = new Writer(createBackend("wasm", heap), model),
     logits: Float32Array[] = [],
     tokens: number[] = [];

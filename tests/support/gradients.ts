@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { readModel, readMoments, type TrainOptions } from "../../train/mod.ts";
+import { openModel, openMoments, readTensors, type TrainOptions } from "../../train/mod.ts";
 import { runToEnd } from "../train/support/runs.ts";
 
 /** First moments after one step (a tenth of the gradients) by name; `folder` gets the checkpoint. */
 export async function gradientsOf(options: TrainOptions, folder: string): Promise<Map<string, Float32Array>> {
   const { result } = await runToEnd({ ...options, steps: 1, gradClip: 0, out: folder });
   const path = result.checkpoint!,
-    shapes = [...await readModel(path)].map(([name, { shape }]) => [name, shape] as const);
-  return new Map([...await readMoments(path, new Map(shapes))].map(([name, { expAvg }]) => [name, expAvg]));
+    shapes = [...await openModel(path)].map(([name, { shape }]) => [name, shape] as const);
+  return readTensors((await openMoments(path, new Map(shapes))).m);
 }
 
 /** Asserts that no gradient is off by more than `bound` of the largest element of its tensor. */

@@ -8,6 +8,7 @@ import {
   loadRun,
   prepareTraining,
   readSafetensors,
+  readTensor,
   type TrainOptions,
   UsageError,
   writeSafetensors,
@@ -25,12 +26,11 @@ Deno.test("loadGpt() and loadRun() read what a run has written", () =>
   withTempDir(async (folder) => {
     const path = await makeCheckpoint(folder), { sizes, weights } = await loadGpt(path);
     assertEquals([sizes.layers, sizes.heads, sizes.embed, sizes.context, sizes.vocab], [1, 2, 8, 8, 256]);
-    assertEquals(weights.get("wte.weight")!.length, 256 * 8);
-    assert(weights.get("wte.weight")!.buffer instanceof SharedArrayBuffer, "devices must not copy it");
+    assertEquals(weights.get("wte.weight")!.shape, [256, 8]);
     const run = await loadRun(`${folder}/out`);
     assertEquals([run.folder, run.start.step, run.start.losses.length], [path, 2, 2]);
     assertEquals([...run.start.moments!.m.keys()].sort(), [...weights.keys()].sort());
-    assert(run.start.moments!.v.get("h.0.mlp.c_fc.weight")!.some((value) => value > 0));
+    assert(readTensor(run.start.moments!.v.get("h.0.mlp.c_fc.weight")!).some((value) => value > 0));
   }));
 
 Deno.test("a checkpoint whose weights are truncated, missing or of another shape is refused by name", () =>

@@ -1,0 +1,49 @@
+import type { DeviceView } from "../actors/mod.ts";
+import { configJson } from "./checkpoint.ts";
+import {
+  beginCheckpoint,
+  completeCheckpoint,
+  discardCheckpoint,
+  tensorsToWrite,
+} from "./checkpoint_files.ts";
+import { recipeOf } from "./config.ts";
+import type { TrainJob } from "./job.ts";
+import type { LossScaleState } from "./loss_scale.ts";
+import type { Replica } from "./replica.ts";
+
+/** What a run has reached. */
+export interface Progress {
+  /** Finished steps. */
+  readonly step: number;
+  /** Losses of all finished steps. */
+  readonly losses: readonly number[];
+  /** Where a dynamic loss scale stands. */
+  readonly lossScale?: LossScaleState;
+}
+
+/**
+ * Writes `out/step-N` in one move, all ranks together: the first makes the files, every rank writes what it answers for to
+ * its place in them, and the first moves the whole to its place. No rank holds more than it trains.
+ *
+ * @returns The folder, on the first rank.
+ */
+export async function saveCheckpoint(
+  device: DeviceView,
+  replica: Pick<Replica, "writeTensors">,
+  { model, config, shapes }: TrainJob,
+  { step, losses, lossScale }: Progress,
+): Promise<string | undefined> {
+  const isFirst = device.rank === 0, out = config.out!;
+  const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
+  try {
+    const state = { step, options: recipeOf(config), losses, lossScale };
+    if (isFirst) await beginCheckpoint(out, { config: configJson(model), shapes: shapes!, state });
+    waitForAll();
+    await replica.writeTensors(tensorsToWrite(out, step, shapes!));
+    waitForAll();
+    return isFirst ? await completeCheckpoint(out, step) : undefined;
+  } catch (error) {
+    if (isFirst) await discardCheckpoint(out, step);
+    throw error;
+  }
+}
