@@ -2,6 +2,7 @@ import type { DeviceView } from "../actors/mod.ts";
 import { configJson } from "./checkpoint.ts";
 import {
   beginCheckpoint,
+  type CheckpointTensors,
   completeCheckpoint,
   discardCheckpoint,
   tensorsToWrite,
@@ -9,7 +10,12 @@ import {
 import { recipeOf } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import type { LossScaleState } from "./loss_scale.ts";
-import type { Replica } from "./replica.ts";
+
+/** Who has values that belong in a checkpoint. */
+export interface TensorHolder {
+  /** Writes the parts of tensors that this rank answers for. */
+  writeTensors(to: CheckpointTensors): Promise<void>;
+}
 
 /** What a run has reached. */
 export interface Progress {
@@ -29,7 +35,7 @@ export interface Progress {
  */
 export async function saveCheckpoint(
   device: DeviceView,
-  replica: Pick<Replica, "writeTensors">,
+  replica: TensorHolder,
   { model, config, shapes }: TrainJob,
   { step, losses, lossScale }: Progress,
 ): Promise<string | undefined> {
