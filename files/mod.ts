@@ -10,6 +10,9 @@
  *
  * @module
  */
+export * from "./file_content.ts";
+export * from "./json.ts";
 export * from "./safetensors.ts";
+export * from "./sharded_safetensors.ts";
 export * from "./tensor_files.ts";
 export * from "./usage_error.ts";

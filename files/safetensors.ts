@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { recognizeContent } from "./file_content.ts";
+import { findRepeatedKey } from "./json.ts";
 import {
   readTensor,
   STORED_BYTES,
@@ -53,11 +55,14 @@ export async function openSafetensors(
     return fail(fileProblem(error));
   }
   using _ = file;
-  const { size } = await file.stat(), length = await readBytes(file, 8);
+  const { size, isDirectory } = await file.stat();
+  if (isDirectory) fail("it is a directory");
+  const length = await readBytes(file, 8);
   if (length.length < 8) fail(`a safetensors file has at least 8 bytes, this one has ${length.length}`);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true)), dataStart = 8 + headerBytes;
   if (headerBytes > MAX_HEADER_BYTES) {
-    fail(`it is no safetensors file (its header would have ${headerBytes} bytes)`);
+    const other = recognizeContent(Uint8Array.of(...length, ...await readBytes(file, 248)));
+    fail(other ?? `it is no safetensors file (its header would have ${headerBytes} bytes)`);
   }
   if (dataStart > size) fail(`it is truncated: the header ends at byte ${dataStart}, the file at ${size}`);
   const header = parseHeader(await readBytes(file, headerBytes), fail),
@@ -98,13 +103,18 @@ async function readBytes(file: Deno.FsFile, length: number): Promise<Uint8Array<
 type Header = [name: string, entry: Record<string, unknown>][];
 
 function parseHeader(bytes: Uint8Array, fail: (problem: string) => never): Header {
-  let header: unknown;
+  let text: string, header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    header = JSON.parse(text);
   } catch {
     return fail("its header is not JSON");
   }
   if (!isRecord(header)) return fail("its header is not a JSON object");
+  // Readers differ in which of the two they take.
+  const repeated = findRepeatedKey(text);
+  if (repeated?.length === 1) fail(`its header names ${repeated[0]} twice`);
+  if (repeated !== undefined) fail(`the header entry of ${repeated[0]} has ${repeated.at(-1)} twice`);
   return Object.entries(header).filter(([name]) => name !== "__metadata__").map(([name, entry]) => {
     if (!isRecord(entry)) return fail(`the header entry of ${name} is not an object`);
     return [name, entry];

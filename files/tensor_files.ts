@@ -150,6 +150,25 @@ export function checkFinite(index: TensorIndex): void {
   }
 }
 
+/**
+ * The first element in which two tensors of one shape differ, as f32 and to the bit; -1 if there is none.
+ *
+ * Cost: reads both once, a block at a time.
+ */
+export function findDifference(a: StoredTensor, b: StoredTensor): number {
+  using readerA = new TensorReader(), readerB = new TensorReader();
+  const length = storedLength(a), size = Math.min(length, BLOCK_BYTES / 4);
+  const valuesA = new Float32Array(size), valuesB = new Float32Array(size);
+  const bitsA = new Uint32Array(valuesA.buffer), bitsB = new Uint32Array(valuesB.buffer);
+  for (let start = 0; start < length; start += size) {
+    const count = Math.min(size, length - start);
+    readerA.read(a, start, valuesA.subarray(0, count));
+    readerB.read(b, start, valuesB.subarray(0, count));
+    for (let i = 0; i < count; i++) if (bitsA[i] !== bitsB[i]) return start + i;
+  }
+  return -1;
+}
+
 /** Its place, or -1. */
 function firstNotFinite(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) if (values[i] - values[i] !== 0) return i;

@@ -122,6 +122,16 @@ Deno.test("openSafetensors() says what is wrong with a file", async () => {
     [encode("[]"), "its header is not a JSON object"],
     [encode({ w: 3 }), "the header entry of w is not an object"],
     [
+      encode(
+        `{"w": ${JSON.stringify(entry("F32", [1], 0, 4))}, "w": ${JSON.stringify(entry("F32", [1], 0, 4))}}`,
+      ),
+      "its header names w twice",
+    ],
+    [
+      encode('{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "shape": [1, 1]}}', four),
+      "the header entry of w has shape twice",
+    ],
+    [
       encode({ w: entry("I64", [1], 0, 8) }, new Uint8Array(8)),
       "tensor w has the type I64; supported are F64, F32, F16, BF16",
     ],

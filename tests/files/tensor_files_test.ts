@@ -1,6 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { openSafetensors, writeSafetensors } from "../../files/safetensors.ts";
-import { checkFinite, readTensor, TensorReader, TensorWriter } from "../../files/tensor_files.ts";
+import {
+  checkFinite,
+  findDifference,
+  readTensor,
+  TensorReader,
+  TensorWriter,
+} from "../../files/tensor_files.ts";
 import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
@@ -72,4 +78,18 @@ Deno.test("checkFinite() names the tensor and the element that is not a number, 
       writer.write(large, 500_000, Float32Array.of(value));
       assertThrows(() => checkFinite(index), UsageError, `element 500000 of tensor large is ${value}`);
     }
+  }));
+
+Deno.test("findDifference() finds the first element whose bits differ, whatever the tensors are stored as", () =>
+  withTensors(async (path) => {
+    const index = await openSafetensors(path), large = index.get("large")!;
+    const copy = `${path}.copy`;
+    await Deno.copyFile(path, copy);
+    const other = { ...large, path: copy };
+    assertEquals([findDifference(large, large), findDifference(large, other)], [-1, -1]);
+    using writer = new TensorWriter();
+    writer.write(other, 600_000, Float32Array.of(-1));
+    assertEquals(findDifference(large, other), 600_000);
+    writer.write(other, 0, Float32Array.of(-0));
+    assertEquals(findDifference(large, other), 0);
   }));
