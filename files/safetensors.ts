@@ -60,9 +60,12 @@ export async function openSafetensors(
   const length = await readBytes(file, 8);
   if (length.length < 8) fail(`a safetensors file has at least 8 bytes, this one has ${length.length}`);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true)), dataStart = 8 + headerBytes;
-  if (headerBytes > MAX_HEADER_BYTES) {
+  if (headerBytes > MAX_HEADER_BYTES || dataStart > size) {
     const other = recognizeContent(Uint8Array.of(...length, ...await readBytes(file, 248)));
-    fail(other ?? `it is no safetensors file (its header would have ${headerBytes} bytes)`);
+    if (other !== undefined) fail(other);
+  }
+  if (headerBytes > MAX_HEADER_BYTES) {
+    fail(`it is no safetensors file (its header would have ${headerBytes} bytes)`);
   }
   if (dataStart > size) fail(`it is truncated: the header ends at byte ${dataStart}, the file at ${size}`);
   const header = parseHeader(await readBytes(file, headerBytes), fail),
