@@ -1,10 +1,11 @@
 import { formatBytes } from "../kernels/mod.ts";
 import { exportOnnx, parseBytes, UsageError } from "../train/mod.ts";
 import { parseArguments } from "./arguments.ts";
+import { chooseModel } from "./generate.ts";
 
 const HELP = `Writes a trained model as an ONNX model, for any onnxruntime.
 
-Usage: export DIR --onnx FILE [OPTIONS]     DIR: a checkpoint, or a Hugging Face GPT-2 directory
+Usage: export DIR --onnx FILE [OPTIONS]     DIR: a checkpoint, a folder of runs, or a Hugging Face GPT-2 directory
 
   --onnx FILE             where the model goes
   --kv-cache              inputs and outputs for cached keys and values: each run reads only new tokens
@@ -33,7 +34,10 @@ export async function exportModel(args: string[]): Promise<number> {
   if (Number.isNaN(externalAbove)) {
     throw new UsageError(`Cannot use --external-above ${above}: it must be a size such as 512MiB`);
   }
-  const written = await exportOnnx(folder, file, { kvCache: options["kv-cache"] === true, externalAbove });
+  const written = await exportOnnx(await chooseModel(folder), file, {
+    kvCache: options["kv-cache"] === true,
+    externalAbove,
+  });
   if (options.json) {
     console.log(JSON.stringify(written));
     return 0;

@@ -1,12 +1,14 @@
-import { ByteText, generate, UsageError } from "../train/mod.ts";
-import { parseArguments, parseNumber } from "./arguments.ts";
+import { ByteText, findModel, generate, UsageError } from "../train/mod.ts";
+import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
-Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, or a Hugging Face GPT-2 directory
+Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of runs, or a Hugging Face GPT-2 directory
 
-  --prompt TEXT      text to go on from
-  --tokens N         tokens to write [200]
+  --prompt TEXT      text to go on from, for a model of bytes
+  --ids N,N,...      in its place token ids to go on from, for any model; ids are printed
+  --tokens N         tokens to write at most; a token that ends a text ends it [200]
+  --ignore-eos       go on after a token that ends a text
   --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
   --top-k N          choose among the N likeliest tokens; 0 = all [0]
   --seed N           of the choice [1337]
@@ -15,31 +17,51 @@ Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, or a Hugging 
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: ["prompt", "tokens", "temperature", "top-k", "seed"],
-    flags: ["json"],
+    values: ["prompt", "ids", "tokens", "temperature", "top-k", "seed"],
+    flags: ["ignore-eos", "json"],
     positionals: ["DIR"],
   });
   if (isHelp) {
     console.log(HELP);
     return 0;
   }
-  const [folder] = positionals, prompt = options.prompt;
-  if (folder === undefined) {
-    throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
-  }
-  if (typeof prompt !== "string") throw new UsageError("Cannot generate without --prompt TEXT");
-  const tokens = generate(folder, {
+  const [path] = positionals, prompt = promptOf(options, path);
+  const settings = {
     prompt,
     numTokens: parseNumber("tokens", options.tokens ?? "200", { min: 1, isInteger: true }),
     temperature: parseNumber("temperature", options.temperature ?? "0.8", { min: 0 }),
     topK: parseNumber("top-k", options["top-k"] ?? "0", { min: 0, isInteger: true }),
     seed: parseNumber("seed", options.seed ?? "1337", { min: 0, max: 2 ** 32 - 1, isInteger: true }),
-  });
-  await write(tokens, prompt, options.json === true);
+    ignoreEos: options["ignore-eos"] === true,
+  };
+  const tokens = generate(await chooseModel(path), settings), isJson = options.json === true;
+  if (typeof prompt === "string") await writeText(tokens, prompt, isJson);
+  else await writeIds(tokens, prompt, isJson);
   return 0;
 }
 
-async function write(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
+/** The directory that a path means; says so on standard error if it is another one. */
+export async function chooseModel(path: string): Promise<string> {
+  const folder = await findModel(path);
+  if (folder !== path.replace(/\/+$/, "")) console.error(`using ${folder}`);
+  return folder;
+}
+
+function promptOf({ prompt, ids }: Arguments["options"], path: string | undefined): string | number[] {
+  if (path === undefined) {
+    throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
+  }
+  if (prompt !== undefined && ids !== undefined) {
+    throw new UsageError("Cannot use both --prompt and --ids: give one");
+  }
+  if (typeof prompt === "string") return prompt;
+  if (typeof ids !== "string") {
+    throw new UsageError("Cannot generate without --prompt TEXT, or --ids N,N,... for any model");
+  }
+  return ids.split(",").map((id) => parseNumber("ids", id, { min: 0, isInteger: true }));
+}
+
+async function writeText(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
   const text = new ByteText(), written: number[] = [], encoder = new TextEncoder();
   let complete = "", isFirst = true;
   for await (const token of tokens) {
@@ -50,5 +72,21 @@ async function write(tokens: AsyncIterable<number>, prompt: string, isJson: bool
     isFirst = false;
   }
   complete += text.end();
-  console.log(isJson ? JSON.stringify({ prompt, text: complete, tokens: written }) : text.end());
+  if (isJson) console.log(JSON.stringify({ prompt, text: complete, tokens: written }));
+  else console.log((isFirst ? prompt : "") + text.end());
+}
+
+async function writeIds(
+  tokens: AsyncIterable<number>,
+  prompt: readonly number[],
+  isJson: boolean,
+): Promise<void> {
+  const written: number[] = [], encoder = new TextEncoder();
+  for await (const token of tokens) {
+    const before = written.length === 0 ? `${prompt.join()},` : ",";
+    written.push(token);
+    if (!isJson) Deno.stdout.writeSync(encoder.encode(`${before}${token}`));
+  }
+  if (isJson) console.log(JSON.stringify({ prompt, tokens: written }));
+  else console.log(written.length === 0 ? prompt.join() : "");
 }

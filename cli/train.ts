@@ -13,13 +13,15 @@ import {
   renderFrame,
   startTraining,
   startView,
-  type TrainConfig,
   type TrainEvent,
+  type TrainJob,
   type TrainResult,
   updateView,
   type View,
+  whyNoBytes,
 } from "../train/mod.ts";
 import { describeWasm, now } from "../kernels/mod.ts";
+import { evaluateModel } from "./evaluate.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
 /** Folder of checkpoints unless --out says otherwise. */
@@ -41,6 +43,7 @@ export async function trainModel(args: string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  if ("eval-only" in options) return await evaluateModel(options);
   const prepared = await prepareTraining({ ...options, out: options.out ?? DEFAULT_OUT });
   return await show(prepared);
 }
@@ -67,7 +70,7 @@ async function show(prepared: PreparedTraining): Promise<number> {
     }
     const result = await training.result;
     display?.close(result);
-    if (canWrite(config) && !result.isStopped) {
+    if (canWrite(prepared.job) && !result.isStopped) {
       await writeSample(result.checkpoint!, config.seed);
     }
     return 0;
@@ -77,8 +80,8 @@ async function show(prepared: PreparedTraining): Promise<number> {
 }
 
 /** Whether people read what the run prints, and the model writes bytes. */
-function canWrite({ json, vocab }: TrainConfig): boolean {
-  return !json && vocab === 256;
+function canWrite({ config: { json, vocab }, companions }: TrainJob): boolean {
+  return !json && vocab === 256 && (companions === undefined || whyNoBytes(companions, vocab) === undefined);
 }
 
 /** What the trained model writes, token by token. */

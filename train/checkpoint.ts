@@ -5,17 +5,14 @@
  */
 import { checkFinite, type TensorIndex, UsageError } from "../files/mod.ts";
 import { gpt, type MixtureConfig, type ModelSpec } from "../nn/mod.ts";
-import {
-  findCheckpoint,
-  openModel,
-  openMoments,
-  readConfigJson,
-  readTrainerState,
-} from "./checkpoint_files.ts";
+import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
+import { type Companions, findCompanions } from "./companions.ts";
 import type { TrainConfig } from "./config.ts";
-import { checkTensors, isGpt2Extra, type ModelSizes, stripPrefix } from "./gpt2_files.ts";
+import { checkTensors, type ModelSizes } from "./gpt2_files.ts";
+import { isGpt2Extra, stripPrefixes, tieHead } from "./gpt2_names.ts";
 import type { JobStart } from "./job.ts";
 import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
+import { checkRun, findModel, openModel } from "./model_directory.ts";
 
 /**
  * The model that a configuration describes.
@@ -46,25 +43,60 @@ export function configJson(model: ModelSpec): Record<string, unknown> {
     : { model_type: "tessera", module: model.module, config: model.config };
 }
 
-/** The directory of a GPT: sizes, and where its weights lie. */
-export interface LoadedGpt {
+/** The directory of a GPT, before its weights are looked at. */
+export interface GptDirectory {
+  /** Where it is: what the path meant. */
+  readonly folder: string;
   /** What `config.json` says. */
   readonly sizes: GptSizes;
+  /** What else there is. */
+  readonly companions: Companions;
+}
+
+/** The directory of a GPT: sizes, and where its weights lie. */
+export interface LoadedGpt extends GptDirectory {
   /** Every parameter, by its Hugging Face name. */
   readonly weights: TensorIndex;
 }
 
 /**
+ * Reads what a Hugging Face GPT-2 directory, or that of a GPT of experts, says of its model; no weights.
+ *
+ * @param path The directory, or a folder of runs or of versions: see `findModel`.
+ * @throws {UsageError} If there is none, or it is of another kind of model.
+ */
+export async function openGpt(path: string): Promise<GptDirectory> {
+  const folder = await findModel(path), config = await readConfigJson(folder);
+  const sizes = fromGptConfig(config, `${folder}/config.json`);
+  return { folder, sizes, companions: await findCompanions(folder, config as Companions["config"]) };
+}
+
+/**
+ * Says where the weights of a GPT lie, and looks at all of them.
+ *
+ * @throws {UsageError} If a file is missing or damaged, tensors are not those of the model, or a number is not finite.
+ */
+export async function openWeights(
+  { folder, sizes }: Pick<GptDirectory, "folder" | "sizes">,
+): Promise<TensorIndex> {
+  const found = await openModel(folder, isGpt2Extra);
+  const files = new Set([...found.values()].map(({ path }) => path));
+  const path = files.size === 1 ? [...files][0] : folder;
+  const weights = tieHead(stripPrefixes(found, path), path);
+  checkTensors(weights, gptShapes(sizes), path);
+  checkFinite(weights);
+  return weights;
+}
+
+/**
  * Reads a Hugging Face GPT-2 directory, or that of a GPT of experts.
  *
+ * @param path The directory, or a folder of runs or of versions: see `findModel`.
  * @throws {UsageError} If a file is missing, truncated, or of another shape or kind of model.
  */
-export async function loadGpt(folder: string): Promise<LoadedGpt> {
-  const sizes = fromGptConfig(await readConfigJson(folder), `${folder}/config.json`);
-  const weights = stripPrefix(await openModel(folder, isGpt2Extra));
-  checkTensors(weights, gptShapes(sizes), `${folder}/model.safetensors`);
-  checkFinite(weights);
-  return { sizes, weights };
+export async function loadGpt(path: string): Promise<LoadedGpt> {
+  const directory = await openGpt(path);
+  return { ...directory, weights: await openWeights(directory) };
 }
 
 /** What a run goes on from. */
@@ -77,6 +109,8 @@ export interface LoadedRun {
   readonly options: Readonly<Record<string, string | number>>;
   /** Step, losses, parameters and moments. */
   readonly start: JobStart;
+  /** What goes with the model; undefined for a model of the user's own. */
+  readonly companions: Companions | undefined;
 }
 
 /**
@@ -85,19 +119,22 @@ export interface LoadedRun {
  * @throws {UsageError} If there is none, or a file is missing or damaged.
  */
 export async function loadRun(path: string): Promise<LoadedRun> {
-  const folder = await findCheckpoint(path), state = await readTrainerState(folder);
-  const json = await readConfigJson(folder) as { model_type?: unknown };
-  const loaded = json.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
+  const folder = await findModel(path, "resume from");
+  await checkRun(folder);
+  const state = await readTrainerState(folder);
+  const json = await readConfigJson(folder) as { model_type?: unknown } | null;
+  const loaded = json?.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
   const shapes = new Map([...loaded.weights].map(([name, { shape }]) => [name, shape]));
   const { m, v } = await openMoments(folder, shapes);
   for (const moments of [m, v]) checkFinite(moments);
   const { step, losses, lossScale } = state;
   const start = { step, losses, lossScale, weights: loaded.weights, moments: { m, v } };
-  return { folder, sizes: "sizes" in loaded ? loaded.sizes : undefined, options: state.options, start };
+  const { sizes, companions }: Partial<GptDirectory> = loaded;
+  return { folder, sizes, options: state.options, start, companions };
 }
 
 /** Weights of a model that has no Hugging Face form; its own code says what they must be. */
-async function loadOwn(folder: string): Promise<{ weights: TensorIndex }> {
+async function loadOwn(folder: string): Promise<Partial<GptDirectory> & { weights: TensorIndex }> {
   const weights = await openModel(folder);
   checkFinite(weights);
   return { weights };

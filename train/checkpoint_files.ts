@@ -11,10 +11,12 @@ import {
   fileProblem,
   layOutTensors,
   openSafetensors,
-  type StoredTensor,
+  readJson,
+  readText,
   type TensorIndex,
   UsageError,
 } from "../files/mod.ts";
+import { type Companions, readCompanions } from "./companions.ts";
 import { checkTensors } from "./gpt2_files.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
 
@@ -29,6 +31,8 @@ export interface CheckpointToWrite {
   readonly shapes: NamedShapes;
   /** `trainer_state.json`; its `step` names the folder. */
   readonly state: TrainerState;
+  /** Files that go with the model. */
+  readonly companions?: Companions;
 }
 
 /** Where the tensors of a checkpoint lie. */
@@ -97,7 +101,7 @@ function temporaryPath(out: string, step: number): string {
  */
 export async function beginCheckpoint(
   out: string,
-  { config, shapes, state }: CheckpointToWrite,
+  { config, shapes, state, companions }: CheckpointToWrite,
 ): Promise<void> {
   const temporary = temporaryPath(out, state.step);
   await Deno.mkdir(out, { recursive: true });
@@ -107,6 +111,10 @@ export async function beginCheckpoint(
   await createSafetensors(`${temporary}/${FILES.model}`, shapes);
   await createSafetensors(`${temporary}/${FILES.optimizer}`, momentShapes(shapes));
   await writeText(`${temporary}/${FILES.state}`, encodeTrainerState(state));
+  if (companions === undefined) return;
+  for await (const [name, bytes] of readCompanions(companions)) {
+    await writeBytes(`${temporary}/${name}`, bytes);
+  }
 }
 
 /** Where the tensors of a checkpoint that has begun are to be written; any rank can tell. */
@@ -137,26 +145,6 @@ export async function discardCheckpoint(out: string, step: number): Promise<void
   await removeIfThere(temporaryPath(out, step));
 }
 
-/**
- * The checkpoint that a path means: the folder itself, or the newest `step-N` in it.
- *
- * @throws {UsageError} If there is none.
- */
-export async function findCheckpoint(path: string): Promise<string> {
-  if (await isThere(`${path}/${FILES.state}`)) return path;
-  let entries: Deno.DirEntry[];
-  try {
-    entries = await Array.fromAsync(Deno.readDir(path));
-  } catch (error) {
-    throw new UsageError(`Cannot resume from ${path}: ${fileProblem(error)}`);
-  }
-  const steps = entries.map((entry) => /^step-(\d+)$/.exec(entry.name)?.[1]).filter((s) => s !== undefined);
-  if (steps.length === 0) {
-    throw new UsageError(`Cannot resume from ${path}: it has no ${FILES.state} and no checkpoint step-N`);
-  }
-  return checkpointPath(path, Math.max(...steps.map(Number)));
-}
-
 /** Reads `trainer_state.json` of a checkpoint. */
 export async function readTrainerState(folder: string): Promise<TrainerState> {
   const path = `${folder}/${FILES.state}`;
@@ -164,22 +152,8 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
 }
 
 /** Reads and parses `config.json` of a checkpoint. */
-export async function readConfigJson(folder: string): Promise<unknown> {
-  const path = `${folder}/${FILES.config}`;
-  const text = await readText(path);
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UsageError(`Cannot read ${path}: it is not JSON`);
-  }
-}
-
-/** Says where the tensors of `model.safetensors` lie; `skip` names those that are no parameters. */
-export function openModel(
-  folder: string,
-  skip?: (name: string) => boolean,
-): Promise<Map<string, StoredTensor>> {
-  return openSafetensors(`${folder}/${FILES.model}`, skip);
+export function readConfigJson(folder: string): Promise<unknown> {
+  return readJson(`${folder}/${FILES.config}`);
 }
 
 /**
@@ -209,18 +183,13 @@ function splitMoments(tensors: TensorIndex, shapes: NamedShapes): Pick<Checkpoin
   return { m: of("exp_avg"), v: of("exp_avg_sq") };
 }
 
-async function readText(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw new UsageError(`Cannot read ${path}: ${fileProblem(error)}`);
-  }
+async function writeText(path: string, text: string): Promise<void> {
+  await writeBytes(path, new TextEncoder().encode(text));
 }
 
-async function writeText(path: string, text: string): Promise<void> {
+async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
   const file = await Deno.open(path, { write: true, create: true, truncate: true });
   try {
-    const bytes = new TextEncoder().encode(text);
     for (let start = 0; start < bytes.length;) start += await file.write(bytes.subarray(start));
     await file.sync();
   } finally {

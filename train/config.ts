@@ -103,6 +103,8 @@ export interface TrainConfig {
   readonly deviceMemoryBytes: number;
   /** Steps between evaluations; 0 = never. */
   readonly evalEvery: number;
+  /** Only an evaluation; nothing is trained or written. */
+  readonly evalOnly: boolean;
   /** Steps between checkpoints; 0 = at the end only. */
   readonly saveEvery: number;
   /** Steps between comparisons of ranks that hold the same parameters; 0 = never. */
@@ -154,6 +156,8 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
   // Parts of a sequence are summed before sequences are, and ranks of the context axis have parts.
   if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = 1;
+  // The memory of an evaluation is planned for.
+  if (values.evalOnly) values.evalEvery = 1;
   const { deviceMemory, ...rest } = values;
   const config = {
     ...rest,
@@ -200,6 +204,12 @@ function checkSizes(given: GivenOptions, values: Values, sizes: GptSizes | undef
   for (const key of ["layers", "heads", "embed", "context", "vocab", "experts"] as const) {
     const { [key]: size = 0 } = sizes;
     if (given[key] === undefined || values[key] === size) continue;
+    if (key === "context" && values.init !== undefined) {
+      if ((values.context as number) < size) continue;
+      throw new UsageError(
+        `Cannot use --context ${given.context}: the model of --init has ${size} positions; use ${size} or less`,
+      );
+    }
     throw new UsageError(
       `Cannot use ${flagOf(key)} ${given[key]}: the model to load has ${size}; leave the option out`,
     );
@@ -207,7 +217,7 @@ function checkSizes(given: GivenOptions, values: Values, sizes: GptSizes | undef
 }
 
 function checkTogether(config: TrainConfig): void {
-  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume } = config;
+  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume, evalOnly, out } = config;
   if (embed % heads !== 0) {
     const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
       embed % n === 0
@@ -236,4 +246,9 @@ function checkTogether(config: TrainConfig): void {
   if (init !== undefined && resume !== undefined) {
     throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
   }
+  if (!evalOnly) return;
+  if ((init ?? resume) === undefined) {
+    throw new UsageError("Cannot use --eval-only without a model: add --init DIR or --resume DIR");
+  }
+  if (out !== undefined) throw new UsageError("Cannot use --eval-only with --out: it writes nothing");
 }

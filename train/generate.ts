@@ -4,18 +4,22 @@
  * @module
  */
 import { launch } from "../actors/mod.ts";
-import { UsageError } from "../files/mod.ts";
+import { storedLength, UsageError } from "../files/mod.ts";
 import { formatBytes } from "../kernels/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
-import { loadGpt } from "./checkpoint.ts";
+import { type GptDirectory, openGpt, openWeights } from "./checkpoint.ts";
+import { endTokens, whyNoBytes } from "./companions.ts";
 import { EventQueue } from "./event_queue.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
+import { gptShapes, type GptSizes } from "./mixture_files.ts";
 
 /** How to generate from a directory. */
-export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> {
-  /** Text to go on from; its bytes are the tokens. */
-  readonly prompt: string;
+export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">> {
+  /** What to go on from: a text, whose bytes are the tokens of a model of bytes, or the ids of tokens. */
+  readonly prompt: string | readonly number[];
+  /** Goes on after a token that ends a text; by default the text ends before it. */
+  readonly ignoreEos?: boolean;
   /** Backend of the device; by default "wasm". */
   readonly kernels?: "wasm" | "reference";
   /** Cap of the memory of the device; by default as much as the model needs. */
@@ -49,7 +53,8 @@ export function encodeBytes(text: string): number[] {
 }
 
 /**
- * Goes on writing a prompt with the model of a checkpoint or a Hugging Face GPT-2 directory, token by token.
+ * Goes on writing a prompt with the model of a checkpoint or a Hugging Face GPT-2 directory, token by token, up to
+ * `numTokens` or the token that ends a text (`eos_token_id`).
  *
  * A mixture of experts never drops a token here: every token is a unit of its own, and each of its experts has room.
  *
@@ -57,20 +62,22 @@ export function encodeBytes(text: string): number[] {
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
   const { numTokens = 200, temperature = 0.8, topK = 0, seed = 1337, kernels = "wasm" } = options;
-  const { sizes, weights } = await loadGpt(folder), prompt = encodeBytes(options.prompt);
-  checkPrompt(prompt, sizes.vocab);
+  const directory = await openGpt(folder), { sizes, companions } = directory;
+  const prompt = readPrompt(options.prompt, directory);
+  const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, kernels);
+  const ends = options.ignoreEos ? [] : await endTokens(companions);
   const job: GenerateJob = {
     model: sizes,
-    weights,
+    weights: await openWeights(directory),
     kernels,
-    sample: { prompt, numTokens, temperature, topK, seed },
+    sample: { prompt, numTokens, temperature, topK, seed, endTokens: ends },
   };
   const tokens = new EventQueue<number>();
   const world = launch({
     program: new URL("./generate_program.ts", import.meta.url).href,
     config: job,
     topology: new Mesh({}).topology(),
-    deviceMemoryBytes: options.deviceMemoryBytes ?? sizeDevice(folder, job),
+    deviceMemoryBytes,
     onReport: (_rank, token) => tokens.push(token as number),
   });
   world.done.then(() => tokens.end(), (error) => tokens.fail(error));
@@ -83,8 +90,10 @@ export async function* generate(folder: string, options: GenerateOptions): Async
 }
 
 /** Device memory for a model. */
-function sizeDevice(folder: string, job: GenerateJob): number {
-  const bytes = planGenerate(job);
+function sizeDevice({ folder, sizes }: GptDirectory, kernels: GenerateJob["kernels"]): number {
+  // The plan of a model that is far too large would take long.
+  const least = leastBytes(sizes),
+    bytes = least > MAX_DEVICE_BYTES ? least : planGenerate({ model: sizes, kernels });
   if (bytes <= MAX_DEVICE_BYTES) return bytes;
   throw new UsageError(
     `Cannot generate with ${folder}: its weights and cache need ${
@@ -94,15 +103,40 @@ function sizeDevice(folder: string, job: GenerateJob): number {
   );
 }
 
-function checkPrompt(prompt: readonly number[], vocab: number): void {
-  if (prompt.length === 0) {
-    throw new UsageError("Cannot generate from an empty --prompt: give at least one character");
-  }
-  const position = prompt.findIndex((token) => token >= vocab);
-  if (position >= 0) {
+/** Bytes of the parameters, and of the keys and values of a full context. */
+function leastBytes(sizes: GptSizes): number {
+  const lengths = [...gptShapes(sizes).values()].map((shape) => storedLength({ shape }));
+  return 4 * (lengths.reduce((a, b) => a + b, 0) + 2 * sizes.layers * sizes.context * sizes.embed);
+}
+
+/** The tokens of a prompt, which the model must know. */
+function readPrompt(
+  prompt: string | readonly number[],
+  { folder, sizes, companions }: GptDirectory,
+): number[] {
+  const isText = typeof prompt === "string", tokens = isText ? encodeBytes(prompt) : [...prompt];
+  const what = isText ? "--prompt" : "--ids", unit = isText ? "byte" : "id";
+  if (tokens.length === 0) {
     throw new UsageError(
-      `Cannot use this --prompt: byte ${prompt[position]} at position ${position} is outside ` +
-        `the model's vocabulary of ${vocab}`,
+      `Cannot generate from ${isText ? "an empty" : "no"} ${what}: give at least one ${
+        isText ? "character" : "id"
+      }`,
     );
   }
+  const why = isText ? whyNoBytes(companions, sizes.vocab) : undefined;
+  if (why !== undefined) {
+    throw new UsageError(
+      `Cannot use --prompt with ${folder}: ${why}; give ids of tokens and get ids back, as --ids 15496,995`,
+    );
+  }
+  const position = tokens.findIndex((token) =>
+    !(Number.isInteger(token) && token >= 0 && token < sizes.vocab)
+  );
+  if (position < 0) return tokens;
+  throw new UsageError(
+    `Cannot use ${isText ? "this" : "these"} ${what}: ${unit} ${
+      tokens[position]
+    } at position ${position} is outside ` +
+      `the model's vocabulary of ${sizes.vocab}`,
+  );
 }

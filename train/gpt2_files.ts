@@ -32,15 +32,28 @@ const SIZE_KEYS = {
   vocab: "vocab_size",
 } as const;
 
-/** Fields that change the arithmetic, with the only value that is computed here; absent means that value. */
-const FIXED: Readonly<Record<string, unknown>> = {
-  model_type: "gpt2",
-  activation_function: "gelu_new",
-  tie_word_embeddings: true,
-  scale_attn_weights: true,
-  scale_attn_by_inverse_layer_idx: false,
-  add_cross_attention: false,
+/**
+ * Fields that change the arithmetic, with the values that are computed here, the plain one first; absent means that one.
+ *
+ * `reorder_and_upcast_attn` is not among them: it asks for float32 where others have half of it, which is what there is.
+ */
+const FIXED: Readonly<Record<string, readonly unknown[]>> = {
+  model_type: ["gpt2"],
+  // Three names of the form with tanh; `gelu` itself is the one with erf.
+  activation_function: ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"],
+  tie_word_embeddings: [true, null],
+  scale_attn_weights: [true],
+  scale_attn_by_inverse_layer_idx: [false, null],
+  add_cross_attention: [false, null],
+  position_embedding_type: ["absolute", null],
+  rope_scaling: [null],
+  quantization_config: [null],
 };
+
+/** Fields with the rates of dropout, which is not applied. */
+const DROPOUT = ["attn_pdrop", "embd_pdrop", "resid_pdrop"] as const;
+/** Longest value that messages show. */
+const MAX_SHOWN = 60;
 
 /** `config.json` for a model of these sizes. */
 export function toHuggingFaceConfig(sizes: ModelSizes): Record<string, unknown> {
@@ -66,7 +79,7 @@ export function toHuggingFaceConfig(sizes: ModelSizes): Record<string, unknown> 
 /**
  * The sizes in a parsed `config.json`.
  *
- * Dropout rates are accepted and not applied.
+ * Dropout rates are accepted and not applied: see {@link dropoutRates}.
  *
  * @param path For messages.
  * @throws {UsageError} If a size is missing, or a field asks for arithmetic that is not GPT-2's.
@@ -76,13 +89,7 @@ export function fromHuggingFaceConfig(config: unknown, path: string): ModelSizes
     throw new UsageError(`Cannot use ${path}: it is not a JSON object`);
   }
   const fields = config as Record<string, unknown>;
-  for (const [key, value] of Object.entries(FIXED)) {
-    if (fields[key] !== undefined && fields[key] !== value) {
-      throw new UsageError(
-        `Cannot use ${path}: ${key} is ${JSON.stringify(fields[key])}, supported is ${JSON.stringify(value)}`,
-      );
-    }
-  }
+  checkFixed(fields, path);
   const sizes = {} as Record<keyof typeof SIZE_KEYS, number>;
   for (const [name, key] of Object.entries(SIZE_KEYS)) {
     const value = fields[key];
@@ -115,6 +122,27 @@ export function fromHuggingFaceConfig(config: unknown, path: string): ModelSizes
   return { ...sizes, layerNormEpsilon: epsilon };
 }
 
+function checkFixed(fields: Readonly<Record<string, unknown>>, path: string): void {
+  for (const [key, allowed] of Object.entries(FIXED)) {
+    const value = fields[key];
+    if (value === undefined || allowed.includes(value)) continue;
+    const text = JSON.stringify(value),
+      shown = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
+    const names = allowed.filter((x) => x !== null).map((x) => JSON.stringify(x));
+    const supported = names.length === 0
+      ? "which is not supported; use a model without it"
+      : names.length === 1
+      ? `supported is ${names[0]}`
+      : `supported are ${names.join(", ")}`;
+    throw new UsageError(`Cannot use ${path}: ${key} is ${shown}, ${supported}`);
+  }
+}
+
+/** The rates of dropout above 0 that a parsed `config.json` asks for, as text: `attn_pdrop 0.1`. */
+export function dropoutRates(config: Readonly<Record<string, unknown>>): string[] {
+  return DROPOUT.filter((key) => Number(config[key]) > 0).map((key) => `${key} ${config[key]}`);
+}
+
 /** Names and shapes of a GPT-2's parameters, in the order of the file; Conv1D weights are `[in, out]`. */
 export function gpt2Shapes(sizes: ModelSizes): Map<string, readonly number[]> {
   const { layers, embed, context, vocab } = sizes;
@@ -136,16 +164,6 @@ export function gpt2Shapes(sizes: ModelSizes): Map<string, readonly number[]> {
   shapes.set("ln_f.weight", [embed]);
   shapes.set("ln_f.bias", [embed]);
   return shapes;
-}
-
-/** Names that GPT-2 files may hold besides the parameters: causal masks, and the head tied to `wte`. */
-export function isGpt2Extra(name: string): boolean {
-  return /(?:^|\.)attn\.(?:bias|masked_bias)$/.test(name) || name === "lm_head.weight";
-}
-
-/** The tensors without the `transformer.` in front that some checkpoints have. */
-export function stripPrefix(tensors: ReadonlyMap<string, StoredTensor>): Map<string, StoredTensor> {
-  return new Map([...tensors].map(([name, tensor]) => [name.replace(/^transformer\./, ""), tensor]));
 }
 
 /**

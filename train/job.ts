@@ -3,6 +3,7 @@ import type { TensorIndex } from "../files/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Schedule } from "../strategies/mod.ts";
 import type { CheckpointTensors, NamedShapes } from "./checkpoint_files.ts";
+import type { Companions } from "./companions.ts";
 import type { TrainConfig } from "./config.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { MetricsRecord } from "./metrics.ts";
@@ -39,6 +40,8 @@ export interface TrainJob {
   readonly layerTimes?: readonly number[];
   /** The parameters, in the order of a checkpoint; undefined if none is written. */
   readonly shapes?: NamedShapes;
+  /** What goes with the model into every checkpoint, if it was loaded. */
+  readonly companions?: Companions;
 }
 
 /** How to generate. */
@@ -53,6 +56,8 @@ export interface SampleOptions {
   readonly topK: number;
   /** Of the choice of tokens. */
   readonly seed: number;
+  /** Ids that end the text; they are not part of it. */
+  readonly endTokens?: readonly number[];
 }
 
 /** What rank 0 reports while it trains. */

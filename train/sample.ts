@@ -39,11 +39,20 @@ export class Writer {
     return this.#backend.heap.f32(this.#decoder.logits.span);
   }
 
-  /** Yields the tokens that follow the prompt. */
-  *write({ prompt, numTokens, ...options }: SampleOptions): Generator<number> {
+  /**
+   * Yields the tokens that follow the prompt, up to one that ends the text.
+   *
+   * @throws {RangeError} If a score is not finite: the model computes no sense.
+   */
+  *write({ prompt, numTokens, endTokens = [], ...options }: SampleOptions): Generator<number> {
     for (const token of prompt) this.read(token);
     for (let i = 0; i < numTokens; i++) {
-      const token = chooseToken(this.logits, i, options);
+      const { logits } = this, overflow = logits.indexOf(-Infinity);
+      if (overflow >= 0) {
+        throw new RangeError(`Cannot choose a token: the logit of id ${overflow} is -Infinity`);
+      }
+      const token = chooseToken(logits, i, options);
+      if (endTokens.includes(token)) return;
       yield token;
       if (i + 1 < numTokens) this.read(token);
     }

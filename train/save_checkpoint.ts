@@ -7,6 +7,7 @@ import {
   discardCheckpoint,
   tensorsToWrite,
 } from "./checkpoint_files.ts";
+import { mergeConfig } from "./companions.ts";
 import { recipeOf } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import type { LossScaleState } from "./loss_scale.ts";
@@ -36,14 +37,15 @@ export interface Progress {
 export async function saveCheckpoint(
   device: DeviceView,
   replica: TensorHolder,
-  { model, config, shapes }: TrainJob,
+  { model, config, shapes, companions }: TrainJob,
   { step, losses, lossScale }: Progress,
 ): Promise<string | undefined> {
   const isFirst = device.rank === 0, out = config.out!;
   const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
   try {
     const state = { step, options: recipeOf(config), losses, lossScale };
-    if (isFirst) await beginCheckpoint(out, { config: configJson(model), shapes: shapes!, state });
+    const json = configJson(model), merged = companions === undefined ? json : mergeConfig(companions, json);
+    if (isFirst) await beginCheckpoint(out, { config: merged, shapes: shapes!, state, companions });
     waitForAll();
     await replica.writeTensors(tensorsToWrite(out, step, shapes!));
     waitForAll();

@@ -6,10 +6,10 @@
 import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { loadData, openSource, type Samples } from "../data/mod.ts";
 import type { GptConfig, ModelSpec } from "../nn/mod.ts";
-import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
+import { gptOf, isGpt } from "./checkpoint.ts";
 import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
-import type { JobStart, TrainJob } from "./job.ts";
+import type { TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
@@ -20,6 +20,7 @@ import type { OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
+import { checkStart, loadEvaluation, loadStart, shortenContext } from "./starting_point.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
@@ -67,34 +68,35 @@ export interface PlannedTraining {
  */
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
   const { model, modelConfig, data, mesh, pool, fault, ...rest } = options;
-  const resumed = typeof rest.resume === "string" ? await loadRun(rest.resume) : undefined;
-  const init = typeof rest.init === "string" ? await loadGpt(rest.init) : undefined;
+  const from = await loadStart(rest), { sizes, companions } = from;
   const given: GivenOptions = {
     ...sizesOf(model),
     ...rest,
     ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
     ...(typeof data === "string" ? { data } : {}),
   };
-  const sizes = resumed?.sizes ?? init?.sizes, numCores = navigator.hardwareConcurrency;
+  const numCores = navigator.hardwareConcurrency, saved = from.resumed?.options;
   const resolve = (changes: GivenOptions) =>
-    resolveConfig({ ...given, ...changes }, { numCores, sizes, saved: resumed?.options });
+    resolveConfig({ ...given, ...changes }, { numCores, sizes, saved });
   const settled = await settleKernels(resolve({})), { kernels } = settled;
   const config = resolve({ kernels });
-  if (resumed !== undefined) checkResume(resumed, config);
-  const loaded = await loadData(data, config);
-  const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
+  checkStart(from, config, data);
+  const loaded = config.evalOnly ? await loadEvaluation(data, config) : await loadData(data, config);
+  const start = shortenContext(from.start, config);
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(loaded.spec, config), known = { ...config, vocab: loaded.vocab };
-    return { ...await settleLayout(parts, source, known), model: spec, data: loaded.spec, start };
+    const job = { ...await settleLayout(parts, source, known), model: spec, data: loaded.spec, start };
+    return isGpt(spec) ? { ...job, companions } : job;
   };
   const job = await makeJob(config);
   const prepared = {
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [loaded.statement, settled.statement].filter((line) => line !== undefined).join("\n"),
+    statement: [...from.notes, loaded.statement, settled.statement].filter((line) => line !== undefined)
+      .join("\n"),
     mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };

@@ -14,7 +14,7 @@ import { LossScale } from "./loss_scale.ts";
 import { Replica } from "./replica.ts";
 import { saveCheckpoint } from "./save_checkpoint.ts";
 
-/** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
+/** Trains from `job.start.step` to `config.steps`, or until the user asks to stop; or evaluates only. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
   const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
@@ -22,7 +22,17 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
+  const evaluate = async () => {
+    device.enter(step, "evaluation");
+    const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
+    await report({ type: "eval", step, loss });
+  };
 
+  if (config.evalOnly) {
+    exchange.start();
+    await evaluate();
+    return { step, isStopped };
+  }
   while (step < end && !isStopped) {
     exchange.start();
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
@@ -51,9 +61,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
     const isLast = step === end || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
-      device.enter(step, "evaluation");
-      const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
-      await report({ type: "eval", step, loss });
+      await evaluate();
     }
     if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");

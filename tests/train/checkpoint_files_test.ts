@@ -5,14 +5,13 @@ import {
   type CheckpointToWrite,
   completeCheckpoint,
   discardCheckpoint,
-  findCheckpoint,
-  openModel,
   openMoments,
   prepareOut,
   readConfigJson,
   readTrainerState,
   tensorsToWrite,
 } from "../../train/checkpoint_files.ts";
+import { openModel } from "../../train/model_directory.ts";
 import { readTensor, storedLength, TensorWriter, UsageError } from "../../files/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
@@ -86,20 +85,6 @@ Deno.test("prepareOut() removes half-written checkpoints and puts replaced ones 
     assertEquals(list(out), ["mine", "step-2", "step-6"]);
     await Deno.writeTextFile(`${out}/file`, "");
     await assertRejects(() => prepareOut(`${out}/file/x`), UsageError, "choose another --out");
-  });
-});
-
-Deno.test("findCheckpoint() takes a checkpoint or the newest of a run", async () => {
-  await withTempDir(async (out) => {
-    await assertRejects(() => findCheckpoint(`${out}/none`), UsageError, "it does not exist");
-    await assertRejects(
-      () => findCheckpoint(out),
-      UsageError,
-      "no trainer_state.json and no checkpoint step-N",
-    );
-    for (const step of [9, 10, 2]) await writeCheckpoint(out, step);
-    assertEquals(await findCheckpoint(out), `${out}/step-10`);
-    assertEquals(await findCheckpoint(`${out}/step-2`), `${out}/step-2`);
   });
 });
 

@@ -53,7 +53,7 @@ Deno.test("generate() ends its worker when the reader leaves early", () =>
 Deno.test("generate() refuses a folder that is none, and an empty prompt", () =>
   withModel(async (folder) => {
     const first = (path: string, prompt: string) => generate(path, { prompt }).next();
-    await assertRejects(() => first(`${folder}/no`, "a"), UsageError, "Cannot read");
+    await assertRejects(() => first(`${folder}/no`, "a"), UsageError, "it does not exist");
     await assertRejects(() => first(folder, ""), UsageError, "empty --prompt");
   }));
 

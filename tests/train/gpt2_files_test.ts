@@ -1,11 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   checkTensors,
+  dropoutRates,
   fromHuggingFaceConfig,
   gpt2Shapes,
-  isGpt2Extra,
   type ModelSizes,
-  stripPrefix,
   toHuggingFaceConfig,
 } from "../../train/gpt2_files.ts";
 import type { StoredTensor } from "../../files/tensor_files.ts";
@@ -48,9 +47,37 @@ Deno.test("fromHuggingFaceConfig() accepts the fields of published GPT-2 models"
   assertEquals(fromHuggingFaceConfig(config, "c"), expected);
 });
 
+/** `null` is what a Python program leaves where it knows no better; the three names are one function. */
+Deno.test("fromHuggingFaceConfig() accepts other ways to say the same", () => {
+  for (
+    const same of [
+      { activation_function: "gelu_pytorch_tanh" },
+      { activation_function: "gelu_fast" },
+      { tie_word_embeddings: null, quantization_config: null, rope_scaling: null },
+      // In float32 already: what it asks for is what is done.
+      { reorder_and_upcast_attn: true },
+    ]
+  ) assertEquals(fromHuggingFaceConfig({ ...toHuggingFaceConfig(SIZES), ...same }, "c"), SIZES);
+});
+
+Deno.test("dropoutRates() names the rates that are not applied", () => {
+  assertEquals(dropoutRates({ attn_pdrop: 0.1, embd_pdrop: 0, resid_pdrop: 0.2 }), [
+    "attn_pdrop 0.1",
+    "resid_pdrop 0.2",
+  ]);
+  assertEquals(dropoutRates(toHuggingFaceConfig(SIZES)), []);
+});
+
 Deno.test("fromHuggingFaceConfig() refuses other models by name", () => {
   const cases: [Record<string, unknown>, string][] = [
-    [{ activation_function: "relu" }, 'activation_function is "relu", supported is "gelu_new"'],
+    [
+      { activation_function: "gelu" },
+      'activation_function is "gelu", supported are "gelu_new", "gelu_pytorch_tanh", "gelu_fast"',
+    ],
+    [{ add_cross_attention: true }, "add_cross_attention is true, supported is false"],
+    [{ scale_attn_weights: null }, "scale_attn_weights is null, supported is true"],
+    [{ rope_scaling: { type: "linear" } }, 'rope_scaling is {"type":"linear"}, which is not supported'],
+    [{ quantization_config: { bits: 4, modules: "x".repeat(99) } }, "quantization_config is {"],
     [{ tie_word_embeddings: false }, "tie_word_embeddings is false, supported is true"],
     [{ model_type: "llama" }, 'model_type is "llama", supported is "gpt2"'],
     [{ scale_attn_by_inverse_layer_idx: true }, "scale_attn_by_inverse_layer_idx is true"],
@@ -78,18 +105,10 @@ Deno.test("gpt2Shapes() lists every parameter with the shape of its file", () =>
   assertEquals([...shapes.keys()].at(-1), "ln_f.bias");
 });
 
-Deno.test("isGpt2Extra() knows masks and the tied head, and no parameter", () => {
-  const extras = ["h.0.attn.bias", "transformer.h.11.attn.masked_bias", "lm_head.weight"];
-  assertEquals(extras.filter(isGpt2Extra), extras);
-  assertEquals([...gpt2Shapes(SIZES).keys()].filter(isGpt2Extra), []);
-});
-
 Deno.test("checkTensors() names what is missing, misshapen or unexpected", () => {
   const shapes = gpt2Shapes(SIZES);
   const good = new Map([...shapes].map(([name, shape]) => [name, tensor(shape)]));
   checkTensors(good, shapes, "m");
-  const prefixed = new Map([...good].map(([name, t]) => [`transformer.${name}`, t]));
-  checkTensors(stripPrefix(prefixed), shapes, "m");
   const check = (change: (tensors: Map<string, StoredTensor>) => void, message: string) => {
     const tensors = new Map(good);
     change(tensors);

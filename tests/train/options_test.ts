@@ -46,6 +46,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--kernels wasm",
     "--device-memory 512MiB",
     "--eval-every 250",
+    "--eval-only false",
     "--save-every 0",
     "--check-replicas 0",
     "--log -",

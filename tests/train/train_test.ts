@@ -146,7 +146,7 @@ Deno.test("train() refuses what it cannot use before anything is started or writ
       [{ ...options, data: `${folder}/no.txt` }, "Cannot read"],
       [{ ...options, batch: 2, mesh: { dp: 3 } }, "dp"],
       [{ ...options, steps: 0 }, "steps"],
-      [{ ...options, init: `${folder}/nothing` }, "Cannot read"],
+      [{ ...options, init: `${folder}/nothing` }, "nothing: it does not exist"],
       [{ ...options, resume: `${folder}/nothing` }, "Cannot resume from"],
       [
         { ...options, data: { inputs: new Float32Array(5), inputShape: [2], targets: new Int32Array(3) } },

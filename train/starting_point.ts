@@ -1,0 +1,103 @@
+/**
+ * What a run starts from: nothing, the weights of `--init`, or the checkpoint of `--resume`.
+ *
+ * @module
+ */
+import { loadData, type LoadedData, type Samples } from "../data/mod.ts";
+import { type TensorIndex, UsageError } from "../files/mod.ts";
+import { checkResume, type LoadedRun, loadGpt, loadRun } from "./checkpoint.ts";
+import { type Companions, whyNoBytes } from "./companions.ts";
+import type { TrainConfig } from "./config.ts";
+import { dropoutRates } from "./gpt2_files.ts";
+import type { JobStart } from "./job.ts";
+import type { GptSizes } from "./mixture_files.ts";
+
+/** What a run starts from, loaded. */
+export interface StartingPoint {
+  /** Step, losses, weights and moments. */
+  readonly start: JobStart;
+  /** Of the model that was loaded; undefined without one, and for one of the user's own. */
+  readonly sizes?: GptSizes;
+  /** The run that goes on. */
+  readonly resumed?: LoadedRun;
+  /** What goes with the model. */
+  readonly companions?: Companions;
+  /** Lines that people should see. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Loads what a run starts from.
+ *
+ * @throws {UsageError} If it cannot be used.
+ */
+export async function loadStart(
+  { init, resume }: { readonly init?: unknown; readonly resume?: unknown },
+): Promise<StartingPoint> {
+  if (typeof resume === "string") {
+    const resumed = await loadRun(resume), { start, sizes, companions, folder } = resumed;
+    return { start, sizes, resumed, companions, notes: [`going on from ${folder}`] };
+  }
+  if (typeof init !== "string") return { start: { step: 0, losses: [] }, notes: [] };
+  const { folder, sizes, weights, companions } = await loadGpt(init), rates = dropoutRates(companions.config);
+  const dropout = `dropout of ${folder}/config.json is not applied: ${rates.join(", ")}`;
+  const notes = [`starting from the weights of ${folder}`, ...(rates.length === 0 ? [] : [dropout])];
+  return { start: { step: 0, losses: [], weights }, sizes, companions, notes };
+}
+
+/**
+ * Checks that a run can start with a configuration and its data.
+ *
+ * @throws {UsageError} If the run is finished, or bytes would be taken for ids of a tokenizer's tokens.
+ */
+export function checkStart(
+  { resumed, sizes, companions }: StartingPoint,
+  config: TrainConfig,
+  data: string | Samples | undefined,
+): void {
+  if (resumed !== undefined && !config.evalOnly) checkResume(resumed, config);
+  if (sizes === undefined || companions === undefined || !isText(data)) return;
+  // What a run has learned from bytes it may go on learning, with a vocabulary of any size.
+  const why = whyNoBytes(companions, resumed === undefined ? sizes.vocab : 0);
+  if (why === undefined) return;
+  throw new UsageError(
+    `Cannot train on the bytes of ${data ?? "Moby Dick"}: the model is not one of bytes, ${why}; ` +
+      `give its tokens as a .bin file (uint16)`,
+  );
+}
+
+/** Whether data are read as bytes, by their name. */
+function isText(data: string | Samples | undefined): boolean {
+  return data === undefined || (typeof data === "string" && !/\.(?:bin|npy)$/i.test(data));
+}
+
+/** The start of a model with a shorter context: it has the first rows of the positions' table. */
+export function shortenContext(start: JobStart, { context }: Pick<GptSizes, "context">): JobStart {
+  const name = "wpe.weight", table = start.weights?.get(name);
+  if (table === undefined || table.shape[0] === context) return start;
+  const weights: TensorIndex = new Map([...start.weights!, [name, {
+    ...table,
+    shape: [context, ...table.shape.slice(1)],
+  }]]);
+  return { ...start, weights };
+}
+
+/**
+ * Loads data for `--eval-only`: their validation part, as training holds it out; all of them if there is none.
+ *
+ * @throws {UsageError} If they cannot be used.
+ */
+export async function loadEvaluation(
+  data: string | Samples | undefined,
+  config: TrainConfig,
+): Promise<LoadedData> {
+  // There is no batch to fill, and no order in which training would read on into what is held out.
+  const loaded = await loadData(data, { ...config, batch: 1, order: "shuffle" }), { spec } = loaded;
+  if (spec.kind === "arrays") {
+    if (spec.numSamples > spec.numTrain) return loaded;
+    throw new UsageError("Cannot evaluate samples of which all are to train: give a smaller numTrain");
+  }
+  if (spec.validation !== undefined) return loaded;
+  const statement = `${loaded.statement}; so all of them are evaluated`;
+  return { ...loaded, spec: { ...spec, validation: spec.train }, statement };
+}
