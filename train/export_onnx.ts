@@ -1,6 +1,13 @@
-import { readTensors, UsageError } from "../files/mod.ts";
+import {
+  fileProblem,
+  readTensors,
+  storedLength,
+  type TensorIndex,
+  TensorReader,
+  UsageError,
+} from "../files/mod.ts";
 import { onnx } from "../kernels/mod.ts";
-import { loadGpt } from "./checkpoint.ts";
+import { openGpt, openWeights } from "./checkpoint.ts";
 import { lowerGpt } from "./gpt_graph.ts";
 import type { GptSizes } from "./mixture_files.ts";
 
@@ -49,14 +56,22 @@ export async function exportOnnx(
   options: ExportOptions = {},
 ): Promise<ExportedModel> {
   const { kvCache = false, externalAbove = PROTOBUF_LIMIT } = options,
-    { sizes, weights } = await loadGpt(folder);
-  const graph = lowerOrRefuse(folder, () => lowerGpt(sizes, readTensors(weights), { kvCache }));
-  const weightBytes = graph.weights.reduce((sum, { elements }) => sum + elements!.byteLength, 0);
+    directory = await openGpt(folder),
+    { sizes } = directory;
+  if ((sizes.experts ?? 0) > 0) refuseExperts(directory.folder);
+  await checkWritable(file);
+  const weights = await openWeights(directory);
+  const weightBytes = [...weights.values()].reduce((sum, tensor) => sum + 4 * storedLength(tensor), 0);
   const dataFile = weightBytes > externalAbove ? `${file}.data` : undefined;
-  const places = dataFile === undefined ? new Map() : placeWeights(graph.weights, baseName(dataFile));
+  // Weights that are apart go from file to file, a block at a time.
+  const tensors = dataFile === undefined ? readTensors(weights) : withoutElements(weights);
+  const graph = lowerGpt(sizes, tensors, { kvCache });
+  const places = dataFile === undefined
+    ? new Map()
+    : placeWeights(graph.weights, weights, baseName(dataFile));
   const { encodeModel, IR_VERSION, OPSET } = await onnx.openEncoder();
   const bytes = encodeModel(graph.part, { rename: graph.names, externalize: (value) => places.get(value) });
-  if (dataFile !== undefined) await writeWeights(dataFile, places);
+  if (dataFile !== undefined) await copyWeights(weights, dataFile, places);
   await Deno.writeFile(`${file}.tmp`, bytes);
   await Deno.rename(`${file}.tmp`, file);
   const nameOf = (value: onnx.Value) => graph.names.get(value) ?? value.name;
@@ -64,35 +79,50 @@ export async function exportOnnx(
   return { file, dataFile, weightBytes, ...ends, opset: OPSET, irVersion: IR_VERSION, sizes };
 }
 
-function lowerOrRefuse<T>(folder: string, lower: () => T): T {
+function refuseExperts(folder: string): never {
+  throw new UsageError(`Cannot export ${folder}: a mixture of experts has no ONNX form; use a dense model`);
+}
+
+/** A folder that is not there, or may not be written, is known before the weights are read. */
+async function checkWritable(file: string): Promise<void> {
   try {
-    return lower();
+    await Deno.writeFile(`${file}.tmp`, new Uint8Array());
+    await Deno.remove(`${file}.tmp`);
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(`Cannot export ${folder}: ${error.message}`);
+    const problem = error instanceof Deno.errors.NotFound ? "its folder does not exist" : fileProblem(error);
+    throw new UsageError(`Cannot write ${file}: ${problem}; choose another --onnx`);
   }
+}
+
+/** What stands for tensors whose elements are apart. */
+function withoutElements(weights: TensorIndex): Map<string, Float32Array> {
+  return new Map([...weights.keys()].map((name) => [name, new Float32Array(0)]));
 }
 
 type Places = Map<onnx.Value, onnx.ExternalData>;
 
-function placeWeights(weights: readonly onnx.Value[], location: string): Places {
+function placeWeights(values: readonly onnx.Value[], weights: TensorIndex, location: string): Places {
   const places: Places = new Map();
   let offset = 0;
-  for (const value of weights) {
-    const length = value.elements!.byteLength;
+  for (const value of values) {
+    const length = 4 * storedLength(weights.get(value.name)!);
     places.set(value, { location, offset, length });
     offset = Math.ceil((offset + length) / ALIGN) * ALIGN;
   }
   return places;
 }
 
-/** One tensor at a time: together they may be larger than a buffer can be. */
-async function writeWeights(path: string, places: Places): Promise<void> {
+/** Copies weights to their places in a file of their own, as f32. */
+async function copyWeights(weights: TensorIndex, path: string, places: Places): Promise<void> {
   using file = await Deno.open(`${path}.tmp`, { write: true, create: true, truncate: true });
-  for (const [{ elements }, { offset }] of places) {
-    await file.seek(offset, Deno.SeekMode.Start);
-    const bytes = new Uint8Array(elements!.buffer, elements!.byteOffset, elements!.byteLength).slice();
-    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+  using reader = new TensorReader();
+  for (const [{ name }, { offset }] of places) {
+    const tensor = weights.get(name)!;
+    file.seekSync(offset, Deno.SeekMode.Start);
+    reader.visit(tensor, { start: 0, length: storedLength(tensor) }, (values) => {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+    });
   }
   await Deno.rename(`${path}.tmp`, path);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Device } from "../actors/mod.ts";
-import { openSource } from "../data/mod.ts";
+import { openSource, type Source } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
 import { learningRate } from "./config.ts";
@@ -16,23 +16,14 @@ import { saveCheckpoint } from "./save_checkpoint.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop; or evaluates only. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
+  if (job.config.evalOnly) return await evaluateOnly(device, job);
   const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
-  const evaluate = async () => {
-    device.enter(step, "evaluation");
-    const loss = exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
-    await report({ type: "eval", step, loss });
-  };
 
-  if (config.evalOnly) {
-    exchange.start();
-    await evaluate();
-    return { step, isStopped };
-  }
   while (step < end && !isStopped) {
     exchange.start();
     const startMs = now(), tokens = source.countTargets(step), numTargets = Math.max(1, tokens);
@@ -61,7 +52,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     if (isDue(config.checkReplicas, step, false)) await replica.checkReplicas(step);
     const isLast = step === end || isStopped;
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
-      await evaluate();
+      await report({ type: "eval", step, loss: await evaluate(device, step, { replica, exchange, source }) });
     }
     if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
@@ -70,6 +61,25 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     }
   }
   return { step, isStopped, checkpoint };
+}
+
+/** `--eval-only`. */
+async function evaluateOnly(device: Device, job: TrainJob): Promise<TrainResult> {
+  const { config, data, start: { step } } = job, source = openSource(data, config);
+  using replica = await Replica.build(device, job, source);
+  const loss = await evaluate(device, step, { replica, exchange: new StepExchange(device), source });
+  if (device.rank === 0) await device.report({ type: "eval", step, loss });
+  return { step, isStopped: false };
+}
+
+/** Mean loss of the samples that are held out, the same on every rank. */
+async function evaluate(
+  device: Device,
+  step: number,
+  { replica, exchange, source }: { replica: Replica; exchange: StepExchange; source: Source },
+): Promise<number> {
+  device.enter(step, "evaluation");
+  return exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
 }
 
 /** Every `every` steps (0 = never), and when it must be. */
