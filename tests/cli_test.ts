@@ -130,6 +130,26 @@ Deno.test("train --json prints records only, of steps, evaluations and the end",
   });
 });
 
+/** `deno task export out`, as the README says it, asked for `out/config.json`. */
+Deno.test("generate and export take the folder of a run, and say which checkpoint they use", async () => {
+  await withTempDir(async (folder) => {
+    const out = `${folder}/out/run-2`;
+    assertEquals((await run("train", "--json", ...TINY, "--steps", "1", "--out", out)).code, 0);
+    const written = await run("generate", `${folder}/out`, "--ids", "65,66", "--tokens", "3", "--json");
+    assertEquals([written.code, written.errors], [0, [`using ${out}/step-1`]]);
+    const { prompt, tokens } = JSON.parse(written.out[0]);
+    assertEquals([prompt, tokens.length], [[65, 66], 3]);
+    const exported = await run("export", `${folder}/out/`, "--onnx", `${folder}/model.onnx`);
+    assertEquals([exported.code, exported.errors], [0, [`using ${out}/step-1`]]);
+    const evaluated = await run("train", "--eval-only", "--resume", `${folder}/out`);
+    assertEquals([evaluated.code, evaluated.errors], [0, []]);
+    assertMatch(evaluated.out[0], /^going on from .*run-2\/step-1\n/);
+    assertMatch(evaluated.out[1], /^loss 5\.\d{4} over 8,192 tokens, perplexity \d+\.\d\d$/);
+    const json = await run("train", "--eval-only", "--json", "--init", out);
+    assertEquals([json.code, json.out.length, JSON.parse(json.out[0]).type], [0, 1, "eval"]);
+  });
+});
+
 Deno.test("generate writes with a small mixture of experts, and train shows its sample", async () => {
   await withTempDir(async (folder) => {
     const command = [Deno.execPath(), "run", "-A", new URL("../cli.ts", import.meta.url).pathname];

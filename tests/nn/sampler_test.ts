@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { chooseToken, type SamplerOptions } from "../../nn/mod.ts";
 
 const LOGITS = Float32Array.from([0.5, 2, -1, 2, 0]);
@@ -50,4 +50,33 @@ Deno.test("chooseToken() depends on (seed, index, logits) only", () => {
 Deno.test("chooseToken() bears logits that are large or minus infinity", () => {
   const logits = Float32Array.from([3e38, -Infinity, 3e38]);
   for (let i = 0; i < 50; i++) assert(chooseToken(logits, i, OPTIONS) !== 1);
+});
+
+/** `indexOf(NaN)` is -1: a model with a NaN wrote token -1, and ended well. */
+Deno.test("chooseToken() names a logit that is not finite, with every way to choose", () => {
+  for (const options of [{ temperature: 0 }, { temperature: 1 }, { temperature: 1, topK: 2 }]) {
+    for (const value of [NaN, Infinity]) {
+      const logits = Float32Array.from([0, 1, value, 2]);
+      assertThrows(
+        () => chooseToken(logits, 0, { ...OPTIONS, ...options }),
+        RangeError,
+        `the logit of id 2 is ${value}`,
+      );
+    }
+    const none = new Float32Array(3).fill(-Infinity);
+    assertThrows(
+      () => chooseToken(none, 0, { ...OPTIONS, ...options }),
+      RangeError,
+      "all logits are -Infinity",
+    );
+  }
+});
+
+Deno.test("chooseToken() takes the likeliest token at temperatures that are next to 0", () => {
+  for (const temperature of [1e-3, 1e-45, 1e-300, 5e-324]) {
+    for (const topK of [0, 2]) {
+      const logits = Float32Array.from([-3e38, 3e38, 2, -Infinity, 1e-45]);
+      for (let i = 0; i < 20; i++) assertEquals(chooseToken(logits, i, { ...OPTIONS, temperature, topK }), 1);
+    }
+  }
 });

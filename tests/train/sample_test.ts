@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Backend } from "../../kernels/mod.ts";
 import { Gpt, Scope, Tape } from "../../nn/mod.ts";
 import { Writer } from "../../train/sample.ts";
@@ -48,6 +48,36 @@ Deno.test("Writer write() gives the same text for the same seed, and stops after
   assertEquals(text.length, 30);
   assertEquals(write(3), text);
   assert(write(4).join() !== text.join());
+});
+
+Deno.test("Writer write() ends before a token that ends the text", () => {
+  const { backend, model } = build(),
+    prompt = [1, 2],
+    all = [
+      ...new Writer(backend, model).write({ ...OPTIONS, prompt }),
+    ];
+  const end = all[7],
+    text = [...new Writer(backend, model).write({ ...OPTIONS, prompt, endTokens: [99, end] })];
+  assertEquals(text, all.slice(0, all.indexOf(end)));
+});
+
+/** NaN became token -1; minus infinity is what a head gives whose sums overflow. */
+Deno.test("Writer write() names a score that is not finite", () => {
+  for (
+    const [value, shown] of [[NaN, "id 0 is NaN"], [9, "id 0 is Infinity"], [
+      -9,
+      "id 0 is -Infinity",
+    ]] as const
+  ) {
+    const backend = makeBackend(), scope = Scope.root(backend.heap, 4), model = new Gpt(scope, SIZES);
+    const of = (name: string) => backend.heap.f32(scope.parameters.find((p) => p.name === name)!.span);
+    const writer = new Writer(backend, model);
+    of("ln_f.weight").fill(0);
+    of("ln_f.bias").fill(0)[0] = 3e38;
+    of("wte.weight").fill(0)[0] = value;
+    const write = () => [...writer.write({ ...OPTIONS, prompt: [1] })];
+    assertThrows(write, RangeError, `Cannot choose a token: the logit of ${shown}`);
+  }
 });
 
 Deno.test("Writer close() gives its memory back", () => {
