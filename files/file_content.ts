@@ -17,7 +17,7 @@ export function recognizeContent(start: Uint8Array): string | undefined {
     return "it is a web page, not the file itself; download the file again, from its raw address";
   }
   // A zip archive, or a pickle of protocol 2 and above.
-  if (text.startsWith("PK\x03\x04") || /^\x80[\x02-\x05]/.test(text)) {
+  if (["PK\x03\x04", "\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"].some((mark) => text.startsWith(mark))) {
     return "it is a PyTorch file; convert it with transformers: save_pretrained(DIR, safe_serialization=True)";
   }
   if (text.startsWith("GGUF")) {

@@ -51,6 +51,10 @@ Deno.test("completeCheckpoint() makes a folder that can be read back", async () 
     ]);
     assertEquals(list(`${out}/deep/run`), ["step-3"]);
     assertEquals((await readTrainerState(folder)).step, 3);
+    // Some editors leave a byte order mark.
+    const state = `${folder}/trainer_state.json`;
+    await Deno.writeTextFile(state, "\ufeff" + await Deno.readTextFile(state));
+    assertEquals((await readTrainerState(folder)).step, 3);
     assertEquals(await readConfigJson(folder), { model_type: "gpt2" });
     assertEquals([...(await openModel(folder)).keys()], ["w", "b"]);
     const { v } = await openMoments(folder, SHAPES);
