@@ -126,14 +126,14 @@ export class DeviceHeap {
   /** The elements of an f32 span; valid until the next allocation. */
   f32(span: Span): Float32Array {
     this.#refresh();
-    const start = span.byteOffset >> 2;
+    const start = span.byteOffset / 4;
     return this.#f32.subarray(start, start + span.length);
   }
 
   /** The elements of an i32 span; valid until the next allocation. */
   i32(span: Span): Int32Array {
     this.#refresh();
-    const start = span.byteOffset >> 2;
+    const start = span.byteOffset / 4;
     return this.#i32.subarray(start, start + span.length);
   }
 

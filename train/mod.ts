@@ -21,6 +21,7 @@ export * from "./companions.ts";
 export * from "./config.ts";
 export type { ExactSpread } from "./exact_rules.ts";
 export * from "./export_onnx.ts";
+export * from "./fitting.ts";
 export * from "./generate.ts";
 export * from "./gpu_rescue.ts";
 export * from "./gpt2_files.ts";

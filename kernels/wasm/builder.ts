@@ -287,7 +287,7 @@ export class Kernel {
   vectors(n: I32, body: (v: Vectors) => void, options: WalkOptions = {}): void {
     const i = this.i32(0), end = this.i32(n.shl(2));
     for (const width of options.isLong ? [8, 2, 1] : [2, 1]) {
-      this[width > 1 ? "while" : "if"](i.add(16 * width).leS(end), () => {
+      this[width > 1 ? "while" : "if"](i.add(16 * width).leU(end), () => {
         emitTurn(this, { i, width, lanes: 4 }, body);
         i.set(i.add(16 * width));
       });

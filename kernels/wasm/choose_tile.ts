@@ -4,6 +4,7 @@ import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { addGemm, NARROW_TILE, type Tile, WIDE_TILE } from "./gemm.ts";
 import { Matmul } from "./matmul.ts";
 import { emptyProduct, type Product } from "./product.ts";
+import { areSettled, TrialTimes } from "./tile_trial.ts";
 
 /** The tile that is faster here, and why it was chosen. */
 export interface TileChoice {
@@ -19,12 +20,8 @@ export interface TileChoice {
 
 /** The product that is timed: 1 million operations, in L1 and L2; whole strips of both tiles. */
 const SIZE = { m: 60, n: 64, k: 128 };
-/** Longest test. */
-const TRIAL_MS = 150;
-/** The test ends when no tile has become faster by a tenth for so long ... */
-const SETTLED_MS = 4;
-/** ... and both are so many times as fast as at first: the optimising compiler is done with both. */
-const COMPILED_GAIN = 2;
+/** Longest test; most take 60 ms. */
+const TRIAL_MS = 500;
 
 let choice: TileChoice | undefined;
 
@@ -46,12 +43,12 @@ export function presetTile(chosen: TileChoice): void {
 
 function runSelfTest(): TileChoice {
   const narrow = new Trial(NARROW_TILE), wide = new Trial(WIDE_TILE);
-  const start = now();
-  for (let last = start, time = start; time < start + TRIAL_MS; time = now()) {
-    for (const trial of [narrow, wide]) if (trial.time()) last = now();
-    if (narrow.isCompiled && wide.isCompiled && time > last + SETTLED_MS) break;
+  const times = { narrow: new TrialTimes(), wide: new TrialTimes() };
+  for (let start = now(), time = start; time < start + TRIAL_MS && !areSettled(times, time); time = now()) {
+    times.narrow.add(narrow.time(), now());
+    times.wide.add(wide.time(), now());
   }
-  const { gflops: narrowGflops } = narrow, { gflops: wideGflops } = wide;
+  const narrowGflops = gflopsOf(times.narrow), wideGflops = gflopsOf(times.wide);
   const isWide = wideGflops > narrowGflops;
   const figures = `narrow ${narrowGflops.toFixed(0)}, wide ${wideGflops.toFixed(0)} GFLOP/s`;
   const reason = isWide ? `256-bit vectors: ${figures}` : `128-bit vectors: ${figures}`;
@@ -62,8 +59,6 @@ function runSelfTest(): TileChoice {
 class Trial {
   readonly #matmul: Matmul;
   readonly #product: Product = emptyProduct();
-  #bestMs = Infinity;
-  #firstMs = Infinity;
 
   constructor(tile: Tile) {
     const memory = createDeviceMemory(4 << 20), heap = new DeviceHeap({ memory, capBytes: 4 << 20 });
@@ -84,24 +79,16 @@ class Trial {
     checkProduct(heap.f32(a), heap.f32(b), heap.f32(c));
   }
 
-  /** Times the product once; returns whether it was faster than ever by a tenth. */
-  time(): boolean {
+  /** Milliseconds of one product; the first one, of the constructor, is not timed. */
+  time(): number {
     const start = now();
     this.#matmul.multiply(this.#product);
-    const ms = now() - start, isFaster = ms < 0.9 * this.#bestMs;
-    if (this.#firstMs === Infinity) this.#firstMs = ms;
-    this.#bestMs = Math.min(this.#bestMs, ms);
-    return isFaster;
+    return now() - start;
   }
+}
 
-  /** Whether the optimising compiler is done: the first product, of the constructor, is not timed. */
-  get isCompiled(): boolean {
-    return this.#firstMs > COMPILED_GAIN * this.#bestMs;
-  }
-
-  get gflops(): number {
-    return 2 * SIZE.m * SIZE.n * SIZE.k / this.#bestMs / 1e6;
-  }
+function gflopsOf({ bestMs }: TrialTimes): number {
+  return 2 * SIZE.m * SIZE.n * SIZE.k / bestMs / 1e6;
 }
 
 function checkProduct(a: Float32Array, b: Float32Array, c: Float32Array): void {

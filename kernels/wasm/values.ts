@@ -57,8 +57,8 @@ export class I32 {
   gtU(other: Int): I32 {
     return this.#with(other, 0x4b);
   }
-  leS(other: Int): I32 {
-    return this.#with(other, 0x4c);
+  leU(other: Int): I32 {
+    return this.#with(other, 0x4d);
   }
   geU(other: Int): I32 {
     return this.#with(other, 0x4f);

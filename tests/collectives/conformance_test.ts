@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { type DType, DTYPE_BYTES } from "../../kernels/mod.ts";
+import { HIGH_PLACES } from "../support/high_memory.ts";
 import type { Case } from "./support/programs.ts";
 import { TestWorld, valuesOf } from "./support/world.ts";
 
@@ -40,6 +41,16 @@ function casesOf(size: number): Case[] {
   }
   return cases;
 }
+
+/** A word holds an offset above 2 GiB as a negative number. */
+Deno.test("collectives give the same bits where ranks' spans lie above 2 GiB", async () => {
+  const places = Object.values(HIGH_PLACES);
+  for (const worldSize of [2, 3]) {
+    using world = new TestWorld(worldSize, places);
+    const run = { worldSize, config: casesOf(worldSize), deadlineMs: 30_000 };
+    assertEquals(valuesOf(await world.run<string[]>("conformance", run)).flat(), []);
+  }
+});
 
 Deno.test("collectives give the bits of their serial twins", async (t) => {
   using world = new TestWorld(7);

@@ -9,7 +9,7 @@ import { SPREAD_LOSS_CASES } from "./spread_loss_cases.ts";
 import { TREE_CASES } from "./tree_cases.ts";
 
 /** Registers the suite that every backend passes; bounds follow from float32 arithmetic. */
-export function testBackend(name: string, create: (heap: DeviceHeap) => Backend): void {
+export function testBackend(name: string, create: (heap: DeviceHeap) => Backend, startBytes = 0): void {
   const cases = {
     ...ELEMENT_CASES,
     ...ROW_CASES,
@@ -20,6 +20,6 @@ export function testBackend(name: string, create: (heap: DeviceHeap) => Backend)
     ...EXPERT_CASES,
   };
   for (const [title, run] of Object.entries(cases)) {
-    Deno.test(`${name}: ${title}`, () => run(new BackendPair(create)));
+    Deno.test(`${name}: ${title}`, () => run(new BackendPair(create, startBytes)));
   }
 }

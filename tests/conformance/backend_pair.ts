@@ -48,9 +48,11 @@ export class BackendPair {
   readonly candidate: Backend;
   readonly #oracle: ReferenceBackend;
 
-  constructor(create: (heap: DeviceHeap) => Backend) {
-    const capBytes = 32 * 2 ** 20;
+  /** @param startBytes Where in the memory everything lies: pages before it are never touched, so they cost nothing. */
+  constructor(create: (heap: DeviceHeap) => Backend, startBytes = 0) {
+    const capBytes = startBytes + 32 * 2 ** 20;
     this.heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) });
+    this.heap.allocate("what lies before", startBytes / 4, "activations");
     this.candidate = create(this.heap);
     this.#oracle = new ReferenceBackend(this.heap);
   }

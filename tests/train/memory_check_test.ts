@@ -2,7 +2,6 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { gpt } from "../../nn/mod.ts";
 import {
   largestRank,
-  listCandidates,
   planTraining,
   prepareTraining,
   type TrainOptions,
@@ -54,16 +53,4 @@ Deno.test("where nothing on as many devices fits, the refusal says which memory 
     )!;
     await prepareTraining({ ...options, deviceMemory: needed });
     assertEquals((await planTraining(options)).prepared.plan.ranks.length, 1);
-  }));
-
-Deno.test("candidates keep the number of devices", () =>
-  withTempDir(async (folder) => {
-    const { job: { config } } = await prepareTraining({ ...await largeModel(folder), dp: 2, tp: 2, zero: 1 });
-    assertEquals(listCandidates(config), [
-      { zero: 2 },
-      { zero: 3 },
-      { dp: 1, tp: 4, microBatch: 1 },
-      { dp: 1, pp: 2, microBatch: 1 },
-      { recompute: "full" },
-    ]);
   }));

@@ -12,6 +12,7 @@ export interface RunRequest {
   topology: Topology;
   buffer: SharedArrayBuffer;
   memories: WebAssembly.Memory[];
+  startBytes: number;
   capBytes: number;
   wait: WaitOptions;
 }
@@ -22,8 +23,9 @@ export type RunReply = { value: unknown } | { error: { name: string; message: st
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 
 scope.onmessage = ({ data }: MessageEvent<RunRequest>) => {
-  const { rank, topology, buffer, memories, capBytes, wait } = data;
+  const { rank, topology, buffer, memories, startBytes, capBytes, wait } = data;
   const heap = new DeviceHeap({ capBytes, memory: memories[rank] });
+  heap.allocate("what lies before", startBytes / 4, "buffers");
   const endpoint = Endpoint.attach({ buffer, topology, rank, memories, heap, wait });
   let reply: RunReply;
   try {

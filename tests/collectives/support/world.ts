@@ -35,10 +35,13 @@ export interface RunOptions {
 export class TestWorld {
   readonly #workers: Worker[];
   readonly #memories: WebAssembly.Memory[];
+  readonly #places: readonly number[];
 
-  constructor(size: number) {
+  /** @param places Where in its memory a rank's spans lie, by rank; 0 for ranks beyond. */
+  constructor(size: number, places: readonly number[] = []) {
     this.#workers = Array.from({ length: size }, startWorker);
-    this.#memories = Array.from({ length: size }, () => createDeviceMemory(CAP_BYTES));
+    this.#places = Array.from({ length: size }, (_, rank) => places[rank] ?? 0);
+    this.#memories = this.#places.map((place) => createDeviceMemory(place + CAP_BYTES));
   }
 
   /** Runs a program on every rank; one outcome per rank. */
@@ -51,8 +54,8 @@ export class TestWorld {
     const memories = this.#memories.slice(0, worldSize);
     const wait = { spinLimit: 100, ...options.wait };
     const runs = ranks.filter((rank) => !absent.includes(rank)).map((rank) => {
-      const request = { program, config, rank, topology, buffer, memories, capBytes: CAP_BYTES, wait };
-      return this.#ask<T>(request);
+      const startBytes = this.#places[rank], capBytes = startBytes + CAP_BYTES;
+      return this.#ask<T>({ program, config, rank, topology, buffer, memories, startBytes, capBytes, wait });
     });
     options.onStart?.(control, this);
     const { promise: expired, resolve } = Promise.withResolvers<undefined>();
