@@ -1,6 +1,7 @@
 /** The command line as a user meets it: one clear line for bad input, exit code 2, nothing half-written. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../cli.ts";
+import { writeVariant } from "./train/support/model_cases.ts";
 import { withTempDir } from "./support/temp_dir.ts";
 
 interface Outcome {
@@ -147,6 +148,18 @@ Deno.test("generate and export take the folder of a run, and say which checkpoin
     assertMatch(evaluated.out[1], /^loss 5\.\d{4} over 8,192 tokens, perplexity \d+\.\d\d$/);
     const json = await run("train", "--eval-only", "--json", "--init", out);
     assertEquals([json.code, json.out.length, JSON.parse(json.out[0]).type], [0, 1, "eval"]);
+  });
+});
+
+/** The sample at the end of a run would feed it bytes, and the run would end with exit code 2. */
+Deno.test("train writes no sample with a model whose token ids are those of a tokenizer", async () => {
+  await withTempDir(async (folder) => {
+    const init = await writeVariant(`${folder}/m`, { files: { "tokenizer.json": "{}" } });
+    await Deno.writeFile(`${folder}/t.bin`, new Uint8Array(new Uint16Array(500).fill(65).buffer));
+    const options = ["--init", init, "--steps", "1", "--batch", "2", "--dp", "1", "--out", `${folder}/out`];
+    const { code, out, errors } = await run("train", `${folder}/t.bin`, ...options);
+    assertEquals([code, errors], [0, []]);
+    assertMatch(out.join("\n"), /\ndropout of .* is not applied: attn_pdrop 0\.1, /);
   });
 });
 
