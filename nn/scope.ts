@@ -65,8 +65,8 @@ export interface Sharding {
 export interface ScopeOptions {
   /** Where the model lives; a phantom heap builds a model that only has sizes. */
   readonly heap: DeviceHeap;
-  /** Of the initial values. */
-  readonly seed: number;
+  /** Of the initial values; undefined leaves the memory as it is, for a model whose values are loaded. */
+  readonly seed: number | undefined;
   /** Which parts of the parameters this device holds. */
   readonly sharding?: Sharding;
   /** Gives the memory of a parameter; by default a span of its own on the heap. */
@@ -145,7 +145,7 @@ export class Scope {
     const shard = sharding?.shard(fullName, shape), localShape = shardShape(shape, shard);
     const length = numElements(localShape);
     const span = allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters");
-    if (heap.memory !== undefined) {
+    if (heap.memory !== undefined && seed !== undefined) {
       const stream = new RandomStream(seed, fullName);
       const values = span.dtype === "f32" ? heap.f32(span) : new Float32Array(length);
       eachRun(shape, shard, (local, global, count) => {

@@ -35,7 +35,7 @@ export interface ParameterStoreOptions {
   /** Element type of values and gradients; by default f32. */
   readonly precision?: Precision;
   /** Of the initial values. */
-  readonly seed: number;
+  readonly seed: number | undefined;
   /** Every layer of the model. */
   readonly allLayers: readonly LayerFactory[];
   /** Layers of this device. */

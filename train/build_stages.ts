@@ -23,6 +23,8 @@ export interface StageParts {
   readonly backend: Backend;
   /** What to train, and how it is spread. */
   readonly config: TrainConfig;
+  /** Of the initial values; undefined if they are loaded. */
+  readonly seed: number | undefined;
   /** The model. */
   readonly parts: ModelParts;
   /** Says the shapes of samples. */
@@ -40,7 +42,7 @@ export interface StageParts {
  * exchange around it, ZeRO where parameters and gradients lie, the pipeline which layers there are.
  */
 export function buildStages(
-  { backend, config, parts, source, pipeline, groupOf, graphs }: StageParts,
+  { backend, config, seed, parts, source, pipeline, groupOf, graphs }: StageParts,
 ): Map<number, TrainStage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
   const exact = config.numerics === "exact";
@@ -62,7 +64,7 @@ export function buildStages(
     backend,
     sharding,
     completeWith,
-    seed: config.seed,
+    seed,
     allLayers: layers,
   };
   const deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");

@@ -38,7 +38,7 @@ export function planGenerate(job: Pick<GenerateJob, "model" | "kernels">): numbe
 }
 
 function buildWriter(heap: DeviceHeap, { model, kernels }: Pick<GenerateJob, "model" | "kernels">) {
-  const scope = Scope.of({ heap, seed: 0 }), gpt = new Gpt(scope, model);
+  const scope = Scope.of({ heap, seed: undefined }), gpt = new Gpt(scope, model);
   return { scope, writer: new Writer(createBackend(kernels, heap), gpt) };
 }
 

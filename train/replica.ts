@@ -81,7 +81,17 @@ export class Replica implements StageRunner {
     this.pipeline = new Pipeline(device.group("pp"), job.schedule);
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
-    this.#stages = buildStages({ backend, config, parts, source: this.#source, pipeline, groupOf, graphs });
+    const seed = start.weights === undefined ? config.seed : undefined;
+    this.#stages = buildStages({
+      backend,
+      config,
+      seed,
+      parts,
+      source: this.#source,
+      pipeline,
+      groupOf,
+      graphs,
+    });
     const { beta1, beta2, weightDecay } = config;
     const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
     this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });

@@ -48,3 +48,12 @@ Deno.test("uniform() stays within its bound, constant() is constant", () => {
   assert(values.every((value) => value >= -0.25 && value < 0.25) && values.some((value) => value < -0.2));
   assertEquals([...valuesOf(heap, scope.parameter("c", [3], constant(1.5)))], [1.5, 1.5, 1.5]);
 });
+
+/** Half a minute of random numbers for GPT-2 small, which its weights then replaced. */
+Deno.test("Scope without a seed leaves memory as it is, for values that are loaded", () => {
+  const { heap } = makeBackend(), scope = Scope.of({ heap, seed: undefined });
+  const { span } = scope.parameter("w", [4], () => {
+    throw new Error("nobody asks for a value");
+  });
+  assertEquals([...heap.f32(span)], [0, 0, 0, 0]);
+});
