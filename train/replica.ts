@@ -16,13 +16,13 @@ import {
 } from "../strategies/mod.ts";
 import type { CheckpointTensors } from "./checkpoint_files.ts";
 import type { TrainConfig } from "./config.ts";
-import type { JobStart, TrainJob } from "./job.ts";
+import type { TrainJob } from "./job.ts";
 import { loadModel, type ModelParts } from "./model_parts.ts";
 import { buildStages } from "./build_stages.ts";
 import { holdWeights } from "./graph_stage.ts";
 import type { GraphWeights } from "./graph_weights.ts";
 import { graphProvider, hostKernels, kernelsOfRank } from "./kernel_rules.ts";
-import { fillPieces, writePieces } from "./pieces.ts";
+import { RankTensors } from "./rank_tensors.ts";
 import { fillEvaluation, type Sampler, samplerOf, sharesOf } from "./samples.ts";
 import type { RecordedPass, TrainStage } from "./stage.ts";
 
@@ -100,7 +100,7 @@ export class Replica implements StageRunner {
     );
     this.#norm = new GradientNorm(this.backend, counted.map(({ gradient }) => gradient));
     this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
-    this.#load(start);
+    this.#tensors.load(start);
     this.#weights = graphs?.runtime && this.#moveTo(graphs.runtime);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
@@ -187,16 +187,10 @@ export class Replica implements StageRunner {
   }
 
   /** Writes this rank's part of parameters and moments to the files of a checkpoint. */
-  async writeTensors({ weights, m, v }: CheckpointTensors): Promise<void> {
+  async writeTensors(to: CheckpointTensors): Promise<void> {
     await this.#weights?.download();
-    const { heap } = this.backend, states = [...this.optimizer.moments.values()];
-    const pieces = this.#stores.flatMap((store) => store.updatePieces());
     // Every element of the model comes from one rank.
-    const isOwn = (_: unknown, i: number) => pieces[i].isSaved && this.#countsHere(pieces[i].parameter);
-    const own = pieces.filter(isOwn), kept = states.filter(isOwn);
-    writePieces(heap, own, (piece, i) => kept[i].master ?? piece.values, weights);
-    writePieces(heap, own, (_, i) => kept[i].m, m);
-    writePieces(heap, own, (_, i) => kept[i].v, v);
+    this.#tensors.write(to, ({ parameter }) => this.#countsHere(parameter));
   }
 
   /** The recording for an instruction; a forward pass gets its samples. */
@@ -286,21 +280,8 @@ export class Replica implements StageRunner {
     if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
   }
 
-  #load({ weights, moments }: JobStart): void {
-    const { heap } = this.backend;
-    if (weights !== undefined) {
-      for (const store of this.#stores) {
-        fillPieces(heap, store.residentPieces(), (piece) => piece.values, weights);
-      }
-    }
-    const pieces = this.#stores.flatMap((store) => store.updatePieces()),
-      states = [...this.optimizer.moments.values()];
-    if (weights !== undefined && this.#config.precision === "bf16") {
-      fillPieces(heap, pieces, (_, i) => states[i].master!, weights);
-    }
-    if (moments === undefined) return;
-    fillPieces(heap, pieces, (_, i) => states[i].m, moments.m);
-    fillPieces(heap, pieces, (_, i) => states[i].v, moments.v);
+  get #tensors(): RankTensors {
+    return new RankTensors(this.backend.heap, this.#stores, this.optimizer);
   }
 }
 
