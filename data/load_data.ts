@@ -1,11 +1,10 @@
 import { UsageError } from "../files/mod.ts";
 import { toShared } from "../kernels/mod.ts";
-import { loadCorpus } from "./corpus.ts";
-import type { OrderOptions } from "./order.ts";
-import type { DataSpec } from "./source.ts";
+import { type CorpusOptions, loadCorpus } from "./corpus.ts";
+import { type DataSpec, firstSample, type SourceOrder } from "./source.ts";
 
 /** The part of a run's configuration that its data depend on. */
-export interface DataOptions extends Pick<OrderOptions, "order" | "batch" | "context"> {
+export interface DataOptions extends Omit<SourceOrder, "seed">, Pick<CorpusOptions, "context" | "dtype"> {
   /** Vocabulary of the model; undefined: what the data say. */
   readonly vocab: number | undefined;
   /** Optimizer steps in all. */
@@ -26,7 +25,7 @@ export interface Samples {
   readonly numTrain?: number;
 }
 
-/** Data in shared memory. */
+/** Data that every rank can read. */
 export interface LoadedData {
   /** What every rank is sent. */
   readonly spec: DataSpec;
@@ -43,17 +42,17 @@ export interface LoadedData {
  */
 export async function loadData(data: string | Samples | undefined, config: DataOptions): Promise<LoadedData> {
   if (data !== undefined && typeof data !== "string") return loadSamples(data, config);
-  const { vocab, context, batch, steps, order } = config;
-  const minTrainTokens = order === "sequential" ? steps * batch * context + 1 : 0;
-  const corpus = await loadCorpus(data, { vocab, context, batch, minTrainTokens });
-  const { tokens, train, validation, statement } = corpus;
-  return { spec: { kind: "tokens", tokens, context, train, validation }, vocab: corpus.vocab, statement };
+  const { vocab, dtype, context, batch, steps, order } = config;
+  const minTrainTokens = order === "sequential" ? firstSample(steps, config) * context + 1 : 0;
+  const { statement, ...corpus } = await loadCorpus(data, { vocab, dtype, context, batch, minTrainTokens });
+  return { spec: { kind: "tokens", context, ...corpus }, vocab: corpus.vocab, statement };
 }
 
 function loadSamples(samples: Samples, { batch, cp }: DataOptions): LoadedData {
   if (cp > 1) {
     throw new UsageError(`Cannot use --cp ${cp} with samples: only sequences of tokens can be shared out`);
   }
+  checkSamples(samples);
   const { inputs, inputShape, targets } = samples, numSamples = targets.length;
   const perSample = inputShape.reduce((product, size) => product * size, 1);
   if (inputs.length !== numSamples * perSample) {
@@ -74,4 +73,19 @@ function loadSamples(samples: Samples, { batch, cp }: DataOptions): LoadedData {
     vocab: 256,
     statement: `${numTrain} samples to train, ${numSamples - numTrain} to validate`,
   };
+}
+
+/** Types are those of TypeScript; a program in JavaScript may give others. */
+function checkSamples(samples: Samples): void {
+  const { inputs, inputShape, targets } = Object(samples) as Samples;
+  const isShape = Array.isArray(inputShape) &&
+    inputShape.every((size) => Number.isSafeInteger(size) && size > 0);
+  if (!(inputs instanceof Float32Array) || !(targets instanceof Int32Array) || !isShape) {
+    throw new UsageError(
+      "Cannot use these data: they must be the path of a file, or { inputs: Float32Array, inputShape: number[], " +
+        "targets: Int32Array }",
+    );
+  }
+  const place = inputs.findIndex((value) => !Number.isFinite(value));
+  if (place >= 0) throw new UsageError(`Cannot train on these samples: inputs[${place}] is ${inputs[place]}`);
 }

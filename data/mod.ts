@@ -6,13 +6,15 @@
  * import { corpusFromText, sampleStart } from "@tessera/tessera/data";
  *
  * const corpus = corpusFromText("a text", "the whale ".repeat(100), { context: 16, batch: 2 });
- * const order = { order: "shuffle", seed: 1337, batch: 2, context: 16 } as const;
- * console.log(sampleStart(0, 0, { ...order, numTokens: corpus.train.end }), corpus.statement);
+ * const order = { order: "shuffle", seed: 1337, context: 16 } as const;
+ * console.log(sampleStart(0, { ...order, numTokens: corpus.train.end }), corpus.statement);
  * ```
  *
  * @module
  */
 export * from "./corpus.ts";
+export * from "./fingerprint.ts";
 export * from "./load_data.ts";
 export * from "./order.ts";
 export * from "./source.ts";
+export * from "./tokens.ts";

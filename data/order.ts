@@ -1,6 +1,6 @@
 /**
- * Which sequence of the corpus is sample `i` of step `t`: a pure function of (order, seed, t, i), so a run that
- * is resumed, or spread over more devices, sees the same samples.
+ * Which sequence of the corpus is sample `i` of a run: a pure function of (order, seed, i), so a run that is resumed, or
+ * spread over more devices, sees the same samples.
  *
  * @module
  */
@@ -14,8 +14,6 @@ export interface OrderOptions {
   readonly order: "sequential" | "shuffle";
   /** Seed of the permutations. */
   readonly seed: number;
-  /** Samples of a step. */
-  readonly batch: number;
   /** Tokens of a sample. */
   readonly context: number;
   /** Training tokens; each sample needs `context + 1` of them. */
@@ -28,16 +26,14 @@ export function countWindows(numTokens: number, context: number): number {
 }
 
 /**
- * First token of sample `index` of a step; the sample is `context` tokens from there, its targets the tokens one
+ * First token of a sample, counted over all steps; the sample is `context` tokens from there, its targets the tokens one
  * further on.
  *
  * @throws {RangeError} If not even one window fits.
  */
-export function sampleStart(step: number, index: number, options: OrderOptions): number {
-  const { order, seed, batch, context, numTokens } = options;
-  const numWindows = countWindows(numTokens, context);
+export function sampleStart(sample: number, options: OrderOptions): number {
+  const { order, seed, context, numTokens } = options, numWindows = countWindows(numTokens, context);
   if (numWindows === 0) throw new RangeError(`No sample of ${context} tokens fits into ${numTokens} tokens`);
-  const sample = step * batch + index;
   const place = sample % numWindows;
   if (order === "sequential") return place * context;
   return permute(place, numWindows, seed, Math.floor(sample / numWindows)) * context;

@@ -1,19 +1,27 @@
 /**
- * Where samples come from: windows of a token corpus, or arrays of features with targets. Data lives in shared memory;
- * every device reads its own part of each batch.
+ * Where samples come from: windows of a token corpus, or arrays of features with targets. Data lie in files or in shared
+ * memory; every device reads its own part of each batch.
  *
  * @module
  */
 import type { DType } from "../kernels/mod.ts";
+import { checkBlock } from "./check_tokens.ts";
 import type { TokenRange } from "./corpus.ts";
 import { evaluationStarts, permute, sampleStart } from "./order.ts";
+import { openTokens, type TokenReader, type Tokens } from "./tokens.ts";
 
 /** A corpus of tokens; sample = `context` tokens and the `context` tokens one further on. */
 export interface TokenData {
   /** Tells kinds of data apart. */
   readonly kind: "tokens";
-  /** In shared memory. */
-  readonly tokens: Uint16Array;
+  /** Name for people. */
+  readonly name: string;
+  /** Where they lie. */
+  readonly tokens: Tokens;
+  /** Where those of {@link validation} lie, if not there. */
+  readonly validationTokens?: Tokens;
+  /** Every token must be smaller. */
+  readonly vocab: number;
   /** Tokens of a sample. */
   readonly context: number;
   /** Tokens to train on; starts at 0. */
@@ -43,6 +51,14 @@ export interface ArrayData {
 /** Data of a job, as it is posted to devices. */
 export type DataSpec = TokenData | ArrayData;
 
+/** A place in the order of samples. */
+export interface SamplePosition {
+  /** A step ... */
+  readonly step: number;
+  /** ... and how many samples the steps before it had. */
+  readonly sample: number;
+}
+
 /** How training samples are ordered. */
 export interface SourceOrder {
   /** As they lie, or in an order that the seed and the epoch decide. */
@@ -51,6 +67,13 @@ export interface SourceOrder {
   readonly seed: number;
   /** Samples of a step, over all devices. */
   readonly batch: number;
+  /** Where the run goes on, if steps before had another batch; by default all steps have this one. */
+  readonly from?: SamplePosition;
+}
+
+/** The first sample of a step. */
+export function firstSample(step: number, { batch, from }: Pick<SourceOrder, "batch" | "from">): number {
+  return from === undefined ? step * batch : from.sample + (step - from.step) * batch;
 }
 
 /** Views on the memory of a batch. */
@@ -68,7 +91,7 @@ export const MASKED: number = -1;
 const MAX_EVALUATION_SAMPLES = 1024;
 
 /** Gives samples by (step, index); the same ones whatever the layout. */
-export interface Source {
+export interface Source extends Disposable {
   /** Element type of the inputs: token ids, or features. */
   readonly inputDType: Extract<DType, "i32" | "f32">;
   /** Shape of the inputs of one sample. */
@@ -125,6 +148,7 @@ export function partOf(source: Source, positions: readonly number[]): Source {
       source.readEvaluation(index, 0, whole);
       pick(slot, to);
     },
+    [Symbol.dispose]: () => source[Symbol.dispose](),
   };
 }
 
@@ -135,11 +159,15 @@ class TokenSource implements Source {
   readonly #data: TokenData;
   readonly #order: SourceOrder;
   readonly #evaluation: readonly number[];
+  readonly #training: TokenReader;
+  readonly #held: TokenReader;
 
   constructor(data: TokenData, order: SourceOrder) {
     const { validation, context } = data;
     this.#data = data;
     this.#order = order;
+    this.#training = openTokens(data.tokens);
+    this.#held = data.validationTokens === undefined ? this.#training : openTokens(data.validationTokens);
     this.inputShape = this.targetShape = [context];
     this.#evaluation = validation ? evaluationStarts(validation, context, MAX_EVALUATION_SAMPLES) : [];
   }
@@ -158,19 +186,32 @@ class TokenSource implements Source {
 
   readTraining(step: number, index: number, slot: number, to: BatchViews): void {
     const { context, train } = this.#data;
-    this.#read(sampleStart(step, index, { ...this.#order, context, numTokens: train.end }), slot, to);
+    const sample = firstSample(step, this.#order) + index;
+    this.#read(
+      this.#training,
+      sampleStart(sample, { ...this.#order, context, numTokens: train.end }),
+      slot,
+      to,
+    );
   }
 
   readEvaluation(index: number, slot: number, to: BatchViews): void {
-    this.#read(this.#evaluation[index], slot, to);
+    this.#read(this.#held, this.#evaluation[index], slot, to);
   }
 
-  #read(start: number, slot: number, { inputs, targets }: BatchViews): void {
-    const { context, tokens } = this.#data, base = slot * context;
-    for (let t = 0; t < context; t++) {
-      inputs[base + t] = tokens[start + t];
-      targets[base + t] = tokens[start + t + 1];
-    }
+  [Symbol.dispose](): void {
+    this.#training[Symbol.dispose]();
+    this.#held[Symbol.dispose]();
+  }
+
+  #read(reader: TokenReader, start: number, slot: number, { inputs, targets }: BatchViews): void {
+    const { context, name, vocab } = this.#data,
+      base = slot * context,
+      window = reader.read(start, context + 1);
+    // Large files are looked at in part only before a run; an id outside the table would read what is not there.
+    checkBlock({ name, vocab, start }, window);
+    inputs.set(window.subarray(0, context), base);
+    targets.set(window.subarray(1), base);
   }
 }
 
@@ -215,8 +256,8 @@ class ArraySource implements Source {
   }
 
   #trainingSample(step: number, index: number): number {
-    const { batch, order, seed } = this.#order, { numTrain } = this.#data;
-    const sample = step * batch + index, place = sample % numTrain;
+    const { order, seed } = this.#order, { numTrain } = this.#data;
+    const sample = firstSample(step, this.#order) + index, place = sample % numTrain;
     return order === "sequential" ? place : permute(place, numTrain, seed, Math.floor(sample / numTrain));
   }
 
@@ -237,4 +278,6 @@ class ArraySource implements Source {
     to.inputs.set(inputs.subarray(sample * n, (sample + 1) * n), slot * n);
     to.targets.set(targets.subarray(sample * m, (sample + 1) * m), slot * m);
   }
+
+  [Symbol.dispose](): void {}
 }

@@ -12,6 +12,7 @@
  */
 export * from "./file_content.ts";
 export * from "./json.ts";
+export * from "./npy.ts";
 export * from "./safetensors.ts";
 export * from "./sharded_safetensors.ts";
 export * from "./tensor_files.ts";

@@ -36,10 +36,10 @@ const REFUSED: [string[], RegExp][] = [
   [["train", "DIR/missing.txt"], /Cannot read .*missing\.txt: it does not exist$/],
   [["train", "DIR/empty.txt"], /Cannot train on .*empty\.txt: it is empty$/],
   [["train", "DIR/short.txt"], /too short for a batch/],
-  [["train", "DIR/odd.bin"], /odd number/],
+  [["train", "DIR/odd.bin"], /its 2001 bytes are no multiple/],
   [
     ["train", "DIR/large.bin", "--vocab", "256"],
-    /token 300 .* outside the vocabulary of 256; use --vocab 301/,
+    /token 300 .* outside the vocabulary of 256; check that the file/,
   ],
   [["train", "--layer", "2"], /--layer: it does not exist; did you mean --layers\?$/],
   [["train", "--heads", "3"], /--heads 3: it must divide --embed 128/],

@@ -45,7 +45,6 @@ export const POWERS: readonly Power[] = [
       "kernels/heap.ts",
       "collectives/control_block.ts",
       "kernels/shared.ts",
-      "data/corpus.ts",
       "tests/",
       "bench/",
     ],

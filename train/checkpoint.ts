@@ -13,6 +13,7 @@ import { isGpt2Extra, stripPrefixes, tieHead } from "./gpt2_names.ts";
 import type { JobStart } from "./job.ts";
 import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
 import { checkRun, findModel, openModel } from "./model_directory.ts";
+import type { DataIdentity } from "./trainer_state.ts";
 
 /**
  * The model that a configuration describes.
@@ -111,6 +112,8 @@ export interface LoadedRun {
   readonly start: JobStart;
   /** What goes with the model; undefined for a model of the user's own. */
   readonly companions: Companions | undefined;
+  /** What the data were; undefined in checkpoints that do not say. */
+  readonly data: DataIdentity | undefined;
 }
 
 /**
@@ -127,10 +130,11 @@ export async function loadRun(path: string): Promise<LoadedRun> {
   const shapes = new Map([...loaded.weights].map(([name, { shape }]) => [name, shape]));
   const { m, v } = await openMoments(folder, shapes);
   for (const moments of [m, v]) checkFinite(moments);
-  const { step, losses, lossScale } = state;
-  const start = { step, losses, lossScale, weights: loaded.weights, moments: { m, v } };
+  const { step, losses, lossScale, options, data } = state,
+    samples = state.samples ?? step * Number(options.batch);
+  const start = { step, losses, samples, lossScale, weights: loaded.weights, moments: { m, v } };
   const { sizes, companions }: Partial<GptDirectory> = loaded;
-  return { folder, sizes, options: state.options, start, companions };
+  return { folder, sizes, options, start, companions, data };
 }
 
 /** Weights of a model that has no Hugging Face form; its own code says what they must be. */

@@ -21,6 +21,10 @@ export type GivenOptions = { readonly [name: string]: string | number | boolean 
 export interface TrainConfig {
   /** Path of the data; undefined for Moby Dick. */
   readonly data: string | undefined;
+  /** Type of the tokens of a file that does not say; undefined for uint16. */
+  readonly dtype: "uint16" | "uint32" | undefined;
+  /** Whether a run goes on with data that are not those of its checkpoint. */
+  readonly dataChanged: boolean;
   /** Undefined: what the data or the model say. */
   readonly vocab: number | undefined;
   /** Hugging Face GPT-2 directory to start from. */
@@ -173,7 +177,11 @@ export function recipeOf(config: TrainConfig): Record<string, string | number> {
   const keys = (TRAIN_OPTIONS as readonly OptionSpec[]).filter((spec) => spec.isRecipe).map((spec) =>
     spec.key
   );
-  return Object.fromEntries(keys.map((key) => [key, config[key as keyof TrainConfig] as string | number]));
+  const values = keys.map((key) => [key, config[key as keyof TrainConfig]] as const);
+  return Object.fromEntries(values.filter(([, value]) => value !== undefined)) as Record<
+    string,
+    string | number
+  >;
 }
 
 /** The learning rate of a step (from 0): linear warm-up, then a cosine down to `minLr`. */

@@ -7,6 +7,7 @@ import type { Companions } from "./companions.ts";
 import type { TrainConfig } from "./config.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { MetricsRecord } from "./metrics.ts";
+import type { DataIdentity } from "./trainer_state.ts";
 
 /** Where a run starts. */
 export interface JobStart {
@@ -14,6 +15,8 @@ export interface JobStart {
   readonly step: number;
   /** Losses of the steps before it. */
   readonly losses: readonly number[];
+  /** Samples of the steps before it; undefined if each had the batch of this run. */
+  readonly samples?: number;
   /** Where parameters lie, by name; without them the model starts from its own initialisation. */
   readonly weights?: TensorIndex;
   /** Where a dynamic loss scale stood. */
@@ -28,8 +31,10 @@ export interface TrainJob {
   readonly config: TrainConfig;
   /** Module and configuration that every rank builds the model from. */
   readonly model: ModelSpec;
-  /** In shared memory. */
+  /** Where samples lie. */
   readonly data: DataSpec;
+  /** What a checkpoint says of the data. */
+  readonly identity: DataIdentity;
   /** Where the run begins: anew, from weights, or from a checkpoint. */
   readonly start: JobStart;
   /** Ends the run before `config.steps`, which the learning rate depends on. */

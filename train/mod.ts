@@ -7,7 +7,7 @@
  *
  * const config = resolveConfig({ context: 16, batch: 2, steps: 10 }, { numCores: 2 });
  * const corpus = corpusFromText("a text", "the whale ".repeat(100), config);
- * const first = sampleStart(0, 0, { ...config, numTokens: corpus.train.end });
+ * const first = sampleStart(0, { ...config, numTokens: corpus.train.end });
  * console.log(first, learningRate(0, config), corpus.statement);
  * ```
  *

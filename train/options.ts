@@ -45,12 +45,24 @@ export const TRAIN_OPTIONS = [
     key: "data",
     kind: "text",
     value: "FILE",
-    help: "text (.txt) or tokens (.bin, uint16); without it Moby Dick",
+    help: "text (.txt) or tokens (.bin, .npy); without it Moby Dick",
+  },
+  {
+    key: "dtype",
+    kind: "choice",
+    choices: ["uint16", "uint32"],
+    help: "of a .bin without a header (uint16)",
+  },
+  {
+    key: "dataChanged",
+    kind: "flag",
+    default: false,
+    help: "with --resume: go on although the data are others",
   },
   {
     ...COUNT,
     key: "vocab",
-    max: 65536,
+    max: 2 ** 24,
     help: "vocabulary (256 for text, 50257 for .bin, or that of --init)",
   },
   {

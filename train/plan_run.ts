@@ -128,5 +128,6 @@ function withoutData(source: Source): Source {
     countEvaluationTargets: () => 1,
     readTraining: () => {},
     readEvaluation: () => {},
+    [Symbol.dispose]: () => {},
   };
 }

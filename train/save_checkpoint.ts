@@ -24,6 +24,8 @@ export interface Progress {
   readonly step: number;
   /** Losses of all finished steps. */
   readonly losses: readonly number[];
+  /** Samples of all finished steps. */
+  readonly samples: number;
   /** Where a dynamic loss scale stands. */
   readonly lossScale?: LossScaleState;
 }
@@ -37,13 +39,13 @@ export interface Progress {
 export async function saveCheckpoint(
   device: DeviceView,
   replica: TensorHolder,
-  { model, config, shapes, companions }: TrainJob,
-  { step, losses, lossScale }: Progress,
+  { model, config, shapes, companions, identity }: TrainJob,
+  progress: Progress,
 ): Promise<string | undefined> {
-  const isFirst = device.rank === 0, out = config.out!;
+  const isFirst = device.rank === 0, out = config.out!, { step } = progress;
   const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
   try {
-    const state = { step, options: recipeOf(config), losses, lossScale };
+    const state = { ...progress, options: recipeOf(config), data: identity };
     const json = configJson(model), merged = companions === undefined ? json : mergeConfig(companions, json);
     if (isFirst) await beginCheckpoint(out, { config: merged, shapes: shapes!, state, companions });
     waitForAll();

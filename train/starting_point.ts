@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { loadData, type LoadedData, type Samples } from "../data/mod.ts";
+import { fingerprintOf, loadData, type LoadedData, type Samples } from "../data/mod.ts";
 import { type TensorIndex, UsageError } from "../files/mod.ts";
 import { checkResume, type LoadedRun, loadGpt, loadRun } from "./checkpoint.ts";
 import { type Companions, whyNoBytes } from "./companions.ts";
@@ -11,6 +11,7 @@ import type { TrainConfig } from "./config.ts";
 import { dropoutRates } from "./gpt2_files.ts";
 import type { JobStart } from "./job.ts";
 import type { GptSizes } from "./mixture_files.ts";
+import type { DataIdentity } from "./trainer_state.ts";
 
 /** What a run starts from, loaded. */
 export interface StartingPoint {
@@ -53,22 +54,59 @@ export async function loadStart(
 export function checkStart(
   { resumed, sizes, companions }: StartingPoint,
   config: TrainConfig,
-  data: string | Samples | undefined,
+  { spec, identity }: LoadedData & { readonly identity: DataIdentity },
 ): void {
-  if (resumed !== undefined && !config.evalOnly) checkResume(resumed, config);
-  if (sizes === undefined || companions === undefined || !isText(data)) return;
+  if (resumed !== undefined && !config.evalOnly) {
+    checkResume(resumed, config);
+    if (!config.dataChanged) checkData(resumed, identity);
+  }
+  // Bytes are those of a text; ids of a vocabulary are wider.
+  const isText = spec.kind === "tokens" && spec.tokens.dtype === "uint8";
+  if (sizes === undefined || companions === undefined || !isText) return;
   // What a run has learned from bytes it may go on learning, with a vocabulary of any size.
   const why = whyNoBytes(companions, resumed === undefined ? sizes.vocab : 0);
   if (why === undefined) return;
   throw new UsageError(
-    `Cannot train on the bytes of ${data ?? "Moby Dick"}: the model is not one of bytes, ${why}; ` +
+    `Cannot train on the bytes of ${spec.name}: the model is not one of bytes, ${why}; ` +
       `give its tokens as a .bin file (uint16)`,
   );
 }
 
-/** Whether data are read as bytes, by their name. */
-function isText(data: string | Samples | undefined): boolean {
-  return data === undefined || (typeof data === "string" && !/\.(?:bin|npy)$/i.test(data));
+/**
+ * Checks that data are those that a run had before.
+ *
+ * @throws {UsageError} Says how they differ, and which they were.
+ */
+function checkData({ folder, data: then }: LoadedRun, now: DataIdentity): void {
+  if (then === undefined || then.hash === now.hash) return;
+  const count = (n: number) => n.toLocaleString("en-US");
+  const difference = then.length === now.length
+    ? `as many tokens, ${count(now.length)}, but others`
+    : `${count(then.length)} tokens then, ${count(now.length)} now`;
+  throw new UsageError(
+    `Cannot resume from ${folder} with ${
+      now.path ?? "these data"
+    }: they are not the data of the run (${difference}); ` +
+      `give ${then.path ?? "those"}, or --data-changed to go on with these`,
+  );
+}
+
+/** The data of a run: those that are given, or those of the run that goes on. */
+export function dataOf(
+  { resumed }: Pick<StartingPoint, "resumed">,
+  { data, dtype }: { readonly data?: string | Samples; readonly dtype?: unknown },
+): { readonly data?: string | Samples; readonly dtype?: unknown } {
+  if (data !== undefined || resumed?.data?.path === undefined) return { data, dtype };
+  return { data: resumed.data.path, dtype: dtype ?? resumed.data.dtype };
+}
+
+/** What a checkpoint will say of data. */
+export function identityOf({ spec }: LoadedData, { data: path, dtype }: TrainConfig): DataIdentity {
+  return {
+    ...fingerprintOf(spec),
+    ...(path === undefined ? {} : { path }),
+    ...(dtype === undefined ? {} : { dtype }),
+  };
 }
 
 /** The start of a model with a shorter context: it has the first rows of the positions' table. */

@@ -21,7 +21,14 @@ import type { OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
-import { checkStart, loadEvaluation, loadStart, shortenContext } from "./starting_point.ts";
+import {
+  checkStart,
+  dataOf,
+  identityOf,
+  loadEvaluation,
+  loadStart,
+  shortenContext,
+} from "./starting_point.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
@@ -68,11 +75,13 @@ export interface PlannedTraining {
  * @throws {UsageError} If something cannot be used.
  */
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
-  const { model, modelConfig, data, mesh, pool, fault, ...rest } = options;
+  const { model, modelConfig, data: givenData, mesh, pool, fault, ...rest } = options;
   const from = await loadStart(rest), { sizes, companions } = from;
+  const { data, dtype } = dataOf(from, { data: givenData, dtype: rest.dtype });
   const given: GivenOptions = {
     ...sizesOf(model),
     ...rest,
+    ...(dtype === undefined ? {} : { dtype: dtype as string }),
     ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
     ...(typeof data === "string" ? { data } : {}),
   };
@@ -81,14 +90,26 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     resolveConfig({ ...given, ...changes }, { numCores, sizes, saved });
   const settled = await settleKernels(resolve({})), { kernels } = settled;
   const config = resolve({ kernels });
-  checkStart(from, config, data);
-  const loaded = config.evalOnly ? await loadEvaluation(data, config) : await loadData(data, config);
+  const position = from.start.samples === undefined
+    ? undefined
+    : { step: from.start.step, sample: from.start.samples };
+  const loaded = config.evalOnly
+    ? await loadEvaluation(data, config)
+    : await loadData(data, { ...config, from: position });
+  const identity = identityOf(loaded, config);
+  checkStart(from, config, { ...loaded, identity });
   const start = shortenContext(from.start, config);
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(loaded.spec, config), known = { ...config, vocab: loaded.vocab };
-    const job = { ...await settleLayout(parts, source, known), model: spec, data: loaded.spec, start };
+    const job = {
+      ...await settleLayout(parts, source, known),
+      model: spec,
+      data: loaded.spec,
+      identity,
+      start,
+    };
     return isGpt(spec) ? { ...job, companions } : job;
   };
   const job = await makeJob(config);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Device } from "../actors/mod.ts";
-import { openSource, type Source } from "../data/mod.ts";
+import { firstSample, openSource, type Source, type SourceOrder } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
 import { learningRate } from "./config.ts";
@@ -18,8 +18,8 @@ import { saveCheckpoint } from "./save_checkpoint.ts";
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
   if (job.config.evalOnly) return await evaluateOnly(device, job);
   const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
-  const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
-  using replica = await Replica.build(device, job, source);
+  const order = orderOf(job), lossScale = new LossScale(config.lossScale, start.lossScale);
+  using source = openSource(job.data, order), replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
   const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
@@ -56,7 +56,9 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     }
     if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
       device.enter(step, "checkpoint");
-      checkpoint = await saveCheckpoint(device, replica, job, { step, losses, lossScale: lossScale.state });
+      checkpoint = await saveCheckpoint(device, replica, job, {
+        ...{ step, losses, samples: firstSample(step, order), lossScale: lossScale.state },
+      });
       await report({ type: "checkpoint", step, path: checkpoint! });
     }
   }
@@ -65,11 +67,16 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
 
 /** `--eval-only`. */
 async function evaluateOnly(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { config, data, start: { step } } = job, source = openSource(data, config);
-  using replica = await Replica.build(device, job, source);
+  const { start: { step } } = job;
+  using source = openSource(job.data, orderOf(job)), replica = await Replica.build(device, job, source);
   const loss = await evaluate(device, step, { replica, exchange: new StepExchange(device), source });
   if (device.rank === 0) await device.report({ type: "eval", step, loss });
   return { step, isStopped: false };
+}
+
+/** The order of samples, which goes on where a run before has ended. */
+function orderOf({ config, start: { step, samples } }: TrainJob): SourceOrder {
+  return { ...config, from: samples === undefined ? undefined : { step, sample: samples } };
 }
 
 /** Mean loss of the samples that are held out, the same on every rank. */

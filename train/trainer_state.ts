@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Fingerprint } from "../data/mod.ts";
 import { UsageError } from "../files/mod.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 
@@ -16,6 +17,18 @@ export interface TrainerState {
   readonly losses: readonly number[];
   /** Where a dynamic loss scale stands. */
   readonly lossScale?: LossScaleState;
+  /** Samples of the finished steps; without it each had the batch of the options. */
+  readonly samples?: number;
+  /** What the data were. */
+  readonly data?: DataIdentity;
+}
+
+/** Data of a run. */
+export interface DataIdentity extends Fingerprint {
+  /** Where they were; undefined for Moby Dick, and for samples of a program. */
+  readonly path?: string;
+  /** Type of the tokens, if it was given. */
+  readonly dtype?: string;
 }
 
 const FORMAT = "tessera-trainer-state";
@@ -23,8 +36,7 @@ const VERSION = 1;
 
 /** Text of the file. */
 export function encodeTrainerState(state: TrainerState): string {
-  const { step, options, losses, lossScale } = state;
-  return JSON.stringify({ format: FORMAT, version: VERSION, step, options, losses, lossScale }) + "\n";
+  return JSON.stringify({ format: FORMAT, version: VERSION, ...state }) + "\n";
 }
 
 /**
@@ -45,7 +57,7 @@ export function decodeTrainerState(text: string, path: string): TrainerState {
   }
   if (parsed?.format !== FORMAT) return fail(`its format is not "${FORMAT}"`);
   if (parsed.version !== VERSION) return fail(`its version is ${parsed.version}, supported is ${VERSION}`);
-  const { step, options, losses, lossScale } = parsed;
+  const { step, options, losses, lossScale, samples, data } = parsed;
   if (typeof step !== "number" || !Number.isInteger(step) || step < 0) {
     return fail("step is not a whole number");
   }
@@ -56,7 +68,19 @@ export function decodeTrainerState(text: string, path: string): TrainerState {
   if (lossScale !== undefined && !isLossScale(lossScale)) {
     return fail("lossScale does not hold three numbers");
   }
-  return { step, options, losses, ...(lossScale === undefined ? {} : { lossScale }) };
+  if (samples !== undefined && !(Number.isSafeInteger(samples) && samples as number >= 0)) {
+    return fail("samples is not a whole number");
+  }
+  if (data !== undefined && !isIdentity(data)) return fail("data does not hold a length and a hash");
+  // Only what is there: states are compared.
+  const rest = Object.entries({ lossScale, samples, data }).filter(([, value]) => value !== undefined);
+  return { step, options, losses, ...Object.fromEntries(rest) };
+}
+
+function isIdentity(value: unknown): value is DataIdentity {
+  const { length, hash, path = "", dtype = "" } = Object(value) as Partial<DataIdentity>;
+  return Number.isSafeInteger(length) && typeof hash === "string" && typeof path === "string" &&
+    typeof dtype === "string";
 }
 
 function isLossScale(value: unknown): value is LossScaleState {

@@ -1,9 +1,16 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { corpusFromText, type CorpusOptions, loadCorpus } from "../../data/corpus.ts";
+import { type Corpus, corpusFromText, type CorpusOptions, loadCorpus } from "../../data/corpus.ts";
+import { openTokens } from "../../data/tokens.ts";
 import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SMALL: CorpusOptions = { context: 4, batch: 2 };
+
+/** Tokens of a corpus. */
+function read({ tokens }: Pick<Corpus, "tokens">, start = 0, end = tokens.length): number[] {
+  using reader = openTokens(tokens);
+  return [...reader.read(start, end - start)];
+}
 
 async function writeTokens(path: string, tokens: number[]): Promise<void> {
   const bytes = new Uint8Array(tokens.flatMap((token) => [token & 255, token >> 8]));
@@ -13,8 +20,8 @@ async function writeTokens(path: string, tokens: number[]): Promise<void> {
 Deno.test("loadCorpus() reads the whole of Moby Dick by default", async () => {
   const corpus = await loadCorpus(undefined, { context: 64, batch: 12 });
   assertEquals(corpus.vocab, 256);
-  assert(corpus.tokens.buffer instanceof SharedArrayBuffer);
-  const text = new TextDecoder().decode(Uint8Array.from(corpus.tokens));
+  assert(corpus.tokens.kind === "memory" && corpus.tokens.values.buffer instanceof SharedArrayBuffer);
+  const text = new TextDecoder().decode(Uint8Array.from(read(corpus)));
   assert(
     corpus.tokens.length > 1_200_000 && corpus.tokens.length < 1_300_000,
     `${corpus.tokens.length} bytes`,
@@ -29,7 +36,7 @@ Deno.test("loadCorpus() reads a text as bytes and holds out the last tenth", asy
   await withTempDir(async (folder) => {
     await Deno.writeTextFile(`${folder}/a.txt`, "\u00e9".repeat(50));
     const corpus = await loadCorpus(`${folder}/a.txt`, SMALL);
-    assertEquals([...corpus.tokens.slice(0, 4)], [0xc3, 0xa9, 0xc3, 0xa9]);
+    assertEquals(read(corpus, 0, 4), [0xc3, 0xa9, 0xc3, 0xa9]);
     assertEquals([corpus.train, corpus.validation], [{ start: 0, end: 90 }, { start: 90, end: 100 }]);
   });
 });
@@ -59,10 +66,17 @@ Deno.test("loadCorpus() reads token files, with val.bin beside train.bin", async
     await writeTokens(`${folder}/val.bin`, [1, 2, 3, 4, 5, 6]);
     const corpus = await loadCorpus(`${folder}/train.bin`, SMALL);
     assertEquals(corpus.vocab, 50257);
-    assertEquals([corpus.train, corpus.validation], [{ start: 0, end: 60 }, { start: 60, end: 66 }]);
-    assertEquals([...corpus.tokens.slice(58)], [46400, 47200, 1, 2, 3, 4, 5, 6]);
+    assertEquals([corpus.train, corpus.validation], [{ start: 0, end: 60 }, { start: 0, end: 6 }]);
+    assertEquals([read(corpus, 58), read({ tokens: corpus.validationTokens! })], [[46400, 47200], [
+      1,
+      2,
+      3,
+      4,
+      5,
+      6,
+    ]]);
     await writeTokens(`${folder}/val.bin`, [1, 65000]);
-    const message = "token 65000 at position 1 of its val.bin is outside the vocabulary of 50257";
+    const message = "train.bin: token 65000 at position 1 is outside the vocabulary of 50257";
     await assertRejects(() => loadCorpus(`${folder}/train.bin`, SMALL), UsageError, message);
   });
 });
@@ -81,14 +95,17 @@ Deno.test("loadCorpus() says what is wrong with a file", async () => {
     await check(folder, "it is a directory");
     await check(await write("empty.txt", []), "empty.txt: it is empty");
     await check(await write("empty.bin", []), "empty.bin: it is empty");
-    await check(await write("odd.bin", [1, 2, 3]), "holds two bytes a token, this one has an odd number, 3");
+    await check(
+      await write("odd.bin", [1, 2, 3]),
+      "as uint16 it holds 2 bytes a token, and its 3 bytes are no multiple",
+    );
     await check(
       await write("short.txt", [1, 2, 3]),
       "3 tokens are too short for a batch of 2 sequences of 4",
     );
     await check(
       await write("big.bin", [...Array(40).fill(0), 44, 1]),
-      "token 300 at position 20 is outside the vocabulary of 256; use --vocab 301 or more",
+      "token 300 at position 20 is outside the vocabulary of 256; check that the file is of the model's tokenizer",
       { ...SMALL, vocab: 256 },
     );
   });

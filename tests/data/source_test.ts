@@ -1,14 +1,13 @@
-import { assert, assertEquals } from "@std/assert";
-import { type ArrayData, MASKED, openSource, type TokenData } from "../../train/mod.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { type ArrayData, firstSample, MASKED, openSource, UsageError } from "../../train/mod.ts";
 import { toShared } from "../../kernels/shared.ts";
+import { tokenData } from "../support/token_data.ts";
 
-const TOKENS: TokenData = {
-  kind: "tokens",
-  tokens: Uint16Array.from({ length: 100 }, (_, i) => i),
+const TOKENS = tokenData(Uint16Array.from({ length: 100 }, (_, i) => i), {
   context: 4,
   train: { start: 0, end: 80 },
   validation: { start: 80, end: 100 },
-};
+});
 
 const ARRAYS: ArrayData = {
   kind: "arrays",
@@ -72,6 +71,35 @@ Deno.test("countTargets() counts what is not masked in the samples of that step"
   assertEquals([source.numEvaluation, source.countEvaluationTargets()], [4, 3]);
   source.readEvaluation(1, 2, to);
   assertEquals([...to.inputs.subarray(4, 6), to.targets[2]], [18, 19, MASKED]);
+});
+
+/** A run of 10 steps with batch 2 that went on with batch 4 saw samples 40 to 59 next, in place of 20 to 39. */
+Deno.test("a run that goes on with another batch sees the next samples", () => {
+  const order = { order: "sequential", seed: 1 } as const, to = views(4, 4);
+  for (
+    const [step, batch, from, first] of [[3, 2, undefined, 6], [10, 4, { step: 10, sample: 20 }, 20], [
+      12,
+      4,
+      { step: 10, sample: 20 },
+      28,
+    ]] as const
+  ) {
+    assertEquals(firstSample(step, { batch, from }), first);
+    using source = openSource({ ...TOKENS, train: { start: 0, end: 80 } }, { ...order, batch, from });
+    source.readTraining(step, 1, 0, to);
+    assertEquals(to.inputs[0], (first + 1) % 19 * 4);
+  }
+});
+
+/** Files above 64 MiB are looked at in part before a run. */
+Deno.test("a token outside the vocabulary that is met while training is named, with its position", () => {
+  using source = openSource({ ...TOKENS, vocab: 14 }, { order: "sequential", seed: 1, batch: 1 });
+  source.readTraining(0, 0, 0, views(4, 4));
+  assertThrows(
+    () => source.readTraining(3, 0, 0, views(4, 4)),
+    UsageError,
+    "test: token 14 at position 14 is outside",
+  );
 });
 
 Deno.test("toShared() copies into shared memory", () => {

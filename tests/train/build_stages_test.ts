@@ -6,18 +6,14 @@ import { buildStages } from "../../train/build_stages.ts";
 import { loadModel } from "../../train/model_parts.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
 import { makeBackend } from "../support/device.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const SIZES = { layers: 4, heads: 2, embed: 8, context: 6, vocab: 13 };
-const DATA = {
-  kind: "tokens",
-  tokens: new Uint16Array(100),
-  context: 6,
-  train: { start: 0, end: 100 },
-} as const;
+const DATA = tokenData(new Uint16Array(100), { context: 6 });
 
 Deno.test("buildStages() gives each device of a pipeline the layers of its stages", async () => {
   const parts = await loadModel(gpt(SIZES)), config = resolveConfig({ ...SIZES, batch: 4 }, { numCores: 1 });
-  const source = openSource({ ...DATA, validation: undefined }, { order: "sequential", seed: 1, batch: 4 });
+  const source = openSource(DATA, { order: "sequential", seed: 1, batch: 4 });
   const names = [0, 1].map((index) => {
     const pipeline = new Pipeline(fakeGroup(2, index), makeSchedule("interleaved", { p: 2, m: 2, v: 2 }));
     const groupOf = () => fakeGroup(), backend = makeBackend();

@@ -49,8 +49,8 @@ Deno.test("resolveConfig() says what is wrong in one line", () => {
     [{ deviceMemory: "8GiB" }, "Cannot use --device-memory 8GiB"],
     [{ data: "" }, 'Cannot use --data "": it must be a path'],
     [
-      { vocab: 70000 },
-      "Cannot use --vocab 70000: it must be a whole number of at least 1 and of at most 65536",
+      { vocab: 2 ** 25 },
+      "Cannot use --vocab 33554432: it must be a whole number of at least 1 and of at most 16777216",
     ],
     [{ heads: 3 }, "Cannot use --heads 3: it must divide --embed 128, as 1, 2, 4, 8, 16, 32, 64 do"],
     [{ batch: 3, dp: 4 }, "Cannot use --batch 3 with --dp 4: every device needs a sequence; use --batch 4"],

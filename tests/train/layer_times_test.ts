@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { gpt } from "../../nn/mod.ts";
 import { forwardPasses, loadModel, measureLayers, median, openSource } from "../../train/mod.ts";
 import { tinyClassifier } from "./support/runs.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const CONFIG = { microBatch: 2, kernels: "wasm", recompute: "none", seed: 1 } as const;
 const ORDER = { order: "sequential", seed: 1, batch: 2 } as const;
@@ -9,8 +10,7 @@ const ORDER = { order: "sequential", seed: 1, batch: 2 } as const;
 Deno.test("measureLayers() times every layer, equal ones alike", async () => {
   const sizes = { layers: 3, heads: 2, embed: 32, context: 32, vocab: 64 },
     parts = await loadModel(gpt(sizes));
-  const range = { start: 0, end: 100 }, tokens = new Uint16Array(100);
-  const data = { kind: "tokens", tokens, context: 32, train: range, validation: undefined } as const;
+  const data = tokenData(new Uint16Array(100), { context: 32 });
   const source = openSource(data, ORDER), times = measureLayers(parts, source, CONFIG);
   assertEquals(times.length, 5);
   assert(times.every((ms) => ms > 0 && ms < 1000), `${times}`);

@@ -3,18 +3,14 @@ import { gpt, Tape } from "../../nn/mod.ts";
 import { loadModel, parameterShapes, traceShapes } from "../../train/model_parts.ts";
 import { openSource } from "../../train/mod.ts";
 import { phantomBackend } from "../support/device.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 8, context: 6, vocab: 13 };
 const ORDER = { order: "sequential", seed: 1, batch: 2 } as const;
-const TOKENS = {
-  kind: "tokens",
-  tokens: new Uint16Array(100),
-  context: 6,
-  train: { start: 0, end: 100 },
-} as const;
+const TOKENS = tokenData(new Uint16Array(100), { context: 6 });
 
 Deno.test("loadModel() gives the layers of a GPT, and their shapes without memory", async () => {
-  const parts = await loadModel(gpt(SIZES)), source = openSource({ ...TOKENS, validation: undefined }, ORDER);
+  const parts = await loadModel(gpt(SIZES)), source = openSource(TOKENS, ORDER);
   assertEquals(parts.layers.map(({ name }) => name), ["embedding", "h.0", "h.1", "head"]);
   assertEquals(traceShapes(parts, source, 3, undefined), [[3, 6, 8], [3, 6, 8], [3, 6, 8], [3, 6, 13]]);
   assertEquals(parameterShapes(parts).get("h.1.mlp.c_fc.weight"), [8, 32]);

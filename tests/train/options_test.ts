@@ -6,6 +6,8 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
   const rows = TRAIN_OPTIONS.map((spec) => `${flagOf(spec.key)} ${"default" in spec ? spec.default : "-"}`);
   assertEquals(rows, [
     "--data -",
+    "--dtype -",
+    "--data-changed false",
     "--vocab -",
     "--init -",
     "--resume -",

@@ -14,7 +14,7 @@ Deno.test("saveCheckpoint() leaves nothing of a checkpoint that a rank could not
       { job } = await prepareTraining({ ...await tinyGpt(folder), mesh: { dp: 1 }, out });
     const names = () => [...Deno.readDirSync(out)].map(({ name }) => name);
     const failing = { writeTensors: () => Promise.reject(new Error("no space left on device")) };
-    const progress = { step: 2, losses: [3, 2] };
+    const progress = { step: 2, losses: [3, 2], samples: 8 };
     await assertRejects(() => saveCheckpoint(DEVICE, failing, job, progress), Error, "no space left");
     assertEquals(names(), []);
     let numWritten = 0;

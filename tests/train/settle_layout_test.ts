@@ -3,6 +3,7 @@ import { gpt } from "../../nn/mod.ts";
 import { loadModel, openSource, resolveConfig, settleLayout, UsageError } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyGpt } from "./support/runs.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const SIZES = { layers: 4, heads: 2, embed: 8, context: 8, vocab: 256 };
 
@@ -10,8 +11,7 @@ const SIZES = { layers: 4, heads: 2, embed: 8, context: 8, vocab: 256 };
 async function settle(options: Record<string, number | string>, times: number[]) {
   const parts = await loadModel(gpt(SIZES)), given = { ...SIZES, dp: 1, microBatch: 2, ...options };
   const config = resolveConfig(given, { numCores: 4 });
-  const range = { start: 0, end: 100 }, tokens = new Uint16Array(100);
-  const data = { kind: "tokens", tokens, context: 8, train: range, validation: undefined } as const;
+  const data = tokenData(new Uint16Array(100), { context: 8 });
   let numMeasured = 0;
   const measure = () => {
     numMeasured++;

@@ -9,15 +9,10 @@ import { lowerStage } from "../../train/stage_graph.ts";
 import { ParameterStore } from "../../strategies/mod.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
 import { phantomBackend } from "../support/device.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 8, context: 6, vocab: 13 };
-const TOKENS = {
-  kind: "tokens",
-  tokens: new Uint16Array(100),
-  context: 6,
-  train: { start: 0, end: 100 },
-  validation: undefined,
-} as const;
+const TOKENS = tokenData(new Uint16Array(100), { context: 6 });
 const source = openSource(TOKENS, { order: "sequential", seed: 1, batch: 2 });
 
 Deno.test("lowerStage() hands over what the stages before and after know, and keeps no moved copies", async () => {

@@ -6,19 +6,14 @@ import { loadModel } from "../../train/model_parts.ts";
 import { Stage } from "../../train/stage.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
 import { makeBackend } from "../support/device.ts";
+import { tokenData } from "../support/token_data.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 8, context: 6, vocab: 13 };
 const TOKENS = Uint16Array.from({ length: 100 }, (_, i) => (i * 5) % 13);
 
 async function makeStage(start: number, end: number) {
   const backend = makeBackend(), parts = await loadModel(gpt(SIZES)), { layers } = parts;
-  const data = {
-    kind: "tokens",
-    tokens: TOKENS,
-    context: 6,
-    train: { start: 0, end: 100 },
-    validation: undefined,
-  } as const;
+  const data = tokenData(TOKENS, { context: 6 });
   const source = openSource(data, { order: "sequential", seed: 1, batch: 2 });
   const stored = { backend, group: fakeGroup(), zeroStage: 0, seed: 3, allLayers: layers } as const;
   const store = new ParameterStore({ ...stored, ownLayers: layers.slice(start, end) });

@@ -12,6 +12,8 @@ import {
 import { checkStart, loadStart, shortenContext } from "../../train/starting_point.ts";
 import { within } from "../support/deadline.ts";
 import { pool } from "../support/pool.ts";
+import { fingerprintOf, type TokenArray } from "../../data/mod.ts";
+import { tokenData } from "../support/token_data.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { BASE, type Variant, writeVariant } from "./support/model_cases.ts";
 import { runToEnd, tinyClassifier, tinyGpt } from "./support/runs.ts";
@@ -74,9 +76,13 @@ Deno.test("checkStart() refuses bytes for a model whose token ids are those of a
         notes: [],
       };
     };
-    const refused = (files: string[], vocab: number, data: string | undefined) => {
+    const data = (name: string, tokens: TokenArray = new Uint8Array(9)) => {
+      const spec = tokenData(tokens, { name, context: 4 });
+      return { spec, vocab: 256, statement: "", identity: fingerprintOf(spec) };
+    };
+    const refused = (files: string[], vocab: number, name: string) => {
       return assertRejects(
-        async () => await Promise.resolve(checkStart(at(files, vocab), config, data)),
+        async () => await Promise.resolve(checkStart(at(files, vocab), config, data(name))),
         UsageError,
       );
     };
@@ -86,10 +92,10 @@ Deno.test("checkStart() refuses bytes for a model whose token ids are those of a
       "Cannot train on the bytes of a.txt: the model is not one of bytes, its token ids are those of " +
         "m/tokenizer.json; give its tokens as a .bin file (uint16)",
     );
-    assertStringIncludes((await refused([], 50257, undefined)).message, "bytes of Moby Dick");
-    checkStart(at(["tokenizer.json"], 50257), config, "train.bin");
-    checkStart(at([], 256), config, "a.txt");
-    checkStart({ start: { step: 0, losses: [] }, notes: [] }, config, "a.txt");
+    assertStringIncludes((await refused([], 50257, "Moby Dick")).message, "bytes of Moby Dick");
+    checkStart(at(["tokenizer.json"], 50257), config, data("train.bin", new Uint16Array(9)));
+    checkStart(at([], 256), config, data("a.txt"));
+    checkStart({ start: { step: 0, losses: [] }, notes: [] }, config, data("a.txt"));
   }));
 
 /** Checkpoints of a fine-tuned model had neither tokenizer nor end of text: nobody could use them. */
@@ -116,7 +122,7 @@ Deno.test("what goes with a model goes into its checkpoints, and into those of a
     // Not with bytes, either.
     const text = (await tinyGpt(folder)).data;
     await assertRejects(
-      () => prepareTraining({ ...second, steps: 9, data: text }),
+      () => prepareTraining({ ...second, steps: 9, data: text, dataChanged: true }),
       UsageError,
       "tokenizer.json",
     );
