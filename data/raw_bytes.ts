@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { fileProblem, UsageError } from "../files/mod.ts";
 
 /** Bytes of a file, in it or unpacked from it. */
@@ -15,7 +16,7 @@ export interface RawBytes {
 }
 
 /** Unpacked data are held in memory: so many bytes at most. */
-const MOST_UNPACKED = 2 ** 31;
+const MOST_UNPACKED = 2 ** 30;
 
 /**
  * Opens a file of data; one that is packed by gzip is unpacked into memory.
@@ -70,23 +71,12 @@ function readFile(path: string, start: number, length: number): Uint8Array<Array
 }
 
 async function unpack(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let length = 0;
   try {
-    const file = await Deno.open(path);
-    for await (const part of file.readable.pipeThrough(new DecompressionStream("gzip"))) {
-      parts.push(part);
-      length += part.length;
-      if (length > MOST_UNPACKED) throw new UsageError("it has more than 2 GiB; unpack it with gunzip");
-    }
+    // Files that were packed one behind the other are one text; DecompressionStream refuses them.
+    return new Uint8Array(gunzipSync(await Deno.readFile(path), { maxOutputLength: MOST_UNPACKED }));
   } catch (error) {
-    throw new UsageError(`Cannot unpack ${path}: ${fileProblem(error)}`);
+    const isTooLarge = (error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE";
+    const problem = isTooLarge ? "it holds more than 1 GiB; unpack it with gunzip" : fileProblem(error);
+    throw new UsageError(`Cannot unpack ${path}: ${problem}`);
   }
-  const bytes = new Uint8Array(length);
-  let end = 0;
-  for (const part of parts) {
-    bytes.set(part, end);
-    end += part.length;
-  }
-  return bytes;
 }

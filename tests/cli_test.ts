@@ -73,6 +73,7 @@ const REFUSED: [string[], RegExp][] = [
     ["export", "DIR/short.txt", "--onnx", "DIR/m.onnx"],
     /short\.txt: it is a file; give the folder that holds it/,
   ],
+  [["train", "--data-changed"], /--data-changed without --resume: only a run that goes on/],
   [["train", "--eval-only"], /--eval-only without a model: add --init DIR or --resume DIR$/],
   [["bench", "nothing"], /give one of matmul, collectives, step$/],
   [["bench", "step", "--record"], /--record without --peers: .*; add --peers$/],

@@ -225,7 +225,8 @@ function checkSizes(given: GivenOptions, values: Values, sizes: GptSizes | undef
 }
 
 function checkTogether(config: TrainConfig): void {
-  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume, evalOnly, out } = config;
+  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume, dataChanged, evalOnly, out } =
+    config;
   if (embed % heads !== 0) {
     const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
       embed % n === 0
@@ -253,6 +254,11 @@ function checkTogether(config: TrainConfig): void {
   if (minLr > lr) throw new UsageError(`Cannot use --min-lr ${minLr}: it must be at most --lr ${lr}`);
   if (init !== undefined && resume !== undefined) {
     throw new UsageError("Cannot use --init with --resume: a checkpoint has its own weights; leave one out");
+  }
+  if (dataChanged && resume === undefined) {
+    throw new UsageError(
+      "Cannot use --data-changed without --resume: only a run that goes on has data to change",
+    );
   }
   if (!evalOnly) return;
   if ((init ?? resume) === undefined) {

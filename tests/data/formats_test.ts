@@ -136,6 +136,9 @@ Deno.test("what gzip has packed is unpacked: text and tokens", async () => {
     await pack(encode(IDS, 4)),
     async (path) => await refused(path, "it looks like uint32"),
   );
+  const twice = new Uint8Array([...await pack(encode([5, 6], 2)), ...await pack(encode([7], 2))]);
+  await withFile("t.txt.gz", twice, async (path) => await refused(path, "it is no text"));
+  await withFile("t.bin.gz", twice, async (path) => await refused(path, "3 tokens are too short"));
   const broken = (await pack(encode(IDS, 2))).subarray(0, 4000);
   await withFile("t.txt.gz", broken, async (path) => await refused(path, "Cannot unpack"));
   // A token that begins as gzip does.

@@ -1,0 +1,31 @@
+/**
+ * The tests of whole folders in one process of the test runner: a file of its own loads the library again, for half a
+ * second, and starts workers of its own, for two. Every file can still be run alone.
+ */
+const TESTS = new URL("../", import.meta.url);
+
+/** Folders of `tests/`, and files there, by the group that runs them; `task test` names the groups, the longest first. */
+export const GROUPS = {
+  equivalence: ["equivalence"],
+  train: ["train", "data", "files"],
+  commands: ["cli", "bench", "tools", "cli_test.ts", "examples_test.ts"],
+  kernels: ["kernels", "nn", "strategies"],
+  worlds: ["actors", "collectives", "complaints"],
+} as const;
+
+/** Folders with a task of their own. */
+export const APART = ["interleavings", "stress", "webgpu"];
+
+/** Registers the tests of a group. */
+export async function register(group: keyof typeof GROUPS): Promise<void> {
+  for (const path of GROUPS[group]) {
+    const names = path.endsWith(".ts") ? [path] : testsOf(path);
+    for (const name of names) await import(new URL(name, TESTS).href);
+  }
+}
+
+/** Test files of a folder, in order. */
+function testsOf(folder: string): string[] {
+  const names = [...Deno.readDirSync(new URL(`${folder}/`, TESTS))].map(({ name }) => name);
+  return names.filter((name) => name.endsWith("_test.ts")).sort().map((name) => `${folder}/${name}`);
+}

@@ -1,0 +1,3 @@
+import { register } from "./groups.ts";
+
+await register("worlds");
