@@ -2,30 +2,59 @@ import { UsageError } from "../files/mod.ts";
 import { visitSpread } from "./spread_blocks.ts";
 import { openTokens, type TokenArray, type Tokens } from "./tokens.ts";
 
-/** Tokens at the start that say whether a file is of another type; fewer say nothing. */
-const FEWEST = 32, MOST = 1 << 16;
+/** Fewer tokens say nothing of what a file is. */
+const FEWEST = 32;
+/** Upper halves of uint32 ids are at most this: vocabularies have fewer than a million tokens. */
+const MOST_UPPER = 15;
 
 /**
- * Refuses a file of uint16 that must be one of wider numbers: read so, every second token is 0, or 1 from 65536 on.
+ * Refuses a file of uint16 that must be something else: text, or wider numbers, of which every second uint16 is next to
+ * nothing.
  *
  * @throws {UsageError} Says what it looks like, and what to do.
  */
-export function checkWidth(path: string, tokens: Tokens): void {
+export function checkIds(path: string, tokens: Tokens): void {
   if (tokens.dtype !== "uint16" || tokens.length < FEWEST) return;
+  const refuse = (what: string, todo: string): never => {
+    throw new UsageError(
+      `Cannot train on ${path}: it looks like ${what}; ${todo}, or say --dtype uint16 if it is that`,
+    );
+  };
+  if (looksLikeText(tokens)) refuse("text, as all its bytes are characters", "name it .txt");
+  const width = looksWide(tokens);
+  if (width === 8) {
+    refuse("int64, as three of four uint16 in it are 0", "save it by astype(np.uint16) or np.uint32");
+  }
+  if (width === 4) refuse("uint32, as every second uint16 in it is next to 0", "use --dtype uint32");
+}
+
+function looksLikeText(tokens: Tokens): boolean {
   using reader = openTokens(tokens);
-  const start = reader.read(0, Math.min(MOST, tokens.length - tokens.length % 4));
-  const isUpper = (places: readonly number[]) =>
-    start.every((token, i) => !places.includes(i % 4) || token <= 1);
-  // Of a file of zeros nothing can be told.
-  if (!isUpper([1, 3]) || start.filter((token) => token > 1).length < start.length / 16) return;
-  const isLong = isUpper([1, 2, 3]);
-  throw new UsageError(
-    isLong
-      ? `Cannot train on ${path}: it looks like int64, as three of four uint16 in it are 0; save it as uint16 or uint32, ` +
-        `by astype(np.uint16), or say --dtype uint16 if it is that`
-      : `Cannot train on ${path}: it looks like uint32, as every second uint16 in it is 0; use --dtype uint32, ` +
-        `or say --dtype uint16 if it is that`,
-  );
+  const start = reader.read(0, Math.min(tokens.length, 2048)).slice() as Uint16Array<ArrayBuffer>;
+  try {
+    // A character may be cut at the end.
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(start.buffer, { stream: true });
+    // deno-lint-ignore no-control-regex
+    return !/[\x00-\x08\x0e-\x1f\x7f]/.test(text);
+  } catch {
+    return false;
+  }
+}
+
+/** Bytes that an id has, by which uint16 are next to 0; of a file of small numbers only, nothing can be told: 2. */
+function looksWide(tokens: Tokens): 2 | 4 | 8 {
+  const most = [0, 0, 0, 0];
+  let numLarge = 0;
+  visitSpread(tokens, (block, start) => {
+    for (let i = 0; i < block.length; i++) {
+      const place = (start + i) % 4;
+      if (block[i] > most[place]) most[place] = block[i];
+      if (block[i] > MOST_UPPER) numLarge++;
+    }
+  });
+  const isTold = numLarge > Math.min(tokens.length, 1 << 16) / 64;
+  if (!isTold || most[1] > MOST_UPPER || most[3] > MOST_UPPER) return 2;
+  return most[2] === 0 && most[3] === 0 ? 8 : 4;
 }
 
 /**

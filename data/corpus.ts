@@ -4,7 +4,7 @@
  * @module
  */
 import { UsageError } from "../files/mod.ts";
-import { checkText, checkVocabulary, checkWidth } from "./check_tokens.ts";
+import { checkIds, checkText, checkVocabulary } from "./check_tokens.ts";
 import { foreignFormat } from "./formats.ts";
 import { findMeta, findValidation, type NamedVocab } from "./nano_gpt.ts";
 import { countWindows } from "./order.ts";
@@ -82,10 +82,10 @@ export async function loadCorpus(path: string | undefined, options: CorpusOption
   if (path === undefined) return makeCorpus(await readMobyDick(), options);
   const raw = await openBytes(path), problem = foreignFormat(raw.name, raw.read(0, 64));
   if (problem !== undefined) throw new UsageError(`Cannot train on ${path}: ${problem}`);
-  if (isTokenFile(raw)) return makeCorpus(await openIds(raw, options), options);
+  if (isTokenFile(raw, options.dtype)) return makeCorpus(await openIds(raw, options), options);
   if (options.dtype !== undefined) {
     throw new UsageError(
-      `Cannot use --dtype ${options.dtype} for ${path}: a text has bytes; token ids need a name that ends with .bin`,
+      `Cannot use --dtype ${options.dtype} for ${path}: a text has bytes, and no ids`,
     );
   }
   return makeCorpus({ name: path, vocab: TEXT_VOCAB, tokens: openText(raw) }, options);
@@ -118,19 +118,23 @@ function openText(raw: RawBytes): Tokens {
     const encoding = mark === 0xfffe ? "utf-16le" : "utf-16be";
     return bytesOf(new TextDecoder(encoding).decode(raw.read(0, raw.size)));
   }
-  const tokens = tokensAt(raw, mark === 0xefbb && third === 0xbf ? 3 : 0, "uint8");
+  const isMarked = mark === 0xefbb && third === 0xbf;
+  if (isMarked && raw.size === 3) {
+    throw new UsageError(`Cannot train on ${raw.path}: it is empty but for a mark`);
+  }
+  const tokens = tokensAt(raw, isMarked ? 3 : 0, "uint8");
   checkText(raw.path, tokens);
   return tokens;
 }
 
 async function openIds(raw: RawBytes, { dtype, vocab }: CorpusOptions): Promise<CorpusParts> {
   const { path } = raw, opened = openTokenFile(raw, dtype);
-  if (dtype === undefined) checkWidth(path, opened.tokens);
+  if (dtype === undefined) checkIds(path, opened.tokens);
   const meta = vocab === undefined ? await findMeta(path) : undefined;
   const beside = await findValidation(path);
   if (beside === undefined) return { name: path, ...opened, meta };
   const { tokens } = openTokenFile(await openBytes(beside), dtype);
-  if (dtype === undefined) checkWidth(beside, tokens);
+  if (dtype === undefined) checkIds(beside, tokens);
   return { name: path, ...opened, validationTokens: tokens, meta };
 }
 

@@ -29,6 +29,7 @@ export function fingerprintOf(spec: DataSpec): Fingerprint {
     if (spec.validationTokens !== undefined) add(spec.validationTokens);
     return { length: spec.tokens.length, hash: hash.digest("hex") };
   }
+  hash.update(`${spec.numTrain} [${spec.inputShape}];`);
   for (const { buffer, byteOffset, byteLength } of [spec.inputs, spec.targets]) {
     const values = new Uint8Array(buffer, byteOffset, byteLength);
     add({ kind: "memory", values, dtype: "uint8", length: byteLength });

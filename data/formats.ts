@@ -15,6 +15,7 @@ const FOREIGN: readonly (readonly [start: string, what: string, todo: string])[]
   ["\xfd7zXZ\x00", "packed by xz", UNPACKED],
   ["BZh", "packed by bzip2", UNPACKED],
   ["7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACKED],
+  ["\x1f\x8b\x08", "packed by gzip once more", UNPACKED],
   ["PAR1", "a Parquet file", AS_TEXT],
   ["ARROW1", "an Arrow file", AS_TEXT],
   ["FEA1", "a Feather file", AS_TEXT],
@@ -40,6 +41,9 @@ export function foreignFormat(name: string, start: Uint8Array): string | undefin
   const least = /\.bin$/i.test(name) ? 4 : 1;
   const known = FOREIGN.find(([begin]) => begin.length >= least && text.startsWith(begin));
   if (known !== undefined) return `it is ${known[1]}; ${known[2]}`;
+  if (/^\s*<(?:!doctype html|html)\b/i.test(text) && !/\.x?html?$/i.test(name)) {
+    return "it is a web page, perhaps in place of the file; download it again, or name it .html to learn its markup";
+  }
   if (/^.{8}\{"/s.test(text) && start[7] === 0 && start[6] === 0) {
     return "it is a safetensors file; give a text or token file, and the folder of a model to --init";
   }

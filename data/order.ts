@@ -64,8 +64,8 @@ const ROUNDS = 6;
  * Source: Black and Rogaway, Ciphers with arbitrary finite domains, CT-RSA 2002.
  */
 export function permute(place: number, size: number, seed: number, epoch: number): number {
-  const halfBits = Math.max(1, Math.ceil(Math.log2(size) / 2));
-  const half = 2 ** halfBits;
+  let half = 2;
+  while (half * half < size) half *= 2;
   let current = place;
   do {
     let left = Math.floor(current / half), right = current % half;

@@ -22,23 +22,32 @@ export interface OpenedTokens {
 export const GPT2_VOCAB = 50257;
 
 const HEADER_BYTES = 1024;
-/** llm.c's files by their first number. */
-const LLM_C: Readonly<Record<number, { readonly dtype: TokenDType; readonly vocab: number }>> = {
-  20240520: { dtype: "uint16", vocab: GPT2_VOCAB },
-  20240801: { dtype: "uint32", vocab: 128256 },
+/** llm.c's files of tokens by their first number. */
+const LLM_C: Readonly<
+  Record<number, { readonly version: number; readonly dtype: TokenDType; readonly vocab: number }>
+> = {
+  20240520: { version: 1, dtype: "uint16", vocab: GPT2_VOCAB },
+  20240801: { version: 7, dtype: "uint32", vocab: 128256 },
 };
-/** numpy's types that are read; ids are not negative, so the sign does not matter. */
+/** Its other files. */
+const LLM_C_OTHERS: Readonly<Record<number, string>> = {
+  20240326: "a model of llm.c",
+  20240327: "a state of llm.c's tests",
+  20240328: "a tokenizer of llm.c",
+  20240522: "an evaluation of llm.c, whose rows are no running text",
+};
+/** numpy's types that are read; a negative id is outside of every vocabulary as uint32. */
 const NPY: Readonly<Record<string, TokenDType>> = {
   "|u1": "uint8",
   "<u2": "uint16",
-  "<i2": "uint16",
   "<u4": "uint32",
   "<i4": "uint32",
 };
 
-/** Whether a file holds token ids, by its name or how it begins. */
-export function isTokenFile({ name, read }: RawBytes): boolean {
-  return name.toLowerCase().endsWith(".bin") || isNpy(read(0, 6));
+/** Whether a file holds token ids: by its name, by how it begins, or as the user says of what type they are. */
+export function isTokenFile({ name, read }: RawBytes, dtype?: TokenDType): boolean {
+  const isText = /\.(?:txt|text|md)$/i.test(name);
+  return name.toLowerCase().endsWith(".bin") || isNpy(read(0, 6)) || (dtype !== undefined && !isText);
 }
 
 /**
@@ -51,6 +60,11 @@ export function openTokenFile(raw: RawBytes, dtype: TokenDType | undefined): Ope
   if (isNpy(raw.read(0, 6))) return openNpy(raw, dtype);
   const header = raw.read(0, 12),
     magic = header.length < 12 ? 0 : new DataView(header.buffer).getInt32(0, true);
+  if (Object.hasOwn(LLM_C_OTHERS, magic)) {
+    throw new UsageError(
+      `Cannot train on ${raw.path}: it is ${LLM_C_OTHERS[magic]} (${magic}); give one of its token files`,
+    );
+  }
   return Object.hasOwn(LLM_C, magic) ? openLlmC(raw, dtype, magic) : openPlain(raw, dtype);
 }
 
@@ -66,10 +80,15 @@ function openPlain(raw: RawBytes, dtype: TokenDType = "uint16"): OpenedTokens {
 }
 
 function openLlmC(raw: RawBytes, given: TokenDType | undefined, magic: number): OpenedTokens {
-  const { dtype, vocab } = LLM_C[magic], { path, size } = raw;
+  const { version, dtype, vocab } = LLM_C[magic], { path, size } = raw;
+  const header = new DataView(raw.read(0, 12).buffer), found = header.getInt32(4, true);
+  if (found !== version) {
+    throw new UsageError(
+      `Cannot train on ${path}: its header (${magic}) has version ${found}, known is ${version}; it is damaged or newer`,
+    );
+  }
   checkGiven(path, given, dtype, `llm.c's header (${magic})`);
-  const count = new DataView(raw.read(0, 12).buffer).getUint32(8, true),
-    expected = HEADER_BYTES + count * TOKEN_BYTES[dtype];
+  const count = header.getUint32(8, true), expected = HEADER_BYTES + count * TOKEN_BYTES[dtype];
   if (size !== expected) {
     throw new UsageError(
       `Cannot train on ${path}: its header says ${count} tokens, so ${expected} bytes, but it has ${size}; ` +

@@ -101,7 +101,9 @@ export function dataOf(
 }
 
 /** What a checkpoint will say of data. */
-export function identityOf({ spec }: LoadedData, { data: path, dtype }: TrainConfig): DataIdentity {
+export async function identityOf({ spec }: LoadedData, { data, dtype }: TrainConfig): Promise<DataIdentity> {
+  // The run may go on from another folder.
+  const path = data === undefined ? undefined : await Deno.realPath(data);
   return {
     ...fingerprintOf(spec),
     ...(path === undefined ? {} : { path }),

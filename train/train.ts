@@ -96,7 +96,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const loaded = config.evalOnly
     ? await loadEvaluation(data, config)
     : await loadData(data, { ...config, from: position });
-  const identity = identityOf(loaded, config);
+  const identity = await identityOf(loaded, config);
   checkStart(from, config, { ...loaded, identity });
   const start = shortenContext(from.start, config);
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });

@@ -51,12 +51,19 @@ Deno.test("uint32 in a .bin is refused, and read when it is said", async () => {
   for (const name of ["gpt2_uint32.bin", "small_uint32.bin"]) {
     await refused(
       `${CASES}${name}`,
-      "it looks like uint32, as every second uint16 in it is 0; use --dtype uint32",
+      "it looks like uint32, as every second uint16 in it is next to 0; use --dtype uint32",
     );
     const tokens = await tokensOf(`${CASES}${name}`, { dtype: "uint32" });
     assertEquals(tokens.length, 6000);
     assert(tokens.filter((token) => token === 0).length < 600);
   }
+  // Read by parts, and after a head of zeros.
+  const wide = encode([...Array(70_000).fill(0), ...IDS.map((id) => id * 4)], 4);
+  await withFile(
+    "t.bin",
+    wide,
+    async (path) => await refused(path, "it looks like uint32", { vocab: 65536 }),
+  );
   // Ids above 65535 have an upper half that is not 0.
   await withFile("t.bin", encode(IDS.map((id) => id + 60000), 4), async (path) => {
     await refused(path, "it looks like uint32");
@@ -92,6 +99,16 @@ Deno.test("llm.c's files have a header, which is no tokens", async () => {
     file.subarray(0, 9000),
     async (path) => await refused(path, "its header says 6000 tokens"),
   );
+  const version = file.slice();
+  version[4] = 9;
+  await withFile("t.bin", version, async (path) => await refused(path, "has version 9, known is 1"));
+  for (
+    const [magic, what] of [[20240326, "a model of llm.c"], [20240522, "an evaluation of llm.c"]] as const
+  ) {
+    const other = file.slice();
+    new DataView(other.buffer).setInt32(0, magic, true);
+    await withFile("t.bin", other, async (path) => await refused(path, what, { vocab: 60000 }));
+  }
   const header = new Int32Array(256);
   header.set([20240801, 7, IDS.length]);
   const llama = new Uint8Array([...new Uint8Array(header.buffer), ...encode(IDS.map((id) => id + 70000), 4)]);
@@ -169,6 +186,8 @@ Deno.test("files that are neither text nor tokens are refused by name, with what
     ["t.h5", "\x89HDF\r\n\x1a\n", "HDF5"],
     ["t.bin", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"],
     ["model.safetensors", '\x10\0\0\0\0\0\0\0{"a":', "safetensors file"],
+    ["t.txt", "\n<!DOCTYPE html><html>", "it is a web page"],
+    ["t.bin", "Call me Ishmael. ", "it looks like text, as all its bytes are characters; name it .txt"],
     ["t.txt", "some text\0 and more", "it is no text, byte 9 is 0"],
   ];
   for (const [name, start, message] of cases) {
@@ -180,7 +199,16 @@ Deno.test("files that are neither text nor tokens are refused by name, with what
   await withFile(
     "t.txt",
     "a text of bytes",
-    async (path) => await refused(path, "a text has bytes", { dtype: "uint16" }),
+    async (path) => await refused(path, "a text has bytes, and no ids", { dtype: "uint16" }),
+  );
+  await withFile("tokens.dat", encode(IDS, 4), async (path) => {
+    assertEquals(await tokensOf(path, { dtype: "uint32" }), IDS);
+  });
+  await withFile("t.html", latin("<html>"), async (path) => assertEquals((await tokensOf(path)).length, 400));
+  await withFile(
+    "t.txt",
+    new Uint8Array([0xef, 0xbb, 0xbf]),
+    async (path) => await refused(path, "it is empty but for a mark"),
   );
   await refused("/dev/zero", "it is no regular file");
 });

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { checkBlock, checkVocabulary, checkWidth } from "../../data/check_tokens.ts";
+import { checkBlock, checkIds, checkVocabulary } from "../../data/check_tokens.ts";
 import { foreignFormat } from "../../data/formats.ts";
 import { openBytes } from "../../data/raw_bytes.ts";
 import { visitSpread, WHOLE_BYTES } from "../../data/spread_blocks.ts";
@@ -44,7 +44,7 @@ Deno.test("visitSpread() visits all of little, and of much the first, the last a
 
 Deno.test("checks of tokens pass what is right", () => {
   const tokens = shareTokens(Uint16Array.from({ length: 100 }, (_, i) => i * 7 % 50));
-  checkWidth("t", tokens);
+  checkIds("t", tokens);
   checkVocabulary("t", tokens, 50);
   checkBlock({ name: "t", vocab: 50, start: 0 }, Uint16Array.of(49, 0));
   assertEquals(foreignFormat("a.txt", new TextEncoder().encode("Call me Ishmael.")), undefined);

@@ -46,6 +46,8 @@ Deno.test("samples of a program are known again, too", () =>
       UsageError,
       "with these data: they are not the data of the run",
     );
+    const fewer = { ...more, data: { ...samples, numTrain: 30 } } as TrainOptions;
+    await assertRejects(() => prepareTraining(fewer), UsageError, "they are not the data of the run");
   }));
 
 /** Steps were multiplied by the new batch: samples 16 to 31 were left out, or 8 to 15 seen twice. */
