@@ -1,5 +1,6 @@
 import { ByteText, generate, UsageError } from "../train/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
+import { writeOut } from "./output.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
@@ -40,13 +41,13 @@ export async function generateText(args: string[]): Promise<number> {
 }
 
 async function write(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
-  const text = new ByteText(), written: number[] = [], encoder = new TextEncoder();
+  const text = new ByteText(), written: number[] = [];
   let complete = "", isFirst = true;
   for await (const token of tokens) {
     const part = text.next(token);
     written.push(token);
     complete += part;
-    if (!isJson) Deno.stdout.writeSync(encoder.encode(isFirst ? prompt + part : part));
+    if (!isJson) writeOut(isFirst ? prompt + part : part);
     isFirst = false;
   }
   complete += text.end();

@@ -2,24 +2,18 @@ import {
   ByteText,
   describeOptions,
   encodeRecord,
-  formatStages,
   generate,
   MetricsLog,
-  type MetricsRecord,
-  Painter,
-  plainLine,
   type PreparedTraining,
   prepareTraining,
-  renderFrame,
   startTraining,
-  startView,
   type TrainConfig,
-  type TrainEvent,
+  type Training,
   type TrainResult,
-  updateView,
-  type View,
 } from "../train/mod.ts";
-import { describeWasm, now } from "../kernels/mod.ts";
+import { Display } from "./display.ts";
+import { writeOut } from "./output.ts";
+import { stopRequests } from "./signals.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
 /** Folder of checkpoints unless --out says otherwise. */
@@ -51,29 +45,35 @@ async function show(prepared: PreparedTraining): Promise<number> {
   using log = config.log === undefined ? undefined : new MetricsLog(config.log, { append: start.step > 0 });
   const training = await startTraining(prepared);
   using display = config.json ? undefined : new Display(prepared);
-  const releaseSignals = stopOnSignals(() => {
-    display?.notice("stopping after this step; Ctrl-C again to end at once");
-    training.stop();
+  const result = await watch(training, { display, log });
+  display?.close(result, (checkpoint) => `deno task train --resume ${checkpoint}`);
+  if (canWrite(config) && !stopRequests.isStopping) await writeSample(result.checkpoint!, config.seed);
+  return 0;
+}
+
+/** Shows and records what a run reports until it ends; a signal ends it after the step that runs, and it is saved. */
+async function watch(
+  training: Training,
+  { display, log }: { display: Display | undefined; log: MetricsLog | undefined },
+): Promise<TrainResult> {
+  const { json } = training.prepared.job.config;
+  using _stops = stopRequests.handle({
+    stop: () => {
+      training.stop();
+      display?.notice("stopping after this step; Ctrl-C again to end at once");
+    },
+    restore: () => display?.restore(),
   });
-  try {
-    display?.open();
-    for await (const event of training.events()) {
-      if (event.type === "notice" && config.json) console.error(event.message);
-      if (event.type !== "checkpoint" && event.type !== "notice") {
-        log?.write(event);
-        if (config.json) console.log(encodeRecord(event));
-      }
-      display?.show(event);
+  display?.open();
+  for await (const event of training.events()) {
+    if (event.type === "notice" && json) console.error(event.message);
+    if (event.type !== "checkpoint" && event.type !== "notice") {
+      log?.write(event);
+      if (json) console.log(encodeRecord(event));
     }
-    const result = await training.result;
-    display?.close(result);
-    if (canWrite(config) && !result.isStopped) {
-      await writeSample(result.checkpoint!, config.seed);
-    }
-    return 0;
-  } finally {
-    releaseSignals();
+    display?.show(event);
   }
+  return await training.result;
 }
 
 /** Whether people read what the run prints, and the model writes bytes. */
@@ -83,95 +83,8 @@ function canWrite({ json, vocab }: TrainConfig): boolean {
 
 /** What the trained model writes, token by token. */
 async function writeSample(checkpoint: string, seed: number): Promise<void> {
-  const text = new ByteText(), encoder = new TextEncoder();
-  const write = (part: string) => Deno.stdout.writeSync(encoder.encode(part));
-  write(`\nA sample:\n${SAMPLE.prompt}`);
-  for await (const token of generate(checkpoint, { ...SAMPLE, seed })) write(text.next(token));
-  write(`${text.end()}\n\nmore with: deno task generate ${checkpoint} --prompt "Call me "\n`);
-}
-
-/** The first Ctrl-C (or SIGTERM) stops after the step and saves; a second one ends at once. */
-function stopOnSignals(onFirst: () => void): () => void {
-  let count = 0;
-  const stop = () => {
-    if (++count > 1) Deno.exit(130);
-    onFirst();
-  };
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
-  return () => {
-    for (const signal of signals) Deno.removeSignalListener(signal, stop);
-  };
-}
-
-/** Which kernels run, and how they would be faster. */
-function wasmLines(): string[] {
-  const { line, advice } = describeWasm();
-  return [`wasm kernels, ${line}`, ...(advice === undefined ? [] : [advice])];
-}
-
-/** What a person sees of a run: a live frame on a terminal, plain lines in a pipe. */
-class Display {
-  readonly #prepared: PreparedTraining;
-  readonly #painter = Deno.stdout.isTerminal() ? new Painter() : undefined;
-  #view: View;
-  #checkpoint: string | undefined;
-
-  constructor(prepared: PreparedTraining) {
-    const { config, start } = prepared.job;
-    this.#prepared = prepared;
-    const title = `GPT ${config.layers} x ${config.embed}, ${prepared.mesh.size} device(s)`;
-    const { steps, deviceMemoryBytes } = config;
-    this.#view = startView({ title, steps, deviceMemoryBytes, hint: "Ctrl-C saves and stops" }, start.losses);
-  }
-
-  open(): void {
-    const { job, plan, statement } = this.#prepared, { config, start } = job;
-    const model =
-      `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
-    console.log(`${model}; ${this.#prepared.mesh.size} device(s)`);
-    if (config.kernels === "wasm") { for (const line of wasmLines()) console.log(line); }
-    else console.log(`${config.kernels} kernels`);
-    if (plan.stages.length > 1) console.log(`layers by stage: ${formatStages(plan.stages)}`);
-    console.log(statement);
-    if (start.step > 0) console.log(`going on after ${start.step} steps`);
-  }
-
-  show(event: TrainEvent): void {
-    if (event.type === "checkpoint") {
-      this.#checkpoint = event.path;
-      return;
-    }
-    if (event.type === "notice") return this.notice(event.message);
-    this.#view = updateView(this.#view, event);
-    if (this.#painter === undefined) this.#printPlain(event);
-    else {this.#painter.paint((columns) =>
-        renderFrame(this.#view, columns), event.type === "step" ? now() : Infinity);}
-  }
-
-  /** Prints a line that stays above the live frame. */
-  notice(line: string): void {
-    if (this.#painter === undefined) console.log(line);
-    else this.#painter.print(line);
-  }
-
-  close(result: TrainResult): void {
-    this.#painter?.close();
-    const checkpoint = this.#checkpoint;
-    if (result.isStopped) {
-      console.log(`stopped after ${result.step} steps, saved ${checkpoint}`);
-      console.log(`go on with: deno task train --resume ${checkpoint}`);
-      return;
-    }
-    console.log(`saved ${checkpoint}`);
-  }
-
-  [Symbol.dispose](): void {
-    this.#painter?.close();
-  }
-
-  #printPlain(record: MetricsRecord): void {
-    const line = plainLine(this.#view, record);
-    if (line !== undefined) console.log(line);
-  }
+  const text = new ByteText();
+  writeOut(`\nA sample:\n${SAMPLE.prompt}`);
+  for await (const token of generate(checkpoint, { ...SAMPLE, seed })) writeOut(text.next(token));
+  writeOut(`${text.end()}\n\nmore with: deno task generate ${checkpoint} --prompt "Call me "\n`);
 }
