@@ -54,6 +54,7 @@ export class Display {
     if (plan.stages.length > 1) console.log(`layers by stage: ${formatStages(plan.stages)}`);
     console.log(statement);
     if (start.step > 0) console.log(`going on after ${start.step} steps`);
+    console.log(`checkpoints go to ${config.out}`);
   }
 
   /** Shows what the run reports. */

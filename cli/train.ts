@@ -6,18 +6,19 @@ import {
   MetricsLog,
   type PreparedTraining,
   prepareTraining,
+  removeIfEmpty,
   startTraining,
   type TrainConfig,
   type Training,
+  type TrainOptions,
   type TrainResult,
 } from "../train/mod.ts";
 import { Display } from "./display.ts";
 import { writeOut } from "./output.ts";
+import { placeRun, resumeCommand, RUNS } from "./run_place.ts";
 import { stopRequests } from "./signals.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
-/** Folder of checkpoints unless --out says otherwise. */
-const DEFAULT_OUT = "out";
 const SAMPLE = { prompt: "It was ", numTokens: 400, temperature: 0.5, topK: 40 };
 
 const HELP = `Trains a GPT over all cores; without DATA on Moby Dick.
@@ -26,7 +27,8 @@ Usage: train [DATA] [OPTIONS]              DATA: a text file, or tokens (.bin)
 
 ${describeOptions()}
 
-Checkpoints go to DIR/step-N (Hugging Face GPT-2 directories). Ctrl-C saves one and stops.`;
+Checkpoints go to DIR/step-N (Hugging Face GPT-2 directories); without --out every run has a new folder. Ctrl-C
+saves one, stops, and prints the command that goes on.`;
 
 /** The command `train`. */
 export async function trainModel(args: string[]): Promise<number> {
@@ -35,20 +37,46 @@ export async function trainModel(args: string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const prepared = await prepareTraining({ ...options, out: options.out ?? DEFAULT_OUT });
-  return await show(prepared);
+  const prepared = await prepareTraining({ ...options, out: options.out ?? RUNS });
+  try {
+    return await show(prepared, options);
+  } finally {
+    if (options.out === undefined) await removeIfEmpty(RUNS);
+  }
 }
 
 /** Runs a prepared training and shows it: JSON lines, a live view, or plain lines. */
-async function show(prepared: PreparedTraining): Promise<number> {
-  const { config, start } = prepared.job;
-  using log = config.log === undefined ? undefined : new MetricsLog(config.log, { append: start.step > 0 });
-  const training = await startTraining(prepared);
+async function show(checked: PreparedTraining, options: TrainOptions): Promise<number> {
+  using log = openLog(checked);
+  const { prepared, training } = await start(checked, options, log);
+  const { config } = prepared.job;
   using display = config.json ? undefined : new Display(prepared);
   const result = await watch(training, { display, log });
-  display?.close(result, (checkpoint) => `deno task train --resume ${checkpoint}`);
+  display?.close(result, (checkpoint) => resumeCommand(options, checkpoint));
   if (canWrite(config) && !stopRequests.isStopping) await writeSample(result.checkpoint!, config.seed);
   return 0;
+}
+
+function openLog({ job: { config, start } }: PreparedTraining): MetricsLog | undefined {
+  if (config.log === undefined) return undefined;
+  const resumedStep = start.folder === undefined ? undefined : start.step;
+  return new MetricsLog(config.log, { resumedStep, overwrite: config.overwrite });
+}
+
+/** Starts a run in its place; one that cannot start leaves nothing behind. */
+async function start(
+  checked: PreparedTraining,
+  options: TrainOptions,
+  log: MetricsLog | undefined,
+): Promise<{ prepared: PreparedTraining; training: Training }> {
+  try {
+    const prepared = await placeRun(checked, options), training = await startTraining(prepared);
+    log?.begin();
+    return { prepared, training };
+  } catch (error) {
+    log?.discard();
+    throw error;
+  }
 }
 
 /** Shows and records what a run reports until it ends; a signal ends it after the step that runs, and it is saved. */
@@ -64,11 +92,13 @@ async function watch(
     },
     restore: () => display?.restore(),
   });
+  const warn = (line: string) => display === undefined ? console.error(line) : display.notice(line);
   display?.open();
   for await (const event of training.events()) {
-    if (event.type === "notice" && json) console.error(event.message);
+    if (event.type === "notice" && json) warn(event.message);
     if (event.type !== "checkpoint" && event.type !== "notice") {
-      log?.write(event);
+      const problem = log?.write(event);
+      if (problem !== undefined) warn(problem);
       if (json) console.log(encodeRecord(event));
     }
     display?.show(event);

@@ -29,6 +29,8 @@ export interface TrainConfig {
   readonly resume: string | undefined;
   /** Folder of the checkpoints; undefined writes none. */
   readonly out: string | undefined;
+  /** Whether what another run has left in `out` and `log` is removed. */
+  readonly overwrite: boolean;
   /** Transformer blocks. */
   readonly layers: number;
   /** Attention heads; divides `embed`. */
@@ -105,6 +107,8 @@ export interface TrainConfig {
   readonly evalEvery: number;
   /** Steps between checkpoints; 0 = at the end only. */
   readonly saveEvery: number;
+  /** Newest checkpoints that are kept; 0 = all. */
+  readonly keep: number;
   /** Steps between comparisons of ranks that hold the same parameters; 0 = never. */
   readonly checkReplicas: number;
   /** File of the metrics. */

@@ -11,6 +11,8 @@ import type { MetricsRecord } from "./metrics.ts";
 export interface JobStart {
   /** First step of this run. */
   readonly step: number;
+  /** Checkpoint that it goes on from. */
+  readonly folder?: string;
   /** Losses of the steps before it. */
   readonly losses: readonly number[];
   /** Where parameters lie, by name; without them the model starts from its own initialisation. */

@@ -60,7 +60,13 @@ export const TRAIN_OPTIONS = [
     help: "start from a Hugging Face GPT-2 directory, with its sizes",
   },
   { key: "resume", kind: "text", value: "DIR", help: "go on from a checkpoint, to --steps in all" },
-  { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N" },
+  { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N (a new out/run-N)" },
+  {
+    key: "overwrite",
+    kind: "flag",
+    default: false,
+    help: "remove what another run has left in --out and --log",
+  },
   { ...COUNT, key: "layers", default: 4, isRecipe: true, help: "transformer blocks" },
   { ...COUNT, key: "heads", default: 4, isRecipe: true, help: "attention heads; must divide --embed" },
   { ...COUNT, key: "embed", default: 128, isRecipe: true, help: "width of the model" },
@@ -238,6 +244,7 @@ export const TRAIN_OPTIONS = [
   },
   { ...PERIOD, key: "evalEvery", default: 250, help: "steps between evaluations; 0 = never" },
   { ...PERIOD, key: "saveEvery", default: 0, help: "steps between checkpoints; 0 = at the end" },
+  { ...PERIOD, key: "keep", default: 0, help: "newest checkpoints that are kept; 0 = all" },
   { ...PERIOD, key: "checkReplicas", default: 0, help: "steps between comparisons of replicas; 0 = never" },
   {
     key: "log",

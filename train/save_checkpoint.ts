@@ -8,6 +8,7 @@ import {
   tensorsToWrite,
 } from "./checkpoint_files.ts";
 import { recipeOf } from "./config.ts";
+import { removeOld } from "./out_folder.ts";
 import type { TrainJob } from "./job.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 
@@ -47,7 +48,10 @@ export async function saveCheckpoint(
     waitForAll();
     await replica.writeTensors(tensorsToWrite(out, step, shapes!));
     waitForAll();
-    return isFirst ? await completeCheckpoint(out, step) : undefined;
+    if (!isFirst) return undefined;
+    const path = await completeCheckpoint(out, step);
+    if (config.keep > 0) await removeOld(out, { step, keep: config.keep });
+    return path;
   } catch (error) {
     if (isFirst) await discardCheckpoint(out, step);
     throw error;

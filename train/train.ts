@@ -7,7 +7,6 @@ import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { loadData, openSource, type Samples } from "../data/mod.ts";
 import type { GptConfig, ModelSpec } from "../nn/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
-import { prepareOut } from "./checkpoint_files.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
 import type { JobStart, TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
@@ -20,6 +19,7 @@ import type { OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
+import { OutFolder } from "./out_folder.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
@@ -82,7 +82,9 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const config = resolve({ kernels });
   if (resumed !== undefined) checkResume(resumed, config);
   const loaded = await loadData(data, config);
-  const start: JobStart = resumed?.start ?? { step: 0, losses: [], weights: init?.weights };
+  const start: JobStart = resumed !== undefined
+    ? { ...resumed.start, folder: resumed.folder }
+    : { step: 0, losses: [], weights: init?.weights };
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
@@ -119,11 +121,14 @@ function modelSpec(
   return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
 }
 
-/** Starts a prepared run; makes its output folder ready first, and takes it away again if the run leaves it empty. */
+/**
+ * Starts a prepared run; holds its output folder until the run ends, and takes it away if the run leaves it empty.
+ *
+ * @throws {UsageError} If the folder cannot be used.
+ */
 export async function startTraining(prepared: PreparedTraining): Promise<Training> {
-  const { out } = prepared.job.config;
-  if (out !== undefined) await prepareOut(out);
-  return new Training(prepared);
+  const { job } = prepared, { out } = job.config;
+  return new Training(prepared, out === undefined ? undefined : await OutFolder.open(out, job));
 }
 
 /**

@@ -5,12 +5,12 @@
  */
 import { type Fault, launch, type WorkerPool, type World } from "../actors/mod.ts";
 import type { Mesh } from "../strategies/mod.ts";
-import { removeIfEmpty } from "./checkpoint_files.ts";
 import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { usesGpu } from "./kernel_rules.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import type { OutFolder } from "./out_folder.ts";
 import type { RunPlan } from "./plan_run.ts";
 
 /** A job that is checked and ready to start. */
@@ -47,18 +47,15 @@ export class Training implements AsyncIterable<StepRecord> {
   #finished: number;
   #checkpoint: string | undefined;
 
-  /** Starts the workers at once; its output folder must be ready (see `startTraining`). */
-  constructor(prepared: PreparedTraining) {
+  /** Starts the workers at once; `folder` is held until the run has ended. */
+  constructor(prepared: PreparedTraining, folder?: OutFolder) {
     const { job } = prepared;
     this.prepared = prepared;
     this.#hash = new LossHash(job.start.losses);
     this.#finished = job.start.step;
     this.#world = this.#launch(job, prepared.fault);
-    this.result = this.#run().catch(async (error) => {
-      // Before anybody hears of the failure: an empty folder would look like a run.
-      if (job.config.out !== undefined) await removeIfEmpty(job.config.out);
-      throw error;
-    });
+    // Before anybody hears of the end: the next run may want the folder.
+    this.result = this.#run().finally(() => folder?.release());
     this.result.catch((error) => this.#events.fail(error));
   }
 
