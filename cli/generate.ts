@@ -1,5 +1,5 @@
-import { ByteText, generate, UsageError } from "../train/mod.ts";
-import { parseArguments, parseNumber } from "./arguments.ts";
+import { ByteText, generate, resolveSample, UsageError } from "../train/mod.ts";
+import { parseArguments } from "./arguments.ts";
 import { writeOut } from "./output.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
@@ -31,10 +31,7 @@ export async function generateText(args: string[]): Promise<number> {
   if (typeof prompt !== "string") throw new UsageError("Cannot generate without --prompt TEXT");
   const tokens = generate(folder, {
     prompt,
-    numTokens: parseNumber("tokens", options.tokens ?? "200", { min: 1, isInteger: true }),
-    temperature: parseNumber("temperature", options.temperature ?? "0.8", { min: 0 }),
-    topK: parseNumber("top-k", options["top-k"] ?? "0", { min: 0, isInteger: true }),
-    seed: parseNumber("seed", options.seed ?? "1337", { min: 0, max: 2 ** 32 - 1, isInteger: true }),
+    ...resolveSample({ ...options, numTokens: options.tokens, topK: options["top-k"] }),
   });
   await write(tokens, prompt, options.json === true);
   return 0;

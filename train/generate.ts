@@ -11,6 +11,7 @@ import { loadGpt } from "./checkpoint.ts";
 import { EventQueue } from "./event_queue.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
+import { resolveSample } from "./sample_options.ts";
 
 /** How to generate from a directory. */
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt">> {
@@ -56,14 +57,14 @@ export function encodeBytes(text: string): number[] {
  * @throws {UsageError} If the directory, the prompt or an option cannot be used.
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
-  const { numTokens = 200, temperature = 0.8, topK = 0, seed = 1337, kernels = "wasm" } = options;
+  const { kernels = "wasm" } = options, choice = resolveSample(options);
   const { sizes, weights } = await loadGpt(folder), prompt = encodeBytes(options.prompt);
   checkPrompt(prompt, sizes.vocab);
   const job: GenerateJob = {
     model: sizes,
     weights,
     kernels,
-    sample: { prompt, numTokens, temperature, topK, seed },
+    sample: { prompt, ...choice },
   };
   const tokens = new EventQueue<number>();
   const world = launch({

@@ -39,6 +39,8 @@ export * from "./out_folder.ts";
 export * from "./parse_option.ts";
 export * from "./plan_run.ts";
 export * from "./plan_text.ts";
+export * from "./recipe.ts";
+export * from "./sample_options.ts";
 export * from "./save_checkpoint.ts";
 export * from "./settle_layout.ts";
 export * from "./terminal.ts";

@@ -7,7 +7,7 @@ import {
   discardCheckpoint,
   tensorsToWrite,
 } from "./checkpoint_files.ts";
-import { recipeOf } from "./config.ts";
+import { recipeOf } from "./recipe.ts";
 import { removeOld } from "./out_folder.ts";
 import type { TrainJob } from "./job.ts";
 import type { LossScaleState } from "./loss_scale.ts";

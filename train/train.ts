@@ -5,7 +5,9 @@
  */
 import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { loadData, openSource, type Samples } from "../data/mod.ts";
+import { UsageError } from "../files/mod.ts";
 import type { GptConfig, ModelSpec } from "../nn/mod.ts";
+import { AXES, type Degrees } from "../strategies/mod.ts";
 import { checkResume, gptOf, isGpt, loadGpt, loadRun } from "./checkpoint.ts";
 import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
 import type { JobStart, TrainJob } from "./job.ts";
@@ -17,6 +19,7 @@ import { checkMemory, type RemakeJob } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import type { OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
+import { describeRates } from "./recipe.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
 import { OutFolder } from "./out_folder.ts";
@@ -30,8 +33,8 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
   readonly modelConfig?: unknown;
   /** A path (.txt, .bin), or samples; without it Moby Dick. */
   readonly data?: string | Samples;
-  /** Degrees by axis, such as `{ dp: 2 }`. */
-  readonly mesh?: { readonly dp?: number };
+  /** Degrees by axis, such as `{ dp: 2, tp: 2 }`: the options of these names. */
+  readonly mesh?: Partial<Degrees>;
   /** Workers to use again, for several runs in one process; by default a run has its own. */
   readonly pool?: WorkerPool;
   /** Makes a device fail, for tests. */
@@ -72,7 +75,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const given: GivenOptions = {
     ...sizesOf(model),
     ...rest,
-    ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
+    ...meshOptions(mesh, rest),
     ...(typeof data === "string" ? { data } : {}),
   };
   const sizes = resumed?.sizes ?? init?.sizes, numCores = navigator.hardwareConcurrency;
@@ -96,11 +99,26 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [loaded.statement, settled.statement].filter((line) => line !== undefined).join("\n"),
+    statement: [loaded.statement, settled.statement, describeRates(config)].filter((line) =>
+      line !== undefined
+    ).join("\n"),
     mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
+}
+
+/** The degrees of a mesh, as options; it may come from a program without types. */
+function meshOptions(mesh: Partial<Degrees> | undefined, options: GivenOptions): GivenOptions {
+  for (const [axis, degree] of Object.entries(mesh ?? {})) {
+    if (!(AXES as readonly string[]).includes(axis)) {
+      throw new UsageError(`Cannot use mesh axis ${axis}: axes are ${AXES.join(", ")}`);
+    }
+    const other = options[axis];
+    if (other === undefined || Number(other) === degree) continue;
+    throw new UsageError(`Cannot use both mesh ${axis} ${degree} and option ${axis} ${other}: give one`);
+  }
+  return { ...mesh };
 }
 
 /** Sizes that a GPT spec fixes, as options. */
@@ -116,9 +134,17 @@ function modelSpec(
   { model, config, sizes }: { model: TrainOptions["model"]; config: unknown; sizes: GptSizes | undefined },
   resolved: TrainConfig & { vocab: number },
 ): ModelSpec {
-  if (typeof model === "string") return { module: model, config };
+  if (typeof model === "string") return { module: moduleUrl(model), config };
   if (model !== undefined && !isGpt(model)) return model;
   return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
+}
+
+/** Devices load the model by its URL: they do not know which folder a path would start from. */
+function moduleUrl(model: string): string {
+  if (URL.canParse(model)) return model;
+  throw new UsageError(
+    `Cannot use model ${model}: it must be a URL; use new URL("${model}", import.meta.url).href`,
+  );
 }
 
 /**

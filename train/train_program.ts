@@ -7,7 +7,7 @@ import type { Device } from "../actors/mod.ts";
 import { openSource } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
-import { learningRate } from "./config.ts";
+import { learningRate } from "./recipe.ts";
 import { StepExchange } from "./exchange.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossScale } from "./loss_scale.ts";
