@@ -20,7 +20,11 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
-  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
+  const report = async (event: TrainEvent) => {
+    if (!isFirst) return;
+    device.enter(event.type === "step" ? event.step : step, "report");
+    await device.report(event);
+  };
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < end && !isStopped) {

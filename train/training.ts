@@ -4,6 +4,7 @@
  * @module
  */
 import { type Fault, launch, type WorkerPool, type World } from "../actors/mod.ts";
+import type { WaitOptions } from "../collectives/mod.ts";
 import type { Mesh } from "../strategies/mod.ts";
 import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
@@ -12,6 +13,9 @@ import { usesGpu } from "./kernel_rules.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import type { OutFolder } from "./out_folder.ts";
 import type { RunPlan } from "./plan_run.ts";
+
+/** What takes as long as the disk, or the reader of the run's output, wants. */
+export const UNTIMED_PHASES: readonly string[] = ["checkpoint", "report"];
 
 /** A job that is checked and ready to start. */
 export interface PreparedTraining {
@@ -27,6 +31,8 @@ export interface PreparedTraining {
   readonly pool: WorkerPool | undefined;
   /** Whether the run goes on with wasm if its GPU fails: `--kernels auto`. */
   readonly mayFallBack: boolean;
+  /** How ranks wait for each other, for tests. */
+  readonly wait?: WaitOptions;
   /** A planned failure, for tests. */
   readonly fault: Fault | undefined;
 }
@@ -85,12 +91,13 @@ export class Training implements AsyncIterable<StepRecord> {
   }
 
   #launch(job: TrainJob, fault?: Fault): World {
-    const { mesh, pool } = this.prepared;
+    const { mesh, pool, wait } = this.prepared;
     return launch({
       program: new URL("./train_program.ts", import.meta.url).href,
       config: job,
       topology: mesh.topology(),
       deviceMemoryBytes: job.config.deviceMemoryBytes,
+      wait: { untimedPhases: UNTIMED_PHASES, ...wait },
       onReport: (_rank, event) => this.#take(event as TrainEvent),
       // A worker opens the GPU once: it cannot be used again.
       pool: usesGpu(job.config) ? undefined : pool,
