@@ -2,11 +2,13 @@ import type { DeviceView } from "../actors/mod.ts";
 import { configJson } from "./checkpoint.ts";
 import {
   beginCheckpoint,
+  checkpointPath,
   type CheckpointTensors,
   completeCheckpoint,
   discardCheckpoint,
   tensorsToWrite,
 } from "./checkpoint_files.ts";
+import { naming } from "./save_error.ts";
 import { recipeOf } from "./recipe.ts";
 import { removeOld } from "./out_folder.ts";
 import type { TrainJob } from "./job.ts";
@@ -40,20 +42,21 @@ export async function saveCheckpoint(
   { model, config, shapes }: TrainJob,
   { step, losses, lossScale }: Progress,
 ): Promise<string | undefined> {
-  const isFirst = device.rank === 0, out = config.out!;
+  const isFirst = device.rank === 0, out = config.out!, target = checkpointPath(out, step);
   const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
   try {
     const state = { step, options: recipeOf(config), losses, lossScale };
-    if (isFirst) await beginCheckpoint(out, { config: configJson(model), shapes: shapes!, state });
+    const files = { config: configJson(model), shapes: shapes!, state };
+    if (isFirst) await naming(target, () => beginCheckpoint(out, files));
     waitForAll();
     await replica.writeTensors(tensorsToWrite(out, step, shapes!));
     waitForAll();
     if (!isFirst) return undefined;
-    const path = await completeCheckpoint(out, step);
+    await naming(target, () => completeCheckpoint(out, step));
     if (config.keep > 0) await removeOld(out, { step, keep: config.keep });
-    return path;
+    return target;
   } catch (error) {
-    if (isFirst) await discardCheckpoint(out, step);
+    if (isFirst) await discardCheckpoint(out, step).catch(() => {});
     throw error;
   }
 }

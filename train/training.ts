@@ -13,6 +13,7 @@ import { usesGpu } from "./kernel_rules.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
 import type { OutFolder } from "./out_folder.ts";
 import type { RunPlan } from "./plan_run.ts";
+import { withLastCheckpoint } from "./save_error.ts";
 
 /** What takes as long as the disk, or the reader of the run's output, wants. */
 export const UNTIMED_PHASES: readonly string[] = ["checkpoint", "report"];
@@ -112,7 +113,7 @@ export class Training implements AsyncIterable<StepRecord> {
     } catch (error) {
       const progress = { job, finished: this.#finished, checkpoint: this.#checkpoint, mayFallBack };
       const rescue = await rescueRun(error, progress);
-      if (rescue === undefined) throw error;
+      if (rescue === undefined) throw withLastCheckpoint(error, this.#checkpoint);
       if (rescue.job !== undefined) {
         this.#events.push({ type: "notice", message: rescue.notice });
         this.#world = this.#launch(rescue.job);
