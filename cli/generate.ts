@@ -6,7 +6,7 @@ const HELP = `Goes on writing a prompt with a trained model, token by token.
 
 Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, or a Hugging Face GPT-2 directory
 
-  --prompt TEXT      text to go on from
+  --prompt TEXT      text to go on from; also behind --: generate DIR -- TEXT
   --tokens N         tokens to write [200]
   --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
   --top-k N          choose among the N likeliest tokens; 0 = all [0]
@@ -18,13 +18,13 @@ export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: ["prompt", "tokens", "temperature", "top-k", "seed"],
     flags: ["json"],
-    positionals: ["DIR"],
+    positionals: ["DIR", "TEXT"],
   });
   if (isHelp) {
     console.log(HELP);
     return 0;
   }
-  const [folder] = positionals, prompt = options.prompt;
+  const [folder, text] = positionals, { prompt = text } = options;
   if (folder === undefined) {
     throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
   }

@@ -12,12 +12,22 @@ export class Child {
 
   constructor(
     args: readonly string[],
-    options: { readonly flags?: readonly string[]; readonly cwd?: string } = {},
+    options: {
+      readonly flags?: readonly string[];
+      readonly cwd?: string;
+      readonly env?: Record<string, string>;
+    } = {},
   ) {
     const cli = new URL("../../../cli.ts", import.meta.url).pathname;
     this.process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-lock", "--no-check", "--no-prompt", ...(options.flags ?? ["-A"]), cli, ...args],
-      ...{ stdin: "null", stdout: "piped", stderr: "piped", env: { NO_COLOR: "1" }, cwd: options.cwd },
+      ...{
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+        env: { NO_COLOR: "1", ...options.env },
+        cwd: options.cwd,
+      },
     }).spawn();
     this.#readers = [
       this.#read(this.process.stdout, (text) => {
