@@ -23,10 +23,8 @@ Deno.test("parseArguments() refuses in one line what it would have to guess", ()
   const cases: [string[], string][] = [
     [["--lr", "1", "--lr", "2"], "Cannot use --lr twice: give it one value"],
     [["--lr=1", "--lr", "1"], "Cannot use --lr twice"],
-    [
-      ["--prompt", "--json"],
-      "Cannot use --prompt without a value: write --prompt=--json if that is the value",
-    ],
+    [["--prompt", "--json"], "Cannot use --prompt without a value"],
+    [["--prompt", "--x"], "Cannot use --prompt without a value; if it is --x, write = between them"],
     [["--prompt"], "Cannot use --prompt without a value"],
     [["--prompt="], "Cannot use --prompt without a value"],
     [["--promt", "x"], "Cannot use option --promt: it does not exist; did you mean --prompt?"],

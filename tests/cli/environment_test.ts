@@ -11,7 +11,7 @@ const TINY = [
 
 Deno.test("paths of all commands are relative to the folder that a task was called from", async () => {
   await withTempDir(async (folder) => {
-    await Deno.writeTextFile(`${folder}/book.txt`, "Call me Ishmael. ".repeat(50));
+    await Deno.writeTextFile(`${folder}/book.txt`, "Call me Ishmael. ".repeat(100));
     await Deno.writeTextFile(`${folder}/own.csv`, "0F0,0B0\n");
     const run = async (...args: string[]) => {
       const child = new Child(args, { cwd: ROOT, env: { INIT_CWD: folder } });
@@ -34,7 +34,7 @@ Deno.test("paths of all commands are relative to the folder that a task was call
 Deno.test("INIT_CWD of npm means nothing elsewhere than where tasks run", async () => {
   await withTempDir(async (folder) => {
     await Deno.mkdir(`${folder}/here`);
-    await Deno.writeTextFile(`${folder}/here/book.txt`, "Call me Ishmael. ".repeat(50));
+    await Deno.writeTextFile(`${folder}/here/book.txt`, "Call me Ishmael. ".repeat(100));
     const child = new Child(TINY, { cwd: `${folder}/here`, env: { INIT_CWD: folder } });
     assertEquals(await child.end(), 0, child.errors);
     assertEquals(Deno.statSync(`${folder}/here/out/run-1/step-2`).isDirectory, true);
