@@ -11,12 +11,9 @@ import { checkCombination } from "./combinations.ts";
 import { LAYER_NORM_EPSILON } from "./gpt2_files.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
-import { type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { parseOption } from "./parse_option.ts";
 import { type LearningRateRecipe, settleRates } from "./recipe.ts";
-
-/** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
-export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
 
 /** A complete and checked configuration. */
 export interface TrainConfig {

@@ -1,8 +1,9 @@
 import { UsageError } from "../files/mod.ts";
 import { formatBytes, formatTable } from "../kernels/mod.ts";
-import type { GivenOptions, TrainConfig } from "./config.ts";
+import type { TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import { flagOf } from "./option_names.ts";
+import type { GivenOptions } from "./options.ts";
 import { planRanks, type RankPlan, type RunPlan } from "./plan_run.ts";
 
 /**

@@ -120,7 +120,7 @@ export const TRAIN_OPTIONS = [
     min: 0,
     default: 100,
     isRecipe: true,
-    help: "steps of linear warm-up",
+    help: "steps of linear warm-up; at most a tenth of --steps unless given",
   },
   {
     key: "weightDecay",
@@ -262,6 +262,9 @@ export const TRAIN_OPTIONS = [
 
 /** Name of an option of `train` in the library. */
 export type OptionKey = typeof TRAIN_OPTIONS[number]["key"];
+
+/** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
+export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
 
 /** Help text: one line an option. */
 export function describeOptions(options: readonly OptionSpec[] = TRAIN_OPTIONS): string {

@@ -4,14 +4,25 @@
  * @module
  */
 import { UsageError } from "../files/mod.ts";
-import type { GivenOptions, TrainConfig } from "./config.ts";
-import { type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 
 /** Part of a configuration that decides the learning rate. */
-export type LearningRateRecipe = Pick<TrainConfig, "lr" | "minLr" | "warmup" | "steps">;
+export interface LearningRateRecipe {
+  /** Highest learning rate. */
+  readonly lr: number;
+  /** Learning rate at the end. */
+  readonly minLr: number;
+  /** Steps of linear warm-up. */
+  readonly warmup: number;
+  /** Steps in all. */
+  readonly steps: number;
+}
 
 /** The part of a recipe that follows from the rest unless it is given. */
-export type DerivedRecipe = Pick<TrainConfig, "minLr" | "warmup" | "derived">;
+export type DerivedRecipe = Pick<LearningRateRecipe, "minLr" | "warmup"> & {
+  /** Names of options that follow from others here, as nobody gave them. */
+  readonly derived: readonly string[];
+};
 
 /**
  * Completes the learning rate: the least one is a tenth of the highest, the warm-up at most a tenth of the steps.
@@ -37,7 +48,9 @@ export function settleRates(
 }
 
 /** One line if the learning rate takes a course that the defaults do not tell. */
-export function describeRates({ warmup, steps, derived }: TrainConfig): string | undefined {
+export function describeRates(
+  { warmup, steps, derived }: DerivedRecipe & LearningRateRecipe,
+): string | undefined {
   if (derived.includes("warmup")) {
     return `warm-up of ${warmup} steps, as the run has ${steps}: --warmup sets another`;
   }
@@ -49,10 +62,12 @@ export function describeRates({ warmup, steps, derived }: TrainConfig): string |
  * The options that a checkpoint keeps: those that the numbers of the run depend on. A least learning rate that follows from
  * the highest is not kept, so that it follows from another highest one, too.
  */
-export function recipeOf(config: TrainConfig): Record<string, string | number> {
+export function recipeOf(config: DerivedRecipe): Record<string, string | number> {
   const specs = (TRAIN_OPTIONS as readonly OptionSpec[]).filter(({ isRecipe }) => isRecipe);
   const keys = specs.map(({ key }) => key).filter((key) => key !== "minLr" || !config.derived.includes(key));
-  return Object.fromEntries(keys.map((key) => [key, config[key as keyof TrainConfig] as string | number]));
+  return Object.fromEntries(
+    keys.map((key) => [key, (config as unknown as Record<string, string | number>)[key]]),
+  );
 }
 
 /** The learning rate of a step (from 0): linear warm-up, then a cosine down to `minLr`. */

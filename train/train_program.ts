@@ -9,8 +9,9 @@ import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
 import { learningRate } from "./recipe.ts";
 import { StepExchange } from "./exchange.ts";
-import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import type { CheckpointEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossScale } from "./loss_scale.ts";
+import type { EvalRecord, StepRecord } from "./metrics.ts";
 import { Replica } from "./replica.ts";
 import { saveCheckpoint } from "./save_checkpoint.ts";
 
@@ -20,11 +21,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
   const source = openSource(job.data, config), lossScale = new LossScale(config.lossScale, start.lossScale);
   using replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
-  const report = async (event: TrainEvent) => {
-    if (!isFirst) return;
-    device.enter(event.type === "step" ? event.step : step, "report");
-    await device.report(event);
-  };
+  const report = (event: RankEvent) => isFirst ? reportFrom(device, event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < end && !isStopped) {
@@ -66,6 +63,15 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     }
   }
   return { step, isStopped, checkpoint };
+}
+
+/** What a rank reports. */
+type RankEvent = StepRecord | EvalRecord | CheckpointEvent;
+
+/** Reports, and says that it may last: a launcher that is behind holds this rank back. */
+async function reportFrom(device: Device, event: RankEvent): Promise<void> {
+  device.enter(event.step, "report");
+  await device.report(event);
 }
 
 /** Every `every` steps (0 = never), and when it must be. */

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type GivenOptions, resolveConfig } from "../../train/config.ts";
+import { resolveConfig } from "../../train/config.ts";
+import type { GivenOptions } from "../../train/options.ts";
 import { recipeOf } from "../../train/recipe.ts";
 import { unknownOption } from "../../train/option_names.ts";
 import { parseBytes } from "../../train/parse_option.ts";

@@ -1,7 +1,8 @@
 /** Recipes that say what they mean: a warm-up that ends, and derived numbers that follow what they are derived from. */
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../../files/usage_error.ts";
-import { type GivenOptions, resolveConfig } from "../../train/config.ts";
+import { resolveConfig } from "../../train/config.ts";
+import type { GivenOptions } from "../../train/options.ts";
 import { describeRates, learningRate, recipeOf } from "../../train/recipe.ts";
 
 const resolve = (given: GivenOptions, saved?: Record<string, string | number>) =>
