@@ -57,6 +57,44 @@ Deno.test("train can be run again as it is, and goes on where the checkpoint lie
   });
 });
 
+for (const full of ["--log", "standard output"]) {
+  Deno.test({
+    name: `a disk that is full under ${full} does not end a run that can be saved`,
+    ignore: Deno.build.os !== "linux",
+    fn: () =>
+      withTempDir(async (folder) => {
+        const cli = new URL("../../cli.ts", import.meta.url).pathname;
+        const words = [Deno.execPath(), "run", "-A", "--no-lock", "--no-check", cli, ...TINY, "--steps", "3"];
+        const end = full === "--log" ? "--log /dev/full" : "> /dev/full";
+        const { code, stderr, stdout } = await new Deno.Command("sh", {
+          args: ["-c", `exec "$@" --out ${folder}/out ${end}`, "sh", ...words],
+          env: { NO_COLOR: "1" },
+        }).output();
+        const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+        assertEquals([code, names(`${folder}/out`)], [0, ["step-3"]], said);
+        assertEquals(
+          said.match(/^Cannot write .*: No space left.*; the run goes on without it$/gm)?.length,
+          1,
+          said,
+        );
+      }),
+  });
+}
+
+Deno.test("what cannot be written is refused before the first step", async () => {
+  await withTempDir(async (folder) => {
+    for (const [option, name] of [["--out", "out"], ["--log", "log.jsonl"]]) {
+      const flags = ["--allow-read", "--allow-write=/nowhere"];
+      const child = new Child([...TINY, "--steps", "3", option, `${folder}/${name}`], { flags, cwd: folder });
+      assertEquals([await child.end(), child.out], [2, ""], child.errors);
+      assertMatch(
+        child.errors,
+        new RegExp(`^error: Cannot write .*${name}: it may not be accessed; choose another ${option}\n$`),
+      );
+    }
+  });
+});
+
 function names(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
 }
