@@ -133,7 +133,11 @@ const BYTES_PER_PARAMETER = 12;
  * @param free Bytes of the disk; undefined if nobody may know.
  * @throws {UsageError} Says what is needed and what there is.
  */
-export function checkSpace(out: string, shapes: NamedShapes | undefined, free = freeBytes(out)): void {
+export function checkSpace(
+  out: string,
+  shapes: NamedShapes | undefined,
+  free: number | undefined = freeBytes(out),
+): void {
   let needed = 0;
   for (const shape of shapes?.values() ?? []) {
     needed += BYTES_PER_PARAMETER * shape.reduce((a, b) => a * b, 1);
