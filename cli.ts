@@ -5,10 +5,13 @@
  */
 import { bench } from "./cli/bench.ts";
 import { doctor } from "./cli/doctor.ts";
+import { enterUserFolder } from "./cli/environment.ts";
 import { exportModel } from "./cli/export.ts";
 import { generateText } from "./cli/generate.ts";
+import { guardConsole } from "./cli/output.ts";
 import { plan } from "./cli/plan.ts";
 import { schedule } from "./cli/schedule.ts";
+import { listenToSignals } from "./cli/signals.ts";
 import { topology } from "./cli/topology.ts";
 import { trainModel } from "./cli/train.ts";
 import { unknownOption, UsageError } from "./train/mod.ts";
@@ -63,4 +66,9 @@ function unknownCommand(name: string): UsageError {
   return new UsageError(`Cannot run ${name}: commands are ${Object.keys(COMMANDS).join(", ")}; see --help`);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  listenToSignals();
+  guardConsole();
+  enterUserFolder();
+  Deno.exit(await main(Deno.args));
+}

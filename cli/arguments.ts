@@ -26,8 +26,10 @@ export interface Arguments {
  */
 export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arguments {
   const known = [...spec.values, ...spec.flags, "help"].map((name) => `--${name}`);
-  const parsed = parseArgs(joinNegative(args), {
-    string: [...spec.values],
+  const parsed = parseArgs(joinValues(args, { values: spec.values, known }), {
+    // What stands without a dash is text, too: a folder may be called 007.
+    string: [...spec.values, "_"],
+    collect: [...spec.values],
     boolean: [...spec.flags, "help"],
     alias: { help: "h" },
     unknown: (arg: string) => {
@@ -37,11 +39,10 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
   });
   const options: Record<string, string | boolean> = {};
   for (const name of spec.values) {
-    const value: unknown = parsed[name];
-    if (value === undefined) continue;
-    if (Array.isArray(value)) throw new UsageError(`Cannot use --${name} twice: give it one value`);
-    if (value === "" || isOption(value, known)) throw new UsageError(`Cannot use --${name} without a value`);
-    options[name] = value as string;
+    const given: string[] = parsed[name] ?? [];
+    if (given.length > 1) throw new UsageError(`Cannot use --${name} twice: give it one value`);
+    if (given[0] === "") throw new UsageError(`Cannot use --${name} without a value`);
+    if (given.length === 1) options[name] = given[0];
   }
   for (const name of spec.flags) if (parsed[name]) options[name] = true;
   const positionals = parsed._.map(String);
@@ -54,20 +55,41 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
   return { options, positionals, isHelp: Boolean(parsed.help) };
 }
 
-/** `--lr -1` as `--lr=-1`: the parser takes a negative value for an option, and the error would be about another thing. */
-function joinNegative(args: readonly string[]): string[] {
+/**
+ * Joins options with their values, `--lr -1` as `--lr=-1`: the parser takes what begins with a dash for an option.
+ *
+ * What looks like `--name` is an option all the same, unless it is joined already or stands behind `--`.
+ *
+ * @throws {UsageError} For an option without its value.
+ */
+function joinValues(
+  args: readonly string[],
+  { values, known }: { values: readonly string[]; known: readonly string[] },
+): string[] {
   const joined: string[] = [];
-  for (const arg of args) {
-    const last = joined.at(-1);
-    if (/^-[\d.]/.test(arg) && last?.startsWith("--") && !last.includes("=")) {
-      joined[joined.length - 1] = `${last}=${arg}`;
-    } else joined.push(arg);
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
+    if (arg === "--") return [...joined, ...args.slice(i)];
+    if (!arg.startsWith("--") || !values.includes(arg.slice(2))) {
+      joined.push(arg);
+      continue;
+    }
+    if (args[i + 1] === "--") i++;
+    else if (looksLikeOption(args[i + 1])) {
+      const hint = known.includes(args[i + 1].split("=")[0])
+        ? ""
+        : `; if it is ${args[i + 1]}, write = between them`;
+      throw new UsageError(`Cannot use ${arg} without a value${hint}`);
+    }
+    const value = args[++i];
+    if (value === undefined) throw new UsageError(`Cannot use ${arg} without a value`);
+    joined.push(`${arg}=${value}`);
   }
   return joined;
 }
 
-function isOption(value: unknown, known: readonly string[]): boolean {
-  return typeof value === "string" && known.includes(value.split("=")[0]);
+function looksLikeOption(arg: string = ""): boolean {
+  return /^--[a-z][\w-]*(=|$)/i.test(arg);
 }
 
 /**

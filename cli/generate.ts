@@ -1,11 +1,12 @@
-import { ByteText, findModel, generate, UsageError } from "../train/mod.ts";
+import { ByteText, findModel, generate, resolveSample, UsageError } from "../train/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
+import { writeOut } from "./output.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
 Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of runs, or a Hugging Face GPT-2 directory
 
-  --prompt TEXT      text to go on from, for a model of bytes
+  --prompt TEXT      text to go on from, for a model of bytes; also behind --: generate DIR -- TEXT
   --ids N,N,...      in its place token ids to go on from, for any model; ids are printed
   --tokens N         tokens to write at most; a token that ends a text ends it [200]
   --ignore-eos       go on after a token that ends a text
@@ -19,19 +20,16 @@ export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
     values: ["prompt", "ids", "tokens", "temperature", "top-k", "seed"],
     flags: ["ignore-eos", "json"],
-    positionals: ["DIR"],
+    positionals: ["DIR", "TEXT"],
   });
   if (isHelp) {
     console.log(HELP);
     return 0;
   }
-  const [path] = positionals, prompt = promptOf(options, path);
+  const [path, text] = positionals, prompt = promptOf({ prompt: text, ...options }, path);
   const settings = {
     prompt,
-    numTokens: parseNumber("tokens", options.tokens ?? "200", { min: 1, isInteger: true }),
-    temperature: parseNumber("temperature", options.temperature ?? "0.8", { min: 0 }),
-    topK: parseNumber("top-k", options["top-k"] ?? "0", { min: 0, isInteger: true }),
-    seed: parseNumber("seed", options.seed ?? "1337", { min: 0, max: 2 ** 32 - 1, isInteger: true }),
+    ...resolveSample({ ...options, numTokens: options.tokens, topK: options["top-k"] }),
     ignoreEos: options["ignore-eos"] === true,
   };
   const tokens = generate(await chooseModel(path), settings), isJson = options.json === true;
@@ -62,13 +60,13 @@ function promptOf({ prompt, ids }: Arguments["options"], path: string | undefine
 }
 
 async function writeText(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
-  const text = new ByteText(), written: number[] = [], encoder = new TextEncoder();
+  const text = new ByteText(), written: number[] = [];
   let complete = "", isFirst = true;
   for await (const token of tokens) {
     const part = text.next(token);
     written.push(token);
     complete += part;
-    if (!isJson) Deno.stdout.writeSync(encoder.encode(isFirst ? prompt + part : part));
+    if (!isJson) writeOut(isFirst ? prompt + part : part);
     isFirst = false;
   }
   complete += text.end();
@@ -81,11 +79,11 @@ async function writeIds(
   prompt: readonly number[],
   isJson: boolean,
 ): Promise<void> {
-  const written: number[] = [], encoder = new TextEncoder();
+  const written: number[] = [];
   for await (const token of tokens) {
     const before = written.length === 0 ? `${prompt.join()},` : ",";
     written.push(token);
-    if (!isJson) Deno.stdout.writeSync(encoder.encode(`${before}${token}`));
+    if (!isJson) writeOut(`${before}${token}`);
   }
   if (isJson) console.log(JSON.stringify({ prompt, tokens: written }));
   else console.log(written.length === 0 ? prompt.join() : "");

@@ -2,6 +2,7 @@ import { now } from "../kernels/mod.ts";
 import { AbortError, type AbortWord, StallError } from "./abort.ts";
 import type { ControlBlock } from "./control_block.ts";
 import type { Ledger } from "./ledger.ts";
+import { Patience } from "./patience.ts";
 import type { RankStatus, WaitPoint } from "./status.ts";
 import { readStatus } from "./status.ts";
 import { WaitGraph } from "./wait_graph.ts";
@@ -12,6 +13,8 @@ export interface WaitOptions {
   spinLimit?: number;
   /** A wait of this length is an error even if the peer may still be computing. By default one minute. */
   stallTimeoutMs?: number;
+  /** Phases (`Device.enter`) that a peer may be in for any time: waits for it are no stalls. By default none. */
+  untimedPhases?: readonly string[];
   /** A peer that has not started after this time is an error. By default ten seconds. */
   startTimeoutMs?: number;
   /** The clock, in milliseconds; the explorer has its own. */
@@ -66,6 +69,7 @@ export class Waiter {
   readonly #abort: AbortWord;
   readonly #ledger: Ledger;
   readonly #graph: WaitGraph;
+  readonly #patience: Patience;
   readonly #rank: number;
   readonly #spinLimit: number;
   readonly #stallTimeoutMs: number;
@@ -85,6 +89,7 @@ export class Waiter {
     this.#abort = parts.abort;
     this.#ledger = parts.ledger;
     this.#graph = new WaitGraph(parts.control, parts.rank);
+    this.#patience = new Patience(parts.control, options.untimedPhases ?? []);
     this.#spinLimit = options.spinLimit ?? SPIN_LIMIT;
     this.#stallTimeoutMs = options.stallTimeoutMs ?? 60_000;
     this.#startTimeoutMs = options.startTimeoutMs ?? 10_000;
@@ -121,6 +126,7 @@ export class Waiter {
   #untilParked(what: Waitable, start: number, copyBefore: number): void {
     const { at } = what;
     this.#graph.reset();
+    this.#patience.begin(start);
     this.#status.publishWait(at);
     let { word, target, peer, operation } = at;
     let since = start, nextLook = start + FIRST_LOOK_MS;
@@ -128,6 +134,7 @@ export class Waiter {
       do {
         this.#checkAbort(what);
         const time = this.#clock();
+        this.#patience.pass(time);
         if (at.word !== word || at.target !== target) {
           this.#ledger.addWait(peer, operation, time - since);
           ({ word, target, peer, operation } = at);
@@ -137,7 +144,7 @@ export class Waiter {
         const isBusy = this.progressOthers(what);
         if (!isBusy) this.#status.beat(); // else this rank may still be moved by its other operations
         if (time >= nextLook) {
-          this.#look(at, time - start);
+          this.#look(at);
           nextLook = time + LOOK_MS;
         }
         this.#park(at, isBusy ? BUSY_SLICE_MS : PARK_SLICE_MS);
@@ -164,8 +171,8 @@ export class Waiter {
     throw new AbortError(rank, reason);
   }
 
-  #look(at: WaitPoint, waitedMs: number): void {
-    const stall = this.#graph.look(at) ?? this.#findTimeout(at, waitedMs);
+  #look(at: WaitPoint): void {
+    const stall = this.#graph.look(at) ?? this.#findTimeout(at, this.#patience.waitedMs(at.peer));
     if (stall === undefined) return;
     const message = `Stalled: ${stall}`;
     // The first report wins: a later one may see a rank that has failed because of the first, and tell half of it.

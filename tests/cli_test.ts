@@ -55,7 +55,10 @@ const REFUSED: [string[], RegExp][] = [
   [["train", "--lr", "fast"], /--lr fast: it must be a number above 0$/],
   [["train", "--data"], /--data without a value$/],
   [["train", "a.txt", "b.txt"], /argument b\.txt/],
-  [["train", ...TINY, "--log", "DIR/no/log.jsonl", "--steps", "1"], /its folder does not exist$/],
+  [
+    ["train", ...TINY, "--log", "DIR/no/log.jsonl", "--steps", "1"],
+    /its folder does not exist; choose another --log$/,
+  ],
   [["train", "--tp", "5", "--dp", "1"], /tp 5: .* 4 units/],
   [["train", "--pp", "9", "--dp", "1", "--micro-batch", "1"], /6 layers over 9 stages/],
   [["train", "--cp", "3", "--dp", "1"], /multiple of 2 x cp: cp is 3$/],

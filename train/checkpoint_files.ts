@@ -88,6 +88,15 @@ export async function removeIfEmpty(folder: string): Promise<void> {
   }
 }
 
+/** Steps of the checkpoints in a folder, in order. */
+export async function listSteps(out: string): Promise<number[]> {
+  const entries = await Array.fromAsync(Deno.readDir(out));
+  const steps = entries.map(({ name }) => /^step-(\d+)$/.exec(name)?.[1]).filter((step) =>
+    step !== undefined
+  );
+  return steps.map(Number).sort((a, b) => a - b);
+}
+
 /** Folder in which the checkpoint after `step` steps is written. */
 function temporaryPath(out: string, step: number): string {
   return `${out}/.tmp-step-${step}`;

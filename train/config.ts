@@ -11,11 +11,9 @@ import { checkCombination } from "./combinations.ts";
 import { LAYER_NORM_EPSILON } from "./gpt2_files.ts";
 import type { GptSizes } from "./mixture_files.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
-import { type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { parseOption } from "./parse_option.ts";
-
-/** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
-export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
+import { type LearningRateRecipe, settleRates } from "./recipe.ts";
 
 /** A complete and checked configuration. */
 export interface TrainConfig {
@@ -33,6 +31,8 @@ export interface TrainConfig {
   readonly resume: string | undefined;
   /** Folder of the checkpoints; undefined writes none. */
   readonly out: string | undefined;
+  /** Whether what another run has left in `out` and `log` is removed. */
+  readonly overwrite: boolean;
   /** Transformer blocks. */
   readonly layers: number;
   /** Attention heads; divides `embed`. */
@@ -53,6 +53,8 @@ export interface TrainConfig {
   readonly lr: number;
   /** Learning rate at the end. */
   readonly minLr: number;
+  /** Names of options of the recipe that follow from others here, as nobody gave them. */
+  readonly derived: readonly string[];
   /** Steps of linear warm-up. */
   readonly warmup: number;
   /** Decoupled weight decay of tensors of two or more dimensions. */
@@ -111,6 +113,8 @@ export interface TrainConfig {
   readonly evalOnly: boolean;
   /** Steps between checkpoints; 0 = at the end only. */
   readonly saveEvery: number;
+  /** Newest checkpoints that are kept; 0 = all. */
+  readonly keep: number;
   /** Steps between comparisons of ranks that hold the same parameters; 0 = never. */
   readonly checkReplicas: number;
   /** File of the metrics. */
@@ -129,9 +133,6 @@ export interface ConfigContext {
   readonly saved?: Readonly<Record<string, string | number>>;
 }
 
-/** Part of a configuration that decides the learning rate. */
-export type LearningRateRecipe = Pick<TrainConfig, "lr" | "minLr" | "warmup" | "steps">;
-
 type Values = Record<string, string | number | boolean | undefined>;
 
 /**
@@ -149,7 +150,7 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   }
   checkSizes(given, values, context.sizes);
   const batch = values.batch as number;
-  values.minLr ??= (values.lr as number) / 10;
+  const rates = settleRates(values as unknown as LearningRateRecipe, { given, saved: context.saved });
   const perReplica = ["tp", "pp", "ep", "cp"].reduce(
     (product, axis) => product * (values[axis] as number),
     1,
@@ -159,12 +160,13 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   values.dp ??= Math.max(1, Math.min(Math.floor(numDevices / perReplica), batch));
   values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
   // Parts of a sequence are summed before sequences are, and ranks of the context axis have parts.
-  if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = 1;
+  if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = oneSequence(given);
   // The memory of an evaluation is planned for.
   if (values.evalOnly) values.evalEvery = 1;
   const { deviceMemory, ...rest } = values;
   const config = {
     ...rest,
+    ...rates,
     layerNormEpsilon: context.sizes?.layerNormEpsilon ?? LAYER_NORM_EPSILON,
     deviceMemoryBytes: deviceMemory,
   } as unknown as TrainConfig;
@@ -172,23 +174,13 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   return config;
 }
 
-/** The options that a checkpoint keeps: those that the numbers of the run depend on. */
-export function recipeOf(config: TrainConfig): Record<string, string | number> {
-  const keys = (TRAIN_OPTIONS as readonly OptionSpec[]).filter((spec) => spec.isRecipe).map((spec) =>
-    spec.key
+/** The micro-batch of a context axis in exact numerics. */
+function oneSequence({ microBatch = 1 }: GivenOptions): number {
+  if (Number(microBatch) === 1) return 1;
+  throw new UsageError(
+    `Cannot use --micro-batch ${microBatch} with --cp and --numerics exact: ranks sum parts of one sequence before the next; ` +
+      `use --micro-batch 1, or --numerics fast`,
   );
-  const values = keys.map((key) => [key, config[key as keyof TrainConfig]] as const);
-  return Object.fromEntries(values.filter(([, value]) => value !== undefined)) as Record<
-    string,
-    string | number
-  >;
-}
-
-/** The learning rate of a step (from 0): linear warm-up, then a cosine down to `minLr`. */
-export function learningRate(step: number, recipe: LearningRateRecipe): number {
-  const { lr, minLr, warmup, steps } = recipe;
-  if (step < warmup) return lr * (step + 1) / (warmup + 1);
-  return minLr + 0.5 * (1 + Math.cos(Math.PI * (step - warmup) / (steps - warmup))) * (lr - minLr);
 }
 
 function byKey(options: GivenOptions): GivenOptions {

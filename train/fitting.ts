@@ -4,8 +4,9 @@
  * @module
  */
 import { UsageError } from "../files/mod.ts";
-import type { GivenOptions, TrainConfig } from "./config.ts";
+import type { TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
+import type { GivenOptions } from "./options.ts";
 import { planRanks } from "./plan_run.ts";
 
 /**

@@ -13,6 +13,7 @@ import { EventQueue } from "./event_queue.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
 import { gptShapes, type GptSizes } from "./mixture_files.ts";
+import { resolveSample } from "./sample_options.ts";
 
 /** How to generate from a directory. */
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">> {
@@ -61,7 +62,7 @@ export function encodeBytes(text: string): number[] {
  * @throws {UsageError} If the directory, the prompt or an option cannot be used.
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
-  const { numTokens = 200, temperature = 0.8, topK = 0, seed = 1337, kernels = "wasm" } = options;
+  const { kernels = "wasm" } = options, choice = resolveSample(options);
   const directory = await openGpt(folder), { sizes, companions } = directory;
   const prompt = readPrompt(options.prompt, directory);
   const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, kernels);
@@ -70,7 +71,7 @@ export async function* generate(folder: string, options: GenerateOptions): Async
     model: sizes,
     weights: await openWeights(directory),
     kernels,
-    sample: { prompt, numTokens, temperature, topK, seed, endTokens: ends },
+    sample: { prompt, ...choice, endTokens: ends },
   };
   const tokens = new EventQueue<number>();
   const world = launch({

@@ -13,6 +13,8 @@ import type { DataIdentity } from "./trainer_state.ts";
 export interface JobStart {
   /** First step of this run. */
   readonly step: number;
+  /** Checkpoint that it goes on from. */
+  readonly folder?: string;
   /** Losses of the steps before it. */
   readonly losses: readonly number[];
   /** Samples of the steps before it; undefined if each had the batch of this run. */

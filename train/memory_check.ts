@@ -1,6 +1,6 @@
 import { UsageError } from "../files/mod.ts";
 import { formatBytes, formatTable } from "../kernels/mod.ts";
-import type { GivenOptions, TrainConfig } from "./config.ts";
+import type { TrainConfig } from "./config.ts";
 import {
   findFitting,
   findLargerMemory,
@@ -10,6 +10,7 @@ import {
   type RemakeJob,
 } from "./fitting.ts";
 import { flagOf } from "./option_names.ts";
+import type { GivenOptions } from "./options.ts";
 import type { RankPlan, RunPlan } from "./plan_run.ts";
 
 /** The rank that needs the largest memory. */

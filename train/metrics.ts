@@ -1,10 +1,9 @@
 /**
- * What a run reports: the records of `--log` and `--json`, the loss hash, and throughput.
+ * What a run reports: the records of `--log` (`metrics_log.ts`) and `--json`, the loss hash, and throughput.
  *
  * @module
  */
 import { createHash } from "node:crypto";
-import { fileProblem, UsageError } from "../files/mod.ts";
 
 /** One device in one step. */
 export interface DeviceRecord {
@@ -126,44 +125,4 @@ export class Throughput {
 /** A record as one line of JSON, without the line's end. */
 export function encodeRecord(record: MetricsRecord): string {
   return JSON.stringify(record);
-}
-
-/** Writes records to a file, one JSON line each, as they come. */
-export class MetricsLog {
-  readonly #file: Deno.FsFile;
-  readonly #encoder = new TextEncoder();
-
-  /**
-   * Opens the file.
-   *
-   * @param options.append Go on behind what is there, as a resumed run does.
-   * @throws {UsageError} If the file cannot be written.
-   */
-  constructor(path: string, options: { append?: boolean } = {}) {
-    try {
-      const append = options.append ?? false;
-      this.#file = Deno.openSync(path, { write: true, create: true, append, truncate: !append });
-    } catch (error) {
-      const isFolderMissing = error instanceof Deno.errors.NotFound;
-      throw new UsageError(
-        `Cannot write the log ${path}: ${isFolderMissing ? "its folder does not exist" : fileProblem(error)}`,
-      );
-    }
-  }
-
-  /** Writes a record. */
-  write(record: MetricsRecord): void {
-    const bytes = this.#encoder.encode(`${encodeRecord(record)}\n`);
-    for (let start = 0; start < bytes.length;) start += this.#file.writeSync(bytes.subarray(start));
-  }
-
-  /** Closes the file. */
-  close(): void {
-    this.#file.close();
-  }
-
-  /** Closes the file at the end of a `using` block. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
 }

@@ -36,6 +36,7 @@ export interface OptionSpec {
 }
 
 const COUNT = { kind: "integer", value: "N", min: 1 } as const;
+const FLAG = { kind: "flag", default: false } as const;
 const PERIOD = { kind: "integer", value: "N", min: 0 } as const;
 const FRACTION = { kind: "number", value: "X", min: 0, max: 1, isMaxOpen: true, isRecipe: true } as const;
 
@@ -53,12 +54,7 @@ export const TRAIN_OPTIONS = [
     choices: ["uint16", "uint32"],
     help: "of a .bin without a header (uint16)",
   },
-  {
-    key: "dataChanged",
-    kind: "flag",
-    default: false,
-    help: "with --resume: go on although the data are others",
-  },
+  { ...FLAG, key: "dataChanged", help: "with --resume: go on although the data are others" },
   {
     ...COUNT,
     key: "vocab",
@@ -72,7 +68,8 @@ export const TRAIN_OPTIONS = [
     help: "start from the weights of a Hugging Face GPT-2 directory or a run",
   },
   { key: "resume", kind: "text", value: "DIR", help: "go on from a checkpoint, to --steps in all" },
-  { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N" },
+  { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N (a new out/run-N)" },
+  { ...FLAG, key: "overwrite", help: "remove what another run has left in --out and --log" },
   { ...COUNT, key: "layers", default: 4, isRecipe: true, help: "transformer blocks" },
   { ...COUNT, key: "heads", default: 4, isRecipe: true, help: "attention heads; must divide --embed" },
   { ...COUNT, key: "embed", default: 128, isRecipe: true, help: "width of the model" },
@@ -132,7 +129,7 @@ export const TRAIN_OPTIONS = [
     min: 0,
     default: 100,
     isRecipe: true,
-    help: "steps of linear warm-up",
+    help: "steps of linear warm-up; at most a tenth of --steps unless given",
   },
   {
     key: "weightDecay",
@@ -176,12 +173,7 @@ export const TRAIN_OPTIONS = [
   { ...COUNT, key: "cp", max: 1024, default: 1, help: "devices that share out the tokens of each sequence" },
   { ...COUNT, key: "ep", max: 1024, default: 1, help: "devices that share out the experts of each layer" },
   { ...COUNT, key: "tp", max: 1024, default: 1, help: "devices that share every layer's weights" },
-  {
-    key: "sp",
-    kind: "flag",
-    default: false,
-    help: "with --tp: rows between split layers are shared out, too",
-  },
+  { ...FLAG, key: "sp", help: "with --tp: rows between split layers are shared out, too" },
   { ...COUNT, key: "pp", max: 1024, default: 1, help: "pipeline stages, each on its own devices" },
   {
     key: "zero",
@@ -255,13 +247,9 @@ export const TRAIN_OPTIONS = [
     help: "memory of one device",
   },
   { ...PERIOD, key: "evalEvery", default: 250, help: "steps between evaluations; 0 = never" },
-  {
-    key: "evalOnly",
-    kind: "flag",
-    default: false,
-    help: "with --init or --resume: evaluate once, train and write nothing",
-  },
+  { ...FLAG, key: "evalOnly", help: "with --init or --resume: evaluate once, train and write nothing" },
   { ...PERIOD, key: "saveEvery", default: 0, help: "steps between checkpoints; 0 = at the end" },
+  { ...PERIOD, key: "keep", default: 0, help: "newest checkpoints that are kept; 0 = all" },
   { ...PERIOD, key: "checkReplicas", default: 0, help: "steps between comparisons of replicas; 0 = never" },
   {
     key: "log",
@@ -269,16 +257,14 @@ export const TRAIN_OPTIONS = [
     value: "FILE",
     help: "write a JSON line for every step, evaluation, and the end",
   },
-  {
-    key: "json",
-    kind: "flag",
-    default: false,
-    help: "print these lines on standard output and nothing else",
-  },
+  { ...FLAG, key: "json", help: "print these lines on standard output and nothing else" },
 ] as const satisfies readonly OptionSpec[];
 
 /** Name of an option of `train` in the library. */
 export type OptionKey = typeof TRAIN_OPTIONS[number]["key"];
+
+/** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
+export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
 
 /** Help text: one line an option. */
 export function describeOptions(options: readonly OptionSpec[] = TRAIN_OPTIONS): string {

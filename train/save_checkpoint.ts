@@ -2,13 +2,16 @@ import type { DeviceView } from "../actors/mod.ts";
 import { configJson } from "./checkpoint.ts";
 import {
   beginCheckpoint,
+  checkpointPath,
   type CheckpointTensors,
   completeCheckpoint,
   discardCheckpoint,
   tensorsToWrite,
 } from "./checkpoint_files.ts";
 import { mergeConfig } from "./companions.ts";
-import { recipeOf } from "./config.ts";
+import { removeOld } from "./out_folder.ts";
+import { recipeOf } from "./recipe.ts";
+import { naming } from "./save_error.ts";
 import type { TrainJob } from "./job.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 
@@ -28,6 +31,8 @@ export interface Progress {
   readonly samples: number;
   /** Where a dynamic loss scale stands. */
   readonly lossScale?: LossScaleState;
+  /** The checkpoint before, on the first rank: it has what goes with the model. */
+  readonly previous?: string;
 }
 
 /**
@@ -42,18 +47,26 @@ export async function saveCheckpoint(
   { model, config, shapes, companions, identity }: TrainJob,
   progress: Progress,
 ): Promise<string | undefined> {
-  const isFirst = device.rank === 0, out = config.out!, { step } = progress;
+  const { previous, ...reached } = progress, { step } = reached, out = config.out!;
+  device.enter(step, "checkpoint");
+  const isFirst = device.rank === 0, target = checkpointPath(out, step);
   const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
   try {
-    const state = { ...progress, options: recipeOf(config), data: identity };
+    const state = { ...reached, options: recipeOf(config), data: identity };
     const json = configJson(model), merged = companions === undefined ? json : mergeConfig(companions, json);
-    if (isFirst) await beginCheckpoint(out, { config: merged, shapes: shapes!, state, companions });
+    // Those that the run started from may have been removed by now.
+    const kept = companions && { ...companions, from: previous ?? companions.from };
+    const files = { config: merged, shapes: shapes!, state, companions: kept };
+    if (isFirst) await naming(target, () => beginCheckpoint(out, files));
     waitForAll();
     await replica.writeTensors(tensorsToWrite(out, step, shapes!));
     waitForAll();
-    return isFirst ? await completeCheckpoint(out, step) : undefined;
+    if (!isFirst) return undefined;
+    await naming(target, () => completeCheckpoint(out, step));
+    if (config.keep > 0) await removeOld(out, { step, keep: config.keep });
+    return target;
   } catch (error) {
-    if (isFirst) await discardCheckpoint(out, step);
+    if (isFirst) await discardCheckpoint(out, step).catch(() => {});
     throw error;
   }
 }

@@ -101,7 +101,7 @@ export function dataOf(
 }
 
 /** What a checkpoint will say of data. */
-export async function identityOf({ spec }: LoadedData, { data, dtype }: TrainConfig): Promise<DataIdentity> {
+async function identityOf({ spec }: LoadedData, { data, dtype }: TrainConfig): Promise<DataIdentity> {
   // The run may go on from another folder.
   const path = data === undefined ? undefined : await Deno.realPath(data);
   return {
@@ -109,6 +109,26 @@ export async function identityOf({ spec }: LoadedData, { data, dtype }: TrainCon
     ...(path === undefined ? {} : { path }),
     ...(dtype === undefined ? {} : { dtype }),
   };
+}
+
+/**
+ * Loads the data of a run and checks that it can start with them.
+ *
+ * @throws {UsageError} If they cannot be used, or are not those of the run that goes on.
+ */
+export async function loadRunData(
+  from: StartingPoint,
+  data: string | Samples | undefined,
+  config: TrainConfig,
+): Promise<{ readonly loaded: LoadedData; readonly identity: DataIdentity }> {
+  const { step, samples } = from.start,
+    position = samples === undefined ? undefined : { step, sample: samples };
+  const loaded = config.evalOnly
+    ? await loadEvaluation(data, config)
+    : await loadData(data, { ...config, from: position });
+  const identity = await identityOf(loaded, config);
+  checkStart(from, config, { ...loaded, identity });
+  return { loaded, identity };
 }
 
 /** The start of a model with a shorter context: it has the first rows of the positions' table. */

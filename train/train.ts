@@ -4,11 +4,12 @@
  * @module
  */
 import type { Fault, WorkerPool } from "../actors/mod.ts";
-import { loadData, openSource, type Samples } from "../data/mod.ts";
+import { openSource, type Samples } from "../data/mod.ts";
+import { UsageError } from "../files/mod.ts";
 import type { GptConfig, ModelSpec } from "../nn/mod.ts";
+import { AXES, type Degrees } from "../strategies/mod.ts";
 import { gptOf, isGpt } from "./checkpoint.ts";
-import { prepareOut } from "./checkpoint_files.ts";
-import { type GivenOptions, resolveConfig, type TrainConfig } from "./config.ts";
+import { resolveConfig, type TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
@@ -17,18 +18,13 @@ import { loadModel, parameterShapes } from "./model_parts.ts";
 import type { RemakeJob } from "./fitting.ts";
 import { checkMemory } from "./memory_check.ts";
 import type { GptSizes } from "./mixture_files.ts";
-import type { OptionKey } from "./options.ts";
+import type { GivenOptions, OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
+import { describeRates } from "./recipe.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
-import {
-  checkStart,
-  dataOf,
-  identityOf,
-  loadEvaluation,
-  loadStart,
-  shortenContext,
-} from "./starting_point.ts";
+import { dataOf, loadRunData, loadStart, shortenContext } from "./starting_point.ts";
+import { OutFolder } from "./out_folder.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
@@ -39,8 +35,8 @@ export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: stri
   readonly modelConfig?: unknown;
   /** A path (.txt, .bin), or samples; without it Moby Dick. */
   readonly data?: string | Samples;
-  /** Degrees by axis, such as `{ dp: 2 }`. */
-  readonly mesh?: { readonly dp?: number };
+  /** Degrees by axis, such as `{ dp: 2, tp: 2 }`: the options of these names. */
+  readonly mesh?: Partial<Degrees>;
   /** Workers to use again, for several runs in one process; by default a run has its own. */
   readonly pool?: WorkerPool;
   /** Makes a device fail, for tests. */
@@ -82,7 +78,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     ...sizesOf(model),
     ...rest,
     ...(dtype === undefined ? {} : { dtype: dtype as string }),
-    ...(mesh?.dp === undefined ? {} : { dp: mesh.dp }),
+    ...meshOptions(mesh, rest),
     ...(typeof data === "string" ? { data } : {}),
   };
   const numCores = navigator.hardwareConcurrency, saved = from.resumed?.options;
@@ -90,15 +86,8 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     resolveConfig({ ...given, ...changes }, { numCores, sizes, saved });
   const settled = await settleKernels(resolve({})), { kernels } = settled;
   const config = resolve({ kernels });
-  const position = from.start.samples === undefined
-    ? undefined
-    : { step: from.start.step, sample: from.start.samples };
-  const loaded = config.evalOnly
-    ? await loadEvaluation(data, config)
-    : await loadData(data, { ...config, from: position });
-  const identity = await identityOf(loaded, config);
-  checkStart(from, config, { ...loaded, identity });
-  const start = shortenContext(from.start, config);
+  const { loaded, identity } = await loadRunData(from, data, config);
+  const start = { ...shortenContext(from.start, config), folder: from.resumed?.folder };
   const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
@@ -117,12 +106,26 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [...from.notes, loaded.statement, settled.statement].filter((line) => line !== undefined)
-      .join("\n"),
+    statement: [...from.notes, loaded.statement, settled.statement, describeRates(config)].filter((line) =>
+      line !== undefined
+    ).join("\n"),
     mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
+}
+
+/** The degrees of a mesh, as options; it may come from a program without types. */
+function meshOptions(mesh: Partial<Degrees> | undefined, options: GivenOptions): GivenOptions {
+  for (const [axis, degree] of Object.entries(mesh ?? {})) {
+    if (!(AXES as readonly string[]).includes(axis)) {
+      throw new UsageError(`Cannot use mesh axis ${axis}: axes are ${AXES.join(", ")}`);
+    }
+    const other = options[axis];
+    if (other === undefined || Number(other) === degree) continue;
+    throw new UsageError(`Cannot use both mesh ${axis} ${degree} and option ${axis} ${other}: give one`);
+  }
+  return { ...mesh };
 }
 
 /** Sizes that a GPT spec fixes, as options. */
@@ -138,16 +141,27 @@ function modelSpec(
   { model, config, sizes }: { model: TrainOptions["model"]; config: unknown; sizes: GptSizes | undefined },
   resolved: TrainConfig & { vocab: number },
 ): ModelSpec {
-  if (typeof model === "string") return { module: model, config };
+  if (typeof model === "string") return { module: moduleUrl(model), config };
   if (model !== undefined && !isGpt(model)) return model;
   return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
 }
 
-/** Starts a prepared run; makes its output folder ready first, and takes it away again if the run leaves it empty. */
+/** Devices load the model by its URL: they do not know which folder a path would start from. */
+function moduleUrl(model: string): string {
+  if (URL.canParse(model)) return model;
+  throw new UsageError(
+    `Cannot use model ${model}: it must be a URL; use new URL("${model}", import.meta.url).href`,
+  );
+}
+
+/**
+ * Starts a prepared run; holds its output folder until the run ends, and takes it away if the run leaves it empty.
+ *
+ * @throws {UsageError} If the folder cannot be used.
+ */
 export async function startTraining(prepared: PreparedTraining): Promise<Training> {
-  const { out } = prepared.job.config;
-  if (out !== undefined) await prepareOut(out);
-  return new Training(prepared);
+  const { job } = prepared, { out } = job.config;
+  return new Training(prepared, out === undefined ? undefined : await OutFolder.open(out, job));
 }
 
 /**

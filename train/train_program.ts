@@ -4,24 +4,25 @@
  * @module
  */
 import type { Device } from "../actors/mod.ts";
-import { firstSample, openSource, type Source, type SourceOrder } from "../data/mod.ts";
+import { firstSample, openSource } from "../data/mod.ts";
 import { now } from "../kernels/mod.ts";
 import { clipFactor } from "../nn/mod.ts";
-import { learningRate } from "./config.ts";
+import { learningRate } from "./recipe.ts";
+import { evaluate, orderOf } from "./evaluate_program.ts";
 import { StepExchange } from "./exchange.ts";
-import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
+import type { CheckpointEvent, TrainJob, TrainResult } from "./job.ts";
 import { LossScale } from "./loss_scale.ts";
+import type { EvalRecord, StepRecord } from "./metrics.ts";
 import { Replica } from "./replica.ts";
 import { saveCheckpoint } from "./save_checkpoint.ts";
 
-/** Trains from `job.start.step` to `config.steps`, or until the user asks to stop; or evaluates only. */
+/** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
-  if (job.config.evalOnly) return await evaluateOnly(device, job);
   const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const order = orderOf(job), lossScale = new LossScale(config.lossScale, start.lossScale);
   using source = openSource(job.data, order), replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
-  const report = (event: TrainEvent) => isFirst ? device.report(event) : undefined;
+  const report = (event: RankEvent) => isFirst ? reportFrom(device, event) : undefined;
   let step = start.step, isStopped = false, checkpoint: string | undefined;
 
   while (step < end && !isStopped) {
@@ -55,38 +56,22 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
       await report({ type: "eval", step, loss: await evaluate(device, step, { replica, exchange, source }) });
     }
     if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
-      device.enter(step, "checkpoint");
-      checkpoint = await saveCheckpoint(device, replica, job, {
-        ...{ step, losses, samples: firstSample(step, order), lossScale: lossScale.state },
-      });
+      const samples = firstSample(step, order),
+        reached = { step, losses, samples, lossScale: lossScale.state };
+      checkpoint = await saveCheckpoint(device, replica, job, { ...reached, previous: checkpoint });
       await report({ type: "checkpoint", step, path: checkpoint! });
     }
   }
   return { step, isStopped, checkpoint };
 }
 
-/** `--eval-only`. */
-async function evaluateOnly(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { start: { step } } = job;
-  using source = openSource(job.data, orderOf(job)), replica = await Replica.build(device, job, source);
-  const loss = await evaluate(device, step, { replica, exchange: new StepExchange(device), source });
-  if (device.rank === 0) await device.report({ type: "eval", step, loss });
-  return { step, isStopped: false };
-}
+/** What a rank reports. */
+type RankEvent = StepRecord | EvalRecord | CheckpointEvent;
 
-/** The order of samples, which goes on where a run before has ended. */
-function orderOf({ config, start: { step, samples } }: TrainJob): SourceOrder {
-  return { ...config, from: samples === undefined ? undefined : { step, sample: samples } };
-}
-
-/** Mean loss of the samples that are held out, the same on every rank. */
-async function evaluate(
-  device: Device,
-  step: number,
-  { replica, exchange, source }: { replica: Replica; exchange: StepExchange; source: Source },
-): Promise<number> {
-  device.enter(step, "evaluation");
-  return exchange.finish(await replica.evaluate()).lossSum / source.countEvaluationTargets();
+/** Reports, and says that it may last: a launcher that is behind holds this rank back. */
+async function reportFrom(device: Device, event: RankEvent): Promise<void> {
+  device.enter(event.step, "report");
+  await device.report(event);
 }
 
 /** Every `every` steps (0 = never), and when it must be. */

@@ -4,14 +4,19 @@
  * @module
  */
 import { type Fault, launch, type WorkerPool, type World } from "../actors/mod.ts";
+import type { WaitOptions } from "../collectives/mod.ts";
 import type { Mesh } from "../strategies/mod.ts";
-import { removeIfEmpty } from "./checkpoint_files.ts";
 import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
 import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
 import { usesGpu } from "./kernel_rules.ts";
 import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
+import type { OutFolder } from "./out_folder.ts";
 import type { RunPlan } from "./plan_run.ts";
+import { withLastCheckpoint } from "./save_error.ts";
+
+/** What takes as long as the disk, or the reader of the run's output, wants. */
+export const UNTIMED_PHASES: readonly string[] = ["checkpoint", "report"];
 
 /** A job that is checked and ready to start. */
 export interface PreparedTraining {
@@ -27,6 +32,8 @@ export interface PreparedTraining {
   readonly pool: WorkerPool | undefined;
   /** Whether the run goes on with wasm if its GPU fails: `--kernels auto`. */
   readonly mayFallBack: boolean;
+  /** How ranks wait for each other, for tests. */
+  readonly wait?: WaitOptions;
   /** A planned failure, for tests. */
   readonly fault: Fault | undefined;
 }
@@ -47,18 +54,15 @@ export class Training implements AsyncIterable<StepRecord> {
   #finished: number;
   #checkpoint: string | undefined;
 
-  /** Starts the workers at once; its output folder must be ready (see `startTraining`). */
-  constructor(prepared: PreparedTraining) {
+  /** Starts the workers at once; `folder` is held until the run has ended. */
+  constructor(prepared: PreparedTraining, folder?: OutFolder) {
     const { job } = prepared;
     this.prepared = prepared;
     this.#hash = new LossHash(job.start.losses);
     this.#finished = job.start.step;
     this.#world = this.#launch(job, prepared.fault);
-    this.result = this.#run().catch(async (error) => {
-      // Before anybody hears of the failure: an empty folder would look like a run.
-      if (job.config.out !== undefined) await removeIfEmpty(job.config.out);
-      throw error;
-    });
+    // Before anybody hears of the end: the next run may want the folder.
+    this.result = this.#run().finally(() => folder?.release());
     this.result.catch((error) => this.#events.fail(error));
   }
 
@@ -88,12 +92,14 @@ export class Training implements AsyncIterable<StepRecord> {
   }
 
   #launch(job: TrainJob, fault?: Fault): World {
-    const { mesh, pool } = this.prepared;
+    const { mesh, pool, wait } = this.prepared;
+    const program = job.config.evalOnly ? "./evaluate_program.ts" : "./train_program.ts";
     return launch({
-      program: new URL("./train_program.ts", import.meta.url).href,
+      program: new URL(program, import.meta.url).href,
       config: job,
       topology: mesh.topology(),
       deviceMemoryBytes: job.config.deviceMemoryBytes,
+      wait: { untimedPhases: UNTIMED_PHASES, ...wait },
       onReport: (_rank, event) => this.#take(event as TrainEvent),
       // A worker opens the GPU once: it cannot be used again.
       pool: usesGpu(job.config) ? undefined : pool,
@@ -108,7 +114,7 @@ export class Training implements AsyncIterable<StepRecord> {
     } catch (error) {
       const progress = { job, finished: this.#finished, checkpoint: this.#checkpoint, mayFallBack };
       const rescue = await rescueRun(error, progress);
-      if (rescue === undefined) throw error;
+      if (rescue === undefined) throw withLastCheckpoint(error, this.#checkpoint);
       if (rescue.job !== undefined) {
         this.#events.push({ type: "notice", message: rescue.notice });
         this.#world = this.#launch(rescue.job);

@@ -70,7 +70,7 @@ Deno.test('"the gradient norm, and so the clipping, depends on the layout": it h
     const mixture: TrainOptions = { ...dense, ...MIXTURE };
     const layouts: [TrainOptions, TrainOptions[]][] = [
       [dense, [
-        ...[{ tp: 2, sp: true }, { pp: 3 }, { cp: 2 }],
+        ...[{ tp: 2, sp: true }, { pp: 3 }, { cp: 2, microBatch: 1 }],
         ...[1, 2, 3].map((zero) => ({ dp: 2, zero })),
       ]],
       [mixture, [{ ep: 2 }]],

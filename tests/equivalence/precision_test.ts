@@ -62,6 +62,7 @@ Deno.test("a checkpoint holds the masters: a bf16 run goes on with the bits of o
       steps: 8,
       out: `${folder}/run`,
       saveEvery: 4,
+      overwrite: true,
     };
     for (const zero of [0, 3]) {
       const whole = await runToEnd({ ...options, dp: 2, zero });

@@ -30,7 +30,7 @@ for (const [numerics, bound] of Object.entries(BOUNDS)) {
   Deno.test(`${numerics}: a run saved on dp 4 goes on on tp 2 x pp 2, then on zero 3 with cp 2, with the losses of one device`, async () => {
     await withTempDir(async (out) => {
       const recipe = { ...RECIPE, numerics }, expected = await losses({ ...recipe, dp: 1 });
-      const saved = { ...recipe, out, saveEvery: 3 };
+      const saved = { ...recipe, out, saveEvery: 3, overwrite: true };
       // The first run goes to the end; the others start again from its third, and from the second's sixth step.
       await losses({ ...saved, dp: 4 });
       const second = { dp: 1, tp: 2, pp: 2, microBatch: 2, sp: true }, third = { dp: 2, cp: 2, zero: 3 };

@@ -1,5 +1,7 @@
-import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { type GivenOptions, learningRate, recipeOf, resolveConfig } from "../../train/config.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { resolveConfig } from "../../train/config.ts";
+import type { GivenOptions } from "../../train/options.ts";
+import { recipeOf } from "../../train/recipe.ts";
 import { unknownOption } from "../../train/option_names.ts";
 import { parseBytes } from "../../train/parse_option.ts";
 import { UsageError } from "../../files/usage_error.ts";
@@ -84,17 +86,7 @@ Deno.test("resolveConfig() goes on with the recipe of a resumed run, unless told
     ...TWO_CORES,
     saved: { ...saved, kernels: "reference" },
   });
-  assertEquals(next, { ...first, steps: 20, dp: 1, microBatch: 12, log: undefined });
-});
-
-Deno.test("learningRate() follows the golden recipe", () => {
-  const recipe = { lr: 1e-3, minLr: 1e-4, warmup: 5, steps: 30 };
-  assertAlmostEquals(learningRate(0, recipe), 0.00016666666666666666, 1e-18);
-  assertAlmostEquals(learningRate(4, recipe), 0.0008333333333333334, 1e-18);
-  assertEquals(learningRate(5, recipe), 1e-3);
-  assertAlmostEquals(learningRate(6, recipe), 0.0009964516155915152, 1e-17);
-  assertAlmostEquals(learningRate(29, recipe), 0.00010354838440848501, 1e-17);
-  assertEquals(learningRate(0, { ...recipe, warmup: 0 }), 1e-3);
+  assertEquals(next, { ...first, steps: 20, dp: 1, microBatch: 12, log: undefined, derived: ["minLr"] });
 });
 
 Deno.test("parseBytes() reads sizes with binary units", () => {

@@ -39,7 +39,7 @@ Deno.test("a dynamic loss scale changes no bit of a run whose gradients neither 
 
 Deno.test("steps whose gradients overflow are left out, on every layout, and a resumed run goes on with the scale", () =>
   withTempDir(async (out) => {
-    const options = { ...await tinyGpt(out), lossScale: "dynamic", numerics: "exact" };
+    const options = { ...await tinyGpt(out), lossScale: "dynamic", numerics: "exact", lr: 5e-5 };
     await runToEnd({ ...options, dp: 1, steps: 2, out });
     const path = `${out}/step-2/trainer_state.json`, state = JSON.parse(await Deno.readTextFile(path));
     assertEquals(state.lossScale, { scale: 2 ** 16, goodSteps: 2, skippedSteps: 0 });

@@ -33,7 +33,7 @@ const LAYOUTS: Record<string, TrainOptions> = {
   "ep 2, dp 2": { ep: 2, dp: 2, model: gpt(MIXTURE) },
   "exact, dp 2, zero 1, micro-batches": { numerics: "exact", dp: 2, zero: 1, microBatch: 1 },
   "exact, tp 2, sp": { numerics: "exact", tp: 2, sp: true },
-  "exact, cp 2, zero 3": { numerics: "exact", cp: 2, dp: 2, zero: 3 },
+  "exact, cp 2, zero 3": { numerics: "exact", cp: 2, dp: 2, zero: 3, microBatch: 1 },
   "exact, ep 2": { numerics: "exact", ep: 2, model: gpt(MIXTURE) },
   "reference kernels": { kernels: "reference", batch: 2, microBatch: 1, model: gpt({ ...SIZES, layers: 1 }) },
 };

@@ -8,7 +8,7 @@ import { runToEnd, tinyClassifier, tinyGpt } from "./support/runs.ts";
 async function trained(folder: string): Promise<TrainOptions> {
   const options = { ...await tinyGpt(folder), dp: 1, out: `${folder}/out` };
   await runToEnd({ ...options, steps: 4 });
-  return { ...options, resume: `${folder}/out/step-4`, steps: 6 };
+  return { ...options, resume: `${folder}/out/step-4`, steps: 6, out: undefined };
 }
 
 /** A resume with another --data went on without a word; one without --data went on with Moby Dick. */

@@ -6,7 +6,7 @@ import { withTempDir } from "../support/temp_dir.ts";
 import { tinyGpt } from "./support/runs.ts";
 
 /** The first of one rank. */
-const DEVICE = { rank: 0, group: () => ({ barrier() {} }) } as unknown as DeviceView;
+const DEVICE = { rank: 0, enter() {}, group: () => ({ barrier() {} }) } as unknown as DeviceView;
 
 Deno.test("saveCheckpoint() leaves nothing of a checkpoint that a rank could not write, and the next one is whole", () =>
   withTempDir(async (folder) => {

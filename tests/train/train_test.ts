@@ -159,3 +159,19 @@ Deno.test("train() refuses what it cannot use before anything is started or writ
     }
     assertEquals(await namesIn(folder), ["text.txt"]);
   }));
+
+Deno.test("train() takes every axis of a mesh, and refuses what it would drop", async () => {
+  await withTempDir(async (folder) => {
+    const tiny = await tinyGpt(folder);
+    const { mesh } = await prepareTraining({ ...tiny, mesh: { dp: 1, tp: 2 } });
+    assertEquals([mesh.size, mesh.degrees.tp], [2, 2]);
+    const refused: [TrainOptions, string][] = [
+      [{ mesh: { data: 2 } as TrainOptions["mesh"] }, "Cannot use mesh axis data: axes are "],
+      [{ mesh: { dp: 2 }, dp: 4 }, "Cannot use both mesh dp 2 and option dp 4: give one"],
+      [{ model: "./x.ts" }, "Cannot use model ./x.ts: it must be a URL; use new URL("],
+    ];
+    for (const [options, message] of refused) {
+      await assertRejects(() => prepareTraining({ ...tiny, ...options }), UsageError, message);
+    }
+  });
+});
