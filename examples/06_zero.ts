@@ -8,7 +8,7 @@
  */
 import { assertAlmostEquals } from "@std/assert";
 import { formatBytes } from "../kernels/mod.ts";
-import { gpt, type StepRecord, train, type TrainOptions } from "../mod.ts";
+import { gpt, type StepRecord, train, type TrainOptions, WorkerPool } from "../mod.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 4, heads: 4, embed: 128, context: 32 }),
@@ -23,10 +23,11 @@ async function lastStep(options: TrainOptions): Promise<StepRecord> {
 }
 
 if (import.meta.main) {
-  const { loss } = await lastStep({ dp: 1 });
+  using pool = new WorkerPool(); // The runs use the same workers.
+  const { loss } = await lastStep({ dp: 1, pool });
   console.log(`one device: loss ${loss.toFixed(6)}`);
   for (const zero of [0, 1, 2, 3]) {
-    const step = await lastStep({ zero }), [device] = step.devices;
+    const step = await lastStep({ zero, pool }), [device] = step.devices;
     const cost = `${formatBytes(device.peakBytes)} at most, ${formatBytes(device.bytesMoved)} moved`;
     console.log(`4 devices, zero ${zero}: loss ${step.loss.toFixed(6)}, ${cost}`);
     assertAlmostEquals(step.loss, loss, 5e-6);

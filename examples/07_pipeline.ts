@@ -7,7 +7,7 @@
  * prints the grid of each schedule (rows are devices, dots are bubbles) and the loss of a run with it.
  */
 import { assertAlmostEquals } from "@std/assert";
-import { drawSchedule, gpt, makeSchedule, SCHEDULES, train, type TrainOptions } from "../mod.ts";
+import { drawSchedule, gpt, makeSchedule, SCHEDULES, train, type TrainOptions, WorkerPool } from "../mod.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 4, heads: 2, embed: 32, context: 16 }),
@@ -21,12 +21,13 @@ async function lastLoss(options: TrainOptions): Promise<number> {
 }
 
 if (import.meta.main) {
-  const expected = await lastLoss({});
+  using pool = new WorkerPool(); // The runs use the same workers.
+  const expected = await lastLoss({ pool });
   console.log(`one device: loss ${expected.toFixed(6)}\n`);
   for (const schedule of SCHEDULES) {
     const v = schedule === "interleaved" ? 2 : undefined;
     console.log(drawSchedule(makeSchedule(schedule, { p: 2, m: 4, v })));
-    const loss = await lastLoss({ pp: 2, microBatch: 2, schedule });
+    const loss = await lastLoss({ pp: 2, microBatch: 2, schedule, pool });
     console.log(`loss ${loss.toFixed(6)}\n`);
     assertAlmostEquals(loss, expected, 5e-6);
   }

@@ -5,7 +5,7 @@
  *     deno run --allow-read examples/09_three_d.ts
  */
 import { assertAlmostEquals } from "@std/assert";
-import { data, drawMesh, gpt, pipeline, tensor, train, type TrainOptions } from "../mod.ts";
+import { data, drawMesh, gpt, pipeline, tensor, train, type TrainOptions, WorkerPool } from "../mod.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 4, heads: 4, embed: 32, context: 16 }),
@@ -19,10 +19,11 @@ async function losses(options: TrainOptions): Promise<number[]> {
 }
 
 if (import.meta.main) {
+  using pool = new WorkerPool(); // The runs use the same workers.
   const layout = data(2, pipeline(2, tensor(2)));
   console.log(`${layout}\n\n${drawMesh(layout.mesh())}\n`);
   const { dp, pp, tp } = layout.mesh().degrees;
-  const one = await losses({ dp: 1 }), eight = await losses({ dp, pp, tp, microBatch: 2 });
+  const one = await losses({ dp: 1, pool }), eight = await losses({ dp, pp, tp, microBatch: 2, pool });
   for (const [step, loss] of one.entries()) {
     console.log(`step ${step}: one device ${loss.toFixed(7)}, eight devices ${eight[step].toFixed(7)}`);
     assertAlmostEquals(loss, eight[step], 5e-6);

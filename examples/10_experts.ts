@@ -9,7 +9,7 @@
  */
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { formatBytes } from "../kernels/mod.ts";
-import { gpt, type StepRecord, train, type TrainOptions } from "../mod.ts";
+import { gpt, type StepRecord, train, type TrainOptions, WorkerPool } from "../mod.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 2, heads: 2, embed: 32, context: 32, experts: 4, capacityFactor: 1 }),
@@ -23,9 +23,10 @@ async function lastStep(options: TrainOptions): Promise<StepRecord> {
 }
 
 if (import.meta.main) {
-  const one = await lastStep({ dp: 1 });
+  using pool = new WorkerPool(); // The runs use the same workers.
+  const one = await lastStep({ dp: 1, pool });
   for (const layout of [{ dp: 1, ep: 1 }, { dp: 1, ep: 2 }, { dp: 2, ep: 2 }]) {
-    const { loss, droppedChoices, devices } = await lastStep(layout),
+    const { loss, droppedChoices, devices } = await lastStep({ ...layout, pool }),
       moved = formatBytes(devices[0].bytesMoved);
     console.log(
       `${JSON.stringify(layout)}: loss ${loss.toFixed(6)}, ${droppedChoices} dropped, ${moved} moved`,

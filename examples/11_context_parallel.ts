@@ -8,7 +8,7 @@
  */
 import { assertAlmostEquals } from "@std/assert";
 import { formatBytes } from "../kernels/mod.ts";
-import { contextPositions, gpt, type StepRecord, train, type TrainOptions } from "../mod.ts";
+import { contextPositions, gpt, type StepRecord, train, type TrainOptions, WorkerPool } from "../mod.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 2, heads: 2, embed: 64, context: 256 }),
@@ -22,12 +22,13 @@ async function lastStep(options: TrainOptions): Promise<StepRecord> {
 }
 
 if (import.meta.main) {
+  using pool = new WorkerPool(); // The runs use the same workers.
   for (const rank of [0, 1]) {
     console.log(`16 tokens on cp 2, device ${rank}: ${contextPositions(16, 2, rank)}`);
   }
-  const one = await lastStep({});
+  const one = await lastStep({ pool });
   for (const cp of [1, 2, 4]) {
-    const { loss, devices } = await lastStep({ cp });
+    const { loss, devices } = await lastStep({ cp, pool });
     const memory = formatBytes(Math.max(...devices.map(({ peakBytes }) => peakBytes)));
     console.log(`cp ${cp}: loss ${loss.toFixed(6)}, at most ${memory} on a device`);
     assertAlmostEquals(loss, one.loss, 5e-6);

@@ -5,6 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { prepareTraining, startTraining } from "../../train/mod.ts";
 import { checkGolden, GOLDEN_PARAMETERS } from "../support/golden_run.ts";
+import { pool } from "../support/pool.ts";
 
 const BOUNDS = { loss: 5e-6, norm: 5e-5 }, NUM_STEPS = 8; // The whole run is a test on the GPU.
 
@@ -36,7 +37,7 @@ Deno.test("evaluation with kernels onnx gives the losses of wasm", async () => {
       steps: 4,
       evalEvery: 2,
     };
-    const training = await startTraining(await prepareTraining({ ...options, dp: 2, kernels })),
+    const training = await startTraining(await prepareTraining({ ...options, pool, dp: 2, kernels })),
       losses: number[] = [];
     for await (const event of training.events()) if (event.type === "eval") losses.push(event.loss);
     return losses;

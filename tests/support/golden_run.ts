@@ -1,6 +1,7 @@
 /** The golden run with the kernels that round otherwise than the expected numbers allow for in float32. */
 import { assert, assertEquals } from "@std/assert";
 import { prepareTraining, startTraining, type StepRecord, type TrainOptions } from "../../train/mod.ts";
+import { pool } from "./pool.ts";
 
 const GOLDEN = new URL("../golden/gpt2-tiny/", import.meta.url).pathname;
 const { recipe, losses, grad_norms: norms } = JSON.parse(await Deno.readTextFile(`${GOLDEN}expected.json`));
@@ -18,7 +19,9 @@ export async function checkGolden(
   const given = { data: `${GOLDEN}tokens.bin`, init: `${GOLDEN}init`, order: "sequential", evalEvery: 0 };
   const numbers = { batch, steps, warmup, lr, minLr, weightDecay, gradClip };
   const records: StepRecord[] = [];
-  for await (const step of await startTraining(await prepareTraining({ ...given, ...numbers, ...options }))) {
+  for await (
+    const step of await startTraining(await prepareTraining({ ...given, ...numbers, pool, ...options }))
+  ) {
     records.push(step);
     if (records.length === numSteps) break;
   }

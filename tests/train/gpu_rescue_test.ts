@@ -7,6 +7,7 @@ import {
   startTraining,
   type TrainOptions,
 } from "../../train/mod.ts";
+import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SMALL = { layers: 1, embed: 16, heads: 2, context: 8, batch: 4, dp: 1, steps: 6, evalEvery: 0 };
@@ -17,7 +18,8 @@ async function run(
   mayFallBack = false,
 ): Promise<{ losses: number[]; events: string[] }> {
   const losses: number[] = [], events: string[] = [];
-  const training = await startTraining({ ...await prepareTraining({ ...SMALL, ...options }), mayFallBack });
+  const prepared = await prepareTraining({ ...SMALL, pool, ...options });
+  const training = await startTraining({ ...prepared, mayFallBack });
   for await (const event of training.events()) {
     if (event.type === "step") losses.push(event.loss);
     else events.push(event.type === "notice" ? event.message : event.type);
