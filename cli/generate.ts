@@ -26,7 +26,7 @@ export async function generateText(args: string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const [path, text] = positionals, prompt = promptOf({ prompt: text, ...options }, path);
+  const [path, text] = positionals, prompt = promptOf(path, text, options);
   const settings = {
     prompt,
     ...resolveSample({ ...options, numTokens: options.tokens, topK: options["top-k"] }),
@@ -45,10 +45,18 @@ export async function chooseModel(path: string): Promise<string> {
   return folder;
 }
 
-function promptOf({ prompt, ids }: Arguments["options"], path: string | undefined): string | number[] {
+function promptOf(
+  path: string | undefined,
+  text: string | undefined,
+  { prompt: option, ids }: Arguments["options"],
+): string | number[] {
   if (path === undefined) {
     throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
   }
+  if (text !== undefined && option !== undefined) {
+    throw new UsageError(`Cannot use both --prompt and the text ${JSON.stringify(text)}: give one`);
+  }
+  const prompt = text ?? option;
   if (prompt !== undefined && ids !== undefined) {
     throw new UsageError("Cannot use both --prompt and --ids: give one");
   }

@@ -54,6 +54,6 @@ export function resumeCommand(options: TrainOptions, checkpoint: string): string
 }
 
 /** A word as a POSIX shell reads it. */
-function quote(word: string): string {
+export function quote(word: string): string {
   return /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -17,7 +17,7 @@ import {
 import { Display } from "./display.ts";
 import { evaluateModel } from "./evaluate.ts";
 import { writeOut } from "./output.ts";
-import { placeRun, resumeCommand, RUNS } from "./run_place.ts";
+import { placeRun, quote, resumeCommand, RUNS } from "./run_place.ts";
 import { stopRequests } from "./signals.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
@@ -119,5 +119,5 @@ async function writeSample(checkpoint: string, seed: number): Promise<void> {
   const text = new ByteText();
   writeOut(`\nA sample:\n${SAMPLE.prompt}`);
   for await (const token of generate(checkpoint, { ...SAMPLE, seed })) writeOut(text.next(token));
-  writeOut(`${text.end()}\n\nmore with: deno task generate ${checkpoint} --prompt "Call me "\n`);
+  writeOut(`${text.end()}\n\nmore with: deno task generate ${quote(checkpoint)} --prompt "Call me "\n`);
 }

@@ -70,6 +70,7 @@ const REFUSED: [string[], RegExp][] = [
   [["generate", "--prompt", "x"], /without a model/],
   [["generate", "DIR"], /without --prompt/],
   [["generate", "DIR", "--prompt", "x", "--ids", "1"], /both --prompt and --ids: give one$/],
+  [["generate", "DIR", "a", "--prompt", "x"], /both --prompt and the text "a": give one$/],
   [["generate", "DIR", "--ids", "1,x"], /--ids x: it must be a whole number/],
   [["generate", "DIR", "--prompt", "x"], /no config\.json and no model\.safetensors/],
   [

@@ -1,7 +1,7 @@
 /**
  * Offline stand-in for `jsr:@std/assert`: the names and the meaning of the part that Tessera uses.
  *
- * `"links"` in the project's deno.json resolves `jsr:@std/assert` to this folder, so that a checkout needs
+ * `"workspace"` in the project's deno.json resolves `jsr:@std/assert` to this folder, so that a checkout needs
  * nothing but the npm registry. The published package uses the real one.
  *
  * @module

@@ -1,7 +1,7 @@
 /**
  * Offline stand-in for `jsr:@std/cli`: `parseArgs` over minimist, the parser that the real one descends from.
  *
- * `"links"` in the project's deno.json resolves `jsr:@std/cli` to this folder, so that a checkout needs
+ * `"workspace"` in the project's deno.json resolves `jsr:@std/cli` to this folder, so that a checkout needs
  * nothing but the npm registry. The published package uses the real one.
  *
  * @module
