@@ -182,6 +182,11 @@ export function emptyTable(): ByteTable {
   return { parameters: 0, gradients: 0, optimizer: 0, activations: 0, buffers: 0, workspace: 0 };
 }
 
+/** A heap without memory, to build models that only have sizes. */
+export function phantomHeap(): DeviceHeap {
+  return new DeviceHeap({ capBytes: Number.MAX_SAFE_INTEGER });
+}
+
 /** Sum over the categories. */
 export function sumTable(table: ByteTable): number {
   let sum = 0;

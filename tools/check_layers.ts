@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { type Finding, lineOf, readTree, report, type SourceFile, stripSource } from "./source.ts";
+import { checkPackages, checkPowers } from "./powers.ts";
+import { type Finding, readTree, report } from "./source.ts";
 
 /** For every layer, the layers that it may import. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -19,110 +20,20 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   train: ["files", "kernels", "nn", "collectives", "actors", "strategies", "data"],
 };
 
-/** What may be used in a few places only. */
-export interface Power {
-  readonly name: string;
-  readonly pattern: RegExp;
-  /** Files, or folders with a trailing slash. */
-  readonly owners: readonly string[];
-  readonly why: string;
-}
-
-const OUTSIDE = ["cli.ts", "cli/", "tools/", "tests/", "bench/", "examples/"];
-
-/** Powers and their owners. */
-export const POWERS: readonly Power[] = [
-  {
-    name: "Atomics",
-    pattern: /\bAtomics\b/g,
-    owners: ["collectives/words.ts", "tests/", "bench/"],
-    why: "the explorer replaces this one file to run every interleaving",
+/** Layers that consist of rooms, each with the rooms of the layer that it may import, through their `mod.ts`. */
+export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  strategies: {
+    layout: [],
+    expert: [],
+    context: [],
+    pipeline: ["layout"],
+    tensor: ["layout"],
+    data: ["expert"],
   },
-  {
-    name: "shared memory",
-    pattern: /\bnew\s+SharedArrayBuffer\b|\bshared\s*:\s*true\b/g,
-    owners: [
-      "kernels/heap.ts",
-      "collectives/control_block.ts",
-      "kernels/shared.ts",
-      "tests/",
-      "bench/",
-    ],
-    why: "every byte of a device is accounted where it is made",
-  },
-  {
-    name: "new Worker",
-    pattern: /\bnew\s+Worker\b/g,
-    owners: ["actors/worker_pool.ts", "tests/", "bench/"],
-    why: "a worker that nobody supervises outlives its run",
-  },
-  {
-    name: "messages",
-    pattern: /\bpostMessage\b|\bonmessage\b|\bComlink\b/g,
-    owners: ["actors/", "tests/", "bench/"],
-    why: "messages are the control plane; data goes through shared memory",
-  },
-  {
-    name: "navigator.gpu",
-    pattern: /\bnavigator\s*\.\s*gpu\b/g,
-    owners: ["kernels/", "tests/", "bench/"],
-    why: "backends are chosen in one place",
-  },
-  {
-    name: "onnxruntime-web",
-    pattern: /\bloadOrt\b/g,
-    owners: ["kernels/onnx/", "tests/"],
-    why: "it is large and has global state: one place loads it, when a device needs it",
-  },
-  {
-    name: "Deno.*",
-    pattern: /\bDeno\s*\.\s*\w/g,
-    owners: ["files/", "data/", "train/", "actors/worker.ts", ...OUTSIDE],
-    why: "the other layers below train/ run anywhere a module worker runs",
-  },
-  {
-    name: "clocks",
-    pattern: /\bperformance\s*\.\s*now\b|\bDate\s*\.\s*now\b|\bnew\s+Date\s*\(\s*\)/g,
-    owners: ["kernels/clock.ts", "tools/", "tests/", "bench/"],
-    why: "what reads a clock cannot be replayed",
-  },
-  {
-    name: "Math.random",
-    pattern: /\bMath\s*\.\s*random\b/g,
-    owners: [],
-    why: "every number of a run follows from its seed",
-  },
-  {
-    name: "console.*",
-    pattern: /\bconsole\s*\.\s*\w/g,
-    owners: ["train/terminal.ts", "train/terminal_painter.ts", "train/speed_hint.ts", ...OUTSIDE],
-    why: "a library does not write to its user's terminal, and --json must stay clean",
-  },
-];
+};
 
 /** A file and the files of the repository that it imports. */
 export type ImportGraph = ReadonlyMap<string, readonly string[]>;
-
-/** Uses of powers by files that do not own them. */
-export function checkPowers(files: readonly SourceFile[]): Finding[] {
-  const findings: Finding[] = [];
-  for (const { path, text } of files) {
-    if (path.startsWith("tools/std/")) continue;
-    const code = stripSource(text);
-    for (const { name, pattern, owners, why } of POWERS) {
-      if (owners.some((owner) => owner === path || (owner.endsWith("/") && path.startsWith(owner)))) continue;
-      for (const match of code.matchAll(pattern)) {
-        const todo = owners.length === 0
-          ? "use the counter-based generator of nn/random.ts"
-          : `call what its owner exports (${
-            owners.filter((o) => !OUTSIDE.includes(o)).join(", ") || "cli.ts"
-          })`;
-        findings.push({ file: path, line: lineOf(code, match.index), what: `uses ${name}`, why, todo });
-      }
-    }
-  }
-  return findings;
-}
 
 /** Imports that point up or sideways, pass by a `mod.ts`, or reach a private file; and cycles. */
 export function checkImports(graph: ImportGraph): Finding[] {
@@ -151,24 +62,6 @@ function checkPeerImport(file: string, target: string): Finding | undefined {
   };
 }
 
-/** Imports of npm packages that `deno.json` does not name. An example is a project of its own. */
-export function checkPackages(files: readonly SourceFile[]): Finding[] {
-  const why =
-    "what the package depends on stands in deno.json, and peers are fetched only by who measures them";
-  const todo = "name it in deno.json; for a peer call importPeer of bench/peers/import_peer.ts";
-  const findings: Finding[] = [];
-  for (const { path, text } of files) {
-    if (path.startsWith("tools/std/") || path.startsWith("examples/")) continue;
-    // The blanked code tells imports from what looks like one in a string.
-    for (const match of stripSource(text).matchAll(/^(?:import|export)\b[^;"]*"|\bimport\("/gm)) {
-      const [specifier] = text.slice(match.index + match[0].length).split('"', 1);
-      if (!specifier.startsWith("npm:")) continue;
-      findings.push({ file: path, line: lineOf(text, match.index), what: `imports ${specifier}`, why, todo });
-    }
-  }
-  return findings;
-}
-
 function checkImport(file: string, target: string): Finding | undefined {
   const from = layerOf(file), to = layerOf(target);
   const at = { file, line: 1, what: `imports ${target}` };
@@ -178,7 +71,7 @@ function checkImport(file: string, target: string): Finding | undefined {
   if (baseName(target).startsWith("_") && folderOf(file) !== folderOf(target)) {
     return { ...at, why: "a file _name.ts is private to its folder", todo: "export what you need without _" };
   }
-  if (from === to) return undefined;
+  if (from === to) return checkRoom(file, target, ROOMS[from]);
   const allowed = LAYERS[from];
   if (allowed !== undefined && !allowed.includes(to)) {
     const why = `${from}/ may import ${allowed.length === 0 ? "nothing" : allowed.join(", ")}`;
@@ -188,6 +81,27 @@ function checkImport(file: string, target: string): Finding | undefined {
     return { ...at, why: "other layers are imported through their mod.ts", todo: `import ${to}/mod.ts` };
   }
   return undefined;
+}
+
+/** Imports within a layer of rooms; its own `mod.ts` may import all of them. */
+function checkRoom(
+  file: string,
+  target: string,
+  rooms: typeof ROOMS[string] | undefined,
+): Finding | undefined {
+  const [from, to] = [file, target].map((path) => path.split("/")[1]);
+  if (rooms === undefined || from === to || rooms[to] === undefined) return undefined;
+  const at = { file, line: 1, what: `imports ${target}` };
+  if (rooms[from] !== undefined && !rooms[from].includes(to)) {
+    const names = rooms[from].join(", ") || "no other room";
+    return { ...at, why: `${layerOf(file)}/${from}/ may import ${names}`, todo: "move the shared part down" };
+  }
+  if (baseName(target) === "mod.ts") return undefined;
+  return {
+    ...at,
+    why: "rooms are imported through their mod.ts",
+    todo: `import ${layerOf(target)}/${to}/mod.ts`,
+  };
 }
 
 function findCycles(graph: ImportGraph): Finding[] {

@@ -1,6 +1,5 @@
-import { createBackend, onnx } from "../kernels/mod.ts";
+import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
 import { attendHeads, Gpt, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
-import { phantomHeap } from "../strategies/mod.ts";
 import type { GptSizes } from "./mixture_files.ts";
 
 /** A GPT as a graph of free batch and sequence sizes. */

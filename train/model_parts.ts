@@ -1,5 +1,5 @@
 import type { Source } from "../data/mod.ts";
-import { createBackend } from "../kernels/mod.ts";
+import { createBackend, phantomHeap } from "../kernels/mod.ts";
 import {
   type BuildModel,
   crossEntropy,
@@ -14,7 +14,7 @@ import {
   Tape,
   type Tensor,
 } from "../nn/mod.ts";
-import { gptPlan, type ParallelPlan, phantomHeap } from "../strategies/mod.ts";
+import { gptPlan, type ParallelPlan } from "../strategies/mod.ts";
 import { isGpt } from "./checkpoint.ts";
 
 /** A model as a job sees it: layers in a row, and the loss of what the last one returns. */

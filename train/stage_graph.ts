@@ -1,7 +1,6 @@
 import type { Source } from "../data/mod.ts";
-import { createBackend, onnx } from "../kernels/mod.ts";
+import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
 import { Lowering, Scope, type Shape, Tape } from "../nn/mod.ts";
-import { phantomHeap } from "../strategies/mod.ts";
 import { type ModelParts, traceShapes } from "./model_parts.ts";
 
 /** A parameter of a stage in its graphs. */

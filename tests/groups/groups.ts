@@ -27,8 +27,11 @@ export async function register(group: keyof typeof GROUPS): Promise<void> {
   }
 }
 
-/** Test files of a folder, in order. */
-function testsOf(folder: string): string[] {
-  const names = [...Deno.readDirSync(new URL(`${folder}/`, TESTS))].map(({ name }) => name);
-  return names.filter((name) => name.endsWith("_test.ts")).sort().map((name) => `${folder}/${name}`);
+/** Test files of a folder and of the folders in it, in order. */
+export function testsOf(folder: string): string[] {
+  const entries = [...Deno.readDirSync(new URL(`${folder}/`, TESTS))];
+  return entries.sort((a, b) => a.name < b.name ? -1 : 1).flatMap(({ name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    return isDirectory ? testsOf(path) : name.endsWith("_test.ts") ? [path] : [];
+  });
 }

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { checkImports, checkPackages, checkPowers, readGraph } from "../../tools/check_layers.ts";
+import { checkImports, readGraph } from "../../tools/check_layers.ts";
+import { checkPackages, checkPowers } from "../../tools/powers.ts";
 
 function imports(edges: Record<string, string[]>): string[] {
   return checkImports(new Map(Object.entries(edges))).map((f) => `${f.file} ${f.what}`);
@@ -60,6 +61,38 @@ Deno.test("checkPowers() finds uses outside of the owner", () => {
   assertEquals(powers("train/a.ts", "performance.now()"), ["1 uses clocks"]);
   assertEquals(powers("tests/a.ts", "Math.random()"), ["1 uses Math.random"]);
   assertEquals(powers("train/a.ts", "console.log(1)"), ["1 uses console.*"]);
+});
+
+Deno.test("checkPowers() finds what is taken by destructuring or from the global object", () => {
+  assertEquals(powers("nn/a.ts", "const { gpu } = navigator;"), ["1 uses navigator.gpu"]);
+  assertEquals(powers("nn/a.ts", "const {\n  gpu: g,\n} = globalThis.navigator;"), ["1 uses navigator.gpu"]);
+  assertEquals(powers("nn/a.ts", 'navigator["gpu"]; navigator?.gpu'), [
+    "1 uses navigator.gpu",
+    "1 uses navigator.gpu",
+  ]);
+  assertEquals(powers("nn/a.ts", "const { readFile } = Deno;"), ["1 uses Deno.*"]);
+  assertEquals(powers("nn/a.ts", "const { Deno: d } = globalThis; globalThis.Deno"), ["1 uses Deno.*"]);
+  assertEquals(powers("nn/a.ts", "new globalThis.Worker(url)"), ["1 uses new Worker"]);
+  assertEquals(powers("nn/a.ts", "const { Worker: W } = self;"), ["1 uses new Worker"]);
+  assertEquals(powers("nn/a.ts", "const { now } = performance; const { random } = Math;"), [
+    "1 uses clocks",
+    "1 uses Math.random",
+  ]);
+  assertEquals(powers("nn/a.ts", "let numWorkers: Worker[]; navigator.hardwareConcurrency"), []);
+});
+
+Deno.test("checkPackages() finds a package that another place owns", () => {
+  const found = (path: string) =>
+    checkPackages([{ path, text: 'import "comlink";\nimport { wrap } from "comlink";' }]).map((f) => f.line);
+  assertEquals(found("nn/a.ts"), [1, 2]);
+  assertEquals(found("actors/a.ts"), []);
+});
+
+Deno.test("checkImports() knows the rooms of a layer", () => {
+  assertEquals(imports({ "strategies/tensor/a.ts": ["strategies/layout/mod.ts"] }), []);
+  assertEquals(imports({ "strategies/mod.ts": ["strategies/tensor/mod.ts"] }), []);
+  assertEquals(imports({ "strategies/layout/a.ts": ["strategies/tensor/mod.ts"] }).length, 1);
+  assertEquals(imports({ "strategies/tensor/a.ts": ["strategies/layout/mesh.ts"] }).length, 1);
 });
 
 Deno.test("checkPowers() looks at code only, also inside templates", () => {

@@ -1,10 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { APART, GROUPS } from "../groups/groups.ts";
+import { APART, GROUPS, testsOf } from "../groups/groups.ts";
 
 Deno.test("every folder of tests, and every test beside them, stands in one group or has a task of its own", () => {
   const tests = new URL("../", import.meta.url);
-  const hasTests = (folder: string) =>
-    [...Deno.readDirSync(new URL(`${folder}/`, tests))].some(({ name }) => name.endsWith("_test.ts"));
+  const hasTests = (folder: string) => testsOf(folder).length > 0;
   const found = [...Deno.readDirSync(tests)].filter(({ name, isDirectory }) =>
     isDirectory ? hasTests(name) : name.endsWith("_test.ts")
   ).map(({ name }) => name);

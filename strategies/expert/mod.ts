@@ -1,0 +1,6 @@
+/**
+ * Expert parallelism: every rank holds some of the experts of a layer.
+ *
+ * @module
+ */
+export * from "./expert_parallel.ts";
