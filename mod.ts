@@ -20,6 +20,7 @@
  * @module
  */
 export * from "./actors/mod.ts";
+export * from "./models/mod.ts";
 export * from "./nn/mod.ts";
 export * from "./strategies/mod.ts";
 export * from "./train/mod.ts";

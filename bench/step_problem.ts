@@ -6,7 +6,8 @@
  * @module
  */
 import { createDeviceMemory, DeviceHeap } from "../kernels/mod.ts";
-import { Gpt, Scope } from "../nn/mod.ts";
+import { Gpt } from "../models/mod.ts";
+import { Scope } from "../nn/mod.ts";
 import { loadCorpus, openTokens, writeSafetensors } from "../train/mod.ts";
 import type { StepModel } from "./step_task.ts";
 

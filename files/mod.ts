@@ -10,6 +10,7 @@
  *
  * @module
  */
+export * from "./check_tensors.ts";
 export * from "./file_content.ts";
 export * from "./json.ts";
 export * from "./npy.ts";

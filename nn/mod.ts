@@ -21,7 +21,6 @@
  */
 export * from "./entry.ts";
 export * from "./exact_sums.ts";
-export { type Decoder, Gpt, gpt, type GptConfig, layers as gptLayers } from "./gpt.ts";
 export * from "./gradients.ts";
 export * from "./layers.ts";
 export * from "./loss.ts";

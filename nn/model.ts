@@ -19,24 +19,20 @@ export interface Layer {
 export interface LayerFactory {
   /** Unique in the model. */
   readonly name: string;
-  /** Kind of layer, such as "block". */
+  /** Kind of layer, such as "block": `--partition type:REGEX` deals out layers by it. */
   readonly type: string;
+  /** Under `--recompute full` only the input of the layer is kept. */
+  readonly isRecomputable?: boolean;
   /** Builds the layer; the scope is that of the whole model. */
   build(scope: Scope): Layer;
 }
 
-/**
- * The `layers` export of a model module, for models that can be cut into pipeline stages: the model is these layers in a
- * row, its loss the cross-entropy of what the last one returns.
- */
-export type ModelLayers<Config = unknown> = (config: Config) => readonly LayerFactory[];
-
-/** The default export of a model module: builds the model's layers; every device calls it. */
+/** The default export of a model module, unless it is a model family: builds the whole model; every device calls it. */
 export type BuildModel<Config = unknown> = (scope: Scope, config: Config) => Model;
 
 /**
  * Which model to build, as plain data that can be sent to a device: the URL of a module whose default export is a
- * {@link BuildModel}, and its configuration.
+ * {@link BuildModel} or a model family, and its configuration.
  */
 export interface ModelSpec {
   /** URL of the module; relative ones are resolved where the worker's code lies, so use `import.meta.resolve`. */

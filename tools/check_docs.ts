@@ -85,37 +85,45 @@ export function checkLinks(files: readonly SourceFile[], exists: (path: string) 
   return findings;
 }
 
-/** Folders of tests that serve every layer. */
-const SHARED_TESTS = /^tests\/(?:conformance|equivalence|interleavings)\//;
+/** An export that is a value: what a test can call. */
+const VALUE =
+  /^export (?:default |declare |abstract |async )*(?:function\*?|class|const|let|enum) ?([\w$]+)?/;
 
 /**
- * Files of a layer that no test knows: none is named after it, imports it, or uses a name that it exports.
- *
- * Tests of a layer are those in `tests/LAYER/` and in the shared folders.
+ * Files of a layer that no test knows: none has its name in its place, imports it, or imports a value of it through a
+ * `mod.ts` and uses it. Files of types only need none.
  */
 export function checkTests(
   files: readonly SourceFile[],
   untested: Readonly<Record<string, string>>,
 ): Finding[] {
-  const findings: Finding[] = [];
-  for (const { path, text } of files) {
-    const [layer, ...rest] = path.split("/");
-    const name = rest.at(-1);
-    if (!(layer in LAYERS) || name === undefined || name === "mod.ts" || untested[path]) continue;
-    const mirror = `tests/${layer}/${name.replace(/\.ts$/, "_test.ts")}`;
-    const exported = text.split("\n").map((line) => EXPORT.exec(line)?.[1]).filter((x) => x !== undefined);
-    const use = new RegExp(`\\b(?:${exported.map((x) => x.replaceAll("$", "\\$")).join("|")})\\b`);
-    const isTested = files.some((test) =>
-      test.path === mirror ||
-      ((test.path.startsWith(`tests/${layer}/`) || SHARED_TESTS.test(test.path)) &&
-        (test.text.includes(`/${layer}/${rest.join("/")}"`) || (exported.length > 0 && use.test(test.text))))
-    );
-    if (isTested) continue;
+  const tests = files.filter(({ path }) => path.startsWith("tests/"));
+  const places = new Set(tests.map(({ path }) => path));
+  const used = new Set(tests.flatMap(({ text }) => usedImports(text)));
+  const imports = tests.map(({ text }) => text).join("\n");
+  return files.filter(({ path, text }) => {
+    const layer = path.split("/")[0], mirror = mirrorOf(path);
+    if (!(layer in LAYERS) || path.endsWith("/mod.ts") || untested[path]) return false;
+    const values = text.split("\n").map((line) => VALUE.exec(line)).filter((match) => match !== null);
+    if (values.length === 0 && EXPORT.test(text.match(/^export .*$/m)?.[0] ?? "")) return false;
+    const isKnown = places.has(mirror) || imports.includes(`/${path}"`);
+    return !isKnown && !values.some(([, name]) => used.has(name));
+  }).map(({ path }) => {
     const why = "what is not tested is not known to work";
-    const todo = `write ${mirror}, or state a reason in tools/limits.json under "untested"`;
-    findings.push({ file: path, line: 1, what: "has no test", why, todo });
-  }
-  return findings;
+    const todo = `write ${mirrorOf(path)}, or state a reason in tools/limits.json under "untested"`;
+    return { file: path, line: 1, what: "has no test", why, todo };
+  });
+}
+
+function mirrorOf(path: string): string {
+  return `tests/${path.replace(/\.ts$/, "_test.ts")}`;
+}
+
+/** Names that a file imports through a `mod.ts` and mentions again. */
+function usedImports(text: string): string[] {
+  const matches = [...text.matchAll(/^import \{([^}]*)\} from "[./]*(?:[\w/]+\/)?mod\.ts";$/gm)];
+  const names = matches.flatMap(([, list]) => list.split(",").map((name) => name.trim()));
+  return names.filter((name) => /^[\w$]+$/.test(name) && text.split(name).length > 2);
 }
 
 if (import.meta.main) {

@@ -17,7 +17,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   actors: ["kernels", "collectives"],
   strategies: ["kernels", "nn", "collectives", "actors"],
   data: ["files", "kernels"],
-  train: ["files", "kernels", "nn", "collectives", "actors", "strategies", "data"],
+  models: ["files", "kernels", "nn", "strategies"],
+  train: ["files", "kernels", "nn", "collectives", "actors", "strategies", "data", "models"],
 };
 
 /** Layers that consist of rooms, each with the rooms of the layer that it may import, through their `mod.ts`. */

@@ -13,7 +13,7 @@ import {
 } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import { partitionOf } from "./layout_check.ts";
-import type { ModelParts } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
 import { GraphStage } from "./graph_stage.ts";
 import { Stage, type TrainStage } from "./stage.ts";
 

@@ -1,102 +1,83 @@
 /**
- * Checkpoints of a job: what is in the folder, and how it becomes the start of another run.
+ * Directories of models, and checkpoints of jobs: what is in the folder, and how it becomes the start of another run.
  *
  * @module
  */
-import { checkFinite, type TensorIndex, UsageError } from "../files/mod.ts";
-import { gpt, type MixtureConfig, type ModelSpec } from "../nn/mod.ts";
+import { checkFinite, checkTensors, type TensorIndex, UsageError } from "../files/mod.ts";
+import { familyOf, familyOfConfig, type ModelFamily, shapesOf } from "../models/mod.ts";
+import type { ModelSpec } from "../nn/mod.ts";
 import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
 import { type Companions, findCompanions } from "./companions.ts";
 import type { TrainConfig } from "./config.ts";
-import { checkTensors, type ModelSizes } from "./gpt2_files.ts";
-import { isGpt2Extra, stripPrefixes, tieHead } from "./gpt2_names.ts";
 import type { JobStart } from "./job.ts";
-import { fromGptConfig, gptShapes, type GptSizes, toGptConfig } from "./mixture_files.ts";
 import { checkRun, findModel, openModel } from "./model_directory.ts";
 import type { DataIdentity } from "./trainer_state.ts";
 
-/**
- * The model that a configuration describes.
- *
- * @param mixture What has no option: the weight of the load loss, and which experts are dead.
- */
-export function gptOf(
-  config: ModelSizes & Pick<TrainConfig, "experts" | "topKExperts" | "capacityFactor">,
-  { auxLossCoefficient, deadExperts }: Partial<MixtureConfig> = {},
-): ModelSpec {
-  const { layers, heads, embed, context, vocab, layerNormEpsilon, experts, topKExperts, capacityFactor } =
-    config;
-  const mixture = experts === 0
-    ? {}
-    : { experts, topKExperts, capacityFactor, auxLossCoefficient, deadExperts };
-  return gpt({ layers, heads, embed, context, vocab, layerNormEpsilon, ...mixture });
+/** `model_type` of models that are of no family: their code is named. */
+const OWN = "tessera";
+
+/** `config.json` of a model: that of its family, or else the module that builds it and what it is handed. */
+export async function configJson(model: ModelSpec): Promise<Record<string, unknown>> {
+  const family = await familyOf(model);
+  return family?.checkpoint.toConfig(model.config) ??
+    { model_type: OWN, module: model.module, config: model.config };
 }
 
-/** Whether a model is the GPT of this library, which has a Hugging Face form. */
-export function isGpt(model: ModelSpec): boolean {
-  return model.module === gpt({ layers: 1, heads: 1, embed: 1, context: 1 }).module;
-}
-
-/** `config.json` of a model: Hugging Face's of a GPT, otherwise the module that builds it and what it is handed. */
-export function configJson(model: ModelSpec): Record<string, unknown> {
-  return isGpt(model)
-    ? toGptConfig(model.config as GptSizes)
-    : { model_type: "tessera", module: model.module, config: model.config };
-}
-
-/** The directory of a GPT, before its weights are looked at. */
-export interface GptDirectory {
+/** The directory of a model of some family, before its weights are looked at. */
+export interface ModelDirectory {
   /** Where it is: what the path meant. */
   readonly folder: string;
-  /** What `config.json` says. */
-  readonly sizes: GptSizes;
+  /** What kind of model. */
+  readonly family: ModelFamily;
+  /** What `config.json` says, as the family has it. */
+  readonly config: unknown;
   /** What else there is. */
   readonly companions: Companions;
 }
 
-/** The directory of a GPT: sizes, and where its weights lie. */
-export interface LoadedGpt extends GptDirectory {
-  /** Every parameter, by its Hugging Face name. */
+/** The directory of a model, and where its weights lie. */
+export interface LoadedModel extends ModelDirectory {
+  /** Every parameter, by its name. */
   readonly weights: TensorIndex;
 }
 
 /**
- * Reads what a Hugging Face GPT-2 directory, or that of a GPT of experts, says of its model; no weights.
+ * Reads what a directory says of its model; no weights.
  *
  * @param path The directory, or a folder of runs or of versions: see `findModel`.
- * @throws {UsageError} If there is none, or it is of another kind of model.
+ * @throws {UsageError} If there is none, or it is of a kind of model that nobody has registered.
  */
-export async function openGpt(path: string): Promise<GptDirectory> {
-  const folder = await findModel(path), config = await readConfigJson(folder);
-  const sizes = fromGptConfig(config, `${folder}/config.json`);
-  return { folder, sizes, companions: await findCompanions(folder, config as Companions["config"]) };
+export async function openDirectory(path: string): Promise<ModelDirectory> {
+  const folder = await findModel(path), json = await readConfigJson(folder), file = `${folder}/config.json`;
+  const family = familyOfConfig(json, file), config = family.checkpoint.fromConfig(json, file);
+  return { folder, family, config, companions: await findCompanions(folder, json as Companions["config"]) };
 }
 
 /**
- * Says where the weights of a GPT lie, and looks at all of them.
+ * Says where the weights of a model lie, and looks at all of them.
  *
  * @throws {UsageError} If a file is missing or damaged, tensors are not those of the model, or a number is not finite.
  */
 export async function openWeights(
-  { folder, sizes }: Pick<GptDirectory, "folder" | "sizes">,
+  { folder, family, config }: Omit<ModelDirectory, "companions">,
 ): Promise<TensorIndex> {
-  const found = await openModel(folder, isGpt2Extra);
+  const { checkpoint } = family, found = await openModel(folder, checkpoint.isExtra);
   const files = new Set([...found.values()].map(({ path }) => path));
   const path = files.size === 1 ? [...files][0] : folder;
-  const weights = tieHead(stripPrefixes(found, path), path);
-  checkTensors(weights, gptShapes(sizes), path);
+  const weights = checkpoint.adapt?.(found, path) ?? found;
+  checkTensors(weights, shapesOf(family.layers(config)), path);
   checkFinite(weights);
   return weights;
 }
 
 /**
- * Reads a Hugging Face GPT-2 directory, or that of a GPT of experts.
+ * Reads the directory of a model.
  *
  * @param path The directory, or a folder of runs or of versions: see `findModel`.
  * @throws {UsageError} If a file is missing, truncated, or of another shape or kind of model.
  */
-export async function loadGpt(path: string): Promise<LoadedGpt> {
-  const directory = await openGpt(path);
+export async function loadDirectory(path: string): Promise<LoadedModel> {
+  const directory = await openDirectory(path);
   return { ...directory, weights: await openWeights(directory) };
 }
 
@@ -104,14 +85,12 @@ export async function loadGpt(path: string): Promise<LoadedGpt> {
 export interface LoadedRun {
   /** The checkpoint: `OUT/step-N`. */
   readonly folder: string;
-  /** Undefined for a model of the user's own. */
-  readonly sizes: GptSizes | undefined;
+  /** Undefined for a model that is of no family. */
+  readonly loaded: ModelDirectory | undefined;
   /** Options that its numbers depend on; they are taken over unless others are given. */
   readonly options: Readonly<Record<string, string | number>>;
   /** Step, losses, parameters and moments. */
   readonly start: JobStart;
-  /** What goes with the model; undefined for a model of the user's own. */
-  readonly companions: Companions | undefined;
   /** What the data were; undefined in checkpoints that do not say. */
   readonly data: DataIdentity | undefined;
 }
@@ -126,22 +105,22 @@ export async function loadRun(path: string): Promise<LoadedRun> {
   await checkRun(folder);
   const state = await readTrainerState(folder);
   const json = await readConfigJson(folder) as { model_type?: unknown } | null;
-  const loaded = json?.model_type === "tessera" ? await loadOwn(folder) : await loadGpt(folder);
-  const shapes = new Map([...loaded.weights].map(([name, { shape }]) => [name, shape]));
+  const loaded = json?.model_type === OWN ? undefined : await openDirectory(folder);
+  const weights = await (loaded === undefined ? openOwn(folder) : openWeights(loaded));
+  const shapes = new Map([...weights].map(([name, { shape }]) => [name, shape]));
   const { m, v } = await openMoments(folder, shapes);
   for (const moments of [m, v]) checkFinite(moments);
   const { step, losses, lossScale, options, data } = state,
     samples = state.samples ?? step * Number(options.batch);
-  const start = { step, losses, samples, lossScale, weights: loaded.weights, moments: { m, v } };
-  const { sizes, companions }: Partial<GptDirectory> = loaded;
-  return { folder, sizes, options, start, companions, data };
+  const start = { step, losses, samples, lossScale, weights, moments: { m, v } };
+  return { folder, loaded, options, start, data };
 }
 
-/** Weights of a model that has no Hugging Face form; its own code says what they must be. */
-async function loadOwn(folder: string): Promise<Partial<GptDirectory> & { weights: TensorIndex }> {
+/** Weights of a model that is of no family; its own code says what they must be. */
+async function openOwn(folder: string): Promise<TensorIndex> {
   const weights = await openModel(folder);
   checkFinite(weights);
-  return { weights };
+  return weights;
 }
 
 /**

@@ -7,6 +7,7 @@
  * @module
  */
 import {
+  checkTensors,
   createSafetensors,
   fileProblem,
   layOutTensors,
@@ -17,7 +18,6 @@ import {
   UsageError,
 } from "../files/mod.ts";
 import { type Companions, readCompanions } from "./companions.ts";
-import { checkTensors } from "./gpt2_files.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
 
 /** Shapes of parameters by name, in the order of the file. */

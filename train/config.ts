@@ -5,11 +5,10 @@
  */
 import { UsageError } from "../files/mod.ts";
 import type { Precision } from "../kernels/mod.ts";
+import type { ModelSizes } from "../models/mod.ts";
 import type { Recompute } from "../nn/mod.ts";
 import type { ZeroStage } from "../strategies/mod.ts";
 import { checkCombination } from "./combinations.ts";
-import { LAYER_NORM_EPSILON } from "./gpt2_files.ts";
-import type { GptSizes } from "./mixture_files.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
 import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { parseOption } from "./parse_option.ts";
@@ -41,8 +40,6 @@ export interface TrainConfig {
   readonly embed: number;
   /** Tokens of a sequence. */
   readonly context: number;
-  /** Added to the variance in layer norms. */
-  readonly layerNormEpsilon: number;
   /** Sequences of a step, over all devices. */
   readonly batch: number;
   /** Sequences of one forward pass of one device. */
@@ -128,7 +125,7 @@ export interface ConfigContext {
   /** Cores that are available. */
   readonly numCores: number;
   /** Sizes of the model of `--init` or `--resume`. */
-  readonly sizes?: GptSizes;
+  readonly sizes?: ModelSizes;
   /** Options of the run that is resumed (`trainer_state.json`). */
   readonly saved?: Readonly<Record<string, string | number>>;
 }
@@ -167,7 +164,6 @@ export function resolveConfig(options: GivenOptions, context: ConfigContext): Tr
   const config = {
     ...rest,
     ...rates,
-    layerNormEpsilon: context.sizes?.layerNormEpsilon ?? LAYER_NORM_EPSILON,
     deviceMemoryBytes: deviceMemory,
   } as unknown as TrainConfig;
   checkTogether(config);
@@ -194,12 +190,12 @@ function byKey(options: GivenOptions): GivenOptions {
 }
 
 function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
-  const size = sizes?.[spec.key as keyof Omit<GptSizes, "deadExperts">];
+  const size = sizes?.[spec.key as keyof ModelSizes];
   return size ?? (spec.isRecipe ? saved?.[spec.key] : undefined);
 }
 
 /** Sizes that are given must be those of the model that is loaded. */
-function checkSizes(given: GivenOptions, values: Values, sizes: GptSizes | undefined): void {
+function checkSizes(given: GivenOptions, values: Values, sizes: ModelSizes | undefined): void {
   if (sizes === undefined) return;
   for (const key of ["layers", "heads", "embed", "context", "vocab", "experts"] as const) {
     const { [key]: size = 0 } = sizes;

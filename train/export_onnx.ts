@@ -7,9 +7,9 @@ import {
   UsageError,
 } from "../files/mod.ts";
 import { onnx } from "../kernels/mod.ts";
-import { openGpt, openWeights } from "./checkpoint.ts";
-import { lowerGpt } from "./gpt_graph.ts";
-import type { GptSizes } from "./mixture_files.ts";
+import type { ModelSizes } from "../models/mod.ts";
+import { openDirectory, openWeights } from "./checkpoint.ts";
+import { lowerDecoder } from "./decoder_graph.ts";
 
 /** How to export. */
 export interface ExportOptions {
@@ -36,7 +36,7 @@ export interface ExportedModel {
   /** Version of the file format. */
   readonly irVersion: number;
   /** Of the model. */
-  readonly sizes: GptSizes;
+  readonly sizes: ModelSizes;
 }
 
 /** Names of tensors, shapes and nodes take room, too. */
@@ -45,7 +45,7 @@ const PROTOBUF_LIMIT = 2_000_000_000;
 const ALIGN = 4096;
 
 /**
- * Writes the model of a checkpoint or a Hugging Face GPT-2 directory as an ONNX model that any onnxruntime runs.
+ * Writes the model of a checkpoint or another directory of Hugging Face's form as an ONNX model that any onnxruntime runs.
  *
  * @param file Replaced if it exists; weights that are apart go to `file.data`.
  * @throws {UsageError} If the directory cannot be used, or the model has no ONNX form.
@@ -56,8 +56,9 @@ export async function exportOnnx(
   options: ExportOptions = {},
 ): Promise<ExportedModel> {
   const { kvCache = false, externalAbove = PROTOBUF_LIMIT } = options,
-    directory = await openGpt(folder),
-    { sizes } = directory;
+    directory = await openDirectory(folder),
+    { family, config } = directory,
+    sizes = family.sizes(config);
   if ((sizes.experts ?? 0) > 0) refuseExperts(directory.folder);
   await checkWritable(file);
   const weights = await openWeights(directory);
@@ -65,7 +66,7 @@ export async function exportOnnx(
   const dataFile = weightBytes > externalAbove ? `${file}.data` : undefined;
   // Weights that are apart go from file to file, a block at a time.
   const tensors = dataFile === undefined ? readTensors(weights) : withoutElements(weights);
-  const graph = lowerGpt(sizes, tensors, { kvCache });
+  const graph = lowerDecoder(family, config, tensors, { kvCache });
   const places = dataFile === undefined
     ? new Map()
     : placeWeights(graph.weights, weights, baseName(dataFile));

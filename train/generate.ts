@@ -6,13 +6,13 @@
 import { launch } from "../actors/mod.ts";
 import { storedLength, UsageError } from "../files/mod.ts";
 import { formatBytes } from "../kernels/mod.ts";
+import { modelOf, shapesOf } from "../models/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
-import { type GptDirectory, openGpt, openWeights } from "./checkpoint.ts";
+import { type ModelDirectory, openDirectory, openWeights } from "./checkpoint.ts";
 import { endTokens, whyNoBytes } from "./companions.ts";
 import { EventQueue } from "./event_queue.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import type { SampleOptions } from "./job.ts";
-import { gptShapes, type GptSizes } from "./mixture_files.ts";
 import { resolveSample } from "./sample_options.ts";
 
 /** How to generate from a directory. */
@@ -54,7 +54,7 @@ export function encodeBytes(text: string): number[] {
 }
 
 /**
- * Goes on writing a prompt with the model of a checkpoint or a Hugging Face GPT-2 directory, token by token, up to
+ * Goes on writing a prompt with the model of a checkpoint or another directory of Hugging Face's form, token by token, up to
  * `numTokens` or the token that ends a text (`eos_token_id`).
  *
  * A mixture of experts never drops a token here: every token is a unit of its own, and each of its experts has room.
@@ -63,12 +63,12 @@ export function encodeBytes(text: string): number[] {
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
   const { kernels = "wasm" } = options, choice = resolveSample(options);
-  const directory = await openGpt(folder), { sizes, companions } = directory;
+  const directory = await openDirectory(folder), { family, config, companions } = directory;
   const prompt = readPrompt(options.prompt, directory);
   const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, kernels);
   const ends = options.ignoreEos ? [] : await endTokens(companions);
   const job: GenerateJob = {
-    model: sizes,
+    model: modelOf(family, config),
     weights: await openWeights(directory),
     kernels,
     sample: { prompt, ...choice, endTokens: ends },
@@ -91,30 +91,26 @@ export async function* generate(folder: string, options: GenerateOptions): Async
 }
 
 /** Device memory for a model. */
-function sizeDevice({ folder, sizes }: GptDirectory, kernels: GenerateJob["kernels"]): number {
+function sizeDevice({ folder, family, config }: ModelDirectory, kernels: GenerateJob["kernels"]): number {
+  const lengths = [...shapesOf(family.layers(config)).values()].map((shape) => storedLength({ shape }));
   // The plan of a model that is far too large would take long.
-  const least = leastBytes(sizes),
-    bytes = least > MAX_DEVICE_BYTES ? least : planGenerate({ model: sizes, kernels });
+  const least = 4 * lengths.reduce((a, b) => a + b, 0);
+  const isTooLarge = least > MAX_DEVICE_BYTES;
+  const bytes = isTooLarge ? least : planGenerate({ family, config, kernels });
   if (bytes <= MAX_DEVICE_BYTES) return bytes;
+  const what = isTooLarge ? "weights alone" : "weights and cache", most = formatBytes(MAX_DEVICE_BYTES);
   throw new UsageError(
-    `Cannot generate with ${folder}: its weights and cache need ${
-      formatBytes(bytes)
-    }, a device has at most ` +
-      `${formatBytes(MAX_DEVICE_BYTES)}; use a smaller model`,
+    `Cannot generate with ${folder}: its ${what} need ${formatBytes(bytes)}, a device has at most ${most}; ` +
+      `use a smaller model`,
   );
-}
-
-/** Bytes of the parameters, and of the keys and values of a full context. */
-function leastBytes(sizes: GptSizes): number {
-  const lengths = [...gptShapes(sizes).values()].map((shape) => storedLength({ shape }));
-  return 4 * (lengths.reduce((a, b) => a + b, 0) + 2 * sizes.layers * sizes.context * sizes.embed);
 }
 
 /** The tokens of a prompt, which the model must know. */
 function readPrompt(
   prompt: string | readonly number[],
-  { folder, sizes, companions }: GptDirectory,
+  { folder, family, config, companions }: ModelDirectory,
 ): number[] {
+  const { vocab } = family.sizes(config);
   const isText = typeof prompt === "string", tokens = isText ? encodeBytes(prompt) : [...prompt];
   const what = isText ? "--prompt" : "--ids", unit = isText ? "byte" : "id";
   if (tokens.length === 0) {
@@ -124,20 +120,18 @@ function readPrompt(
       }`,
     );
   }
-  const why = isText ? whyNoBytes(companions, sizes.vocab) : undefined;
+  const why = isText ? whyNoBytes(companions, vocab) : undefined;
   if (why !== undefined) {
     throw new UsageError(
       `Cannot use --prompt with ${folder}: ${why}; give ids of tokens and get ids back, as --ids 15496,995`,
     );
   }
-  const position = tokens.findIndex((token) =>
-    !(Number.isInteger(token) && token >= 0 && token < sizes.vocab)
-  );
+  const position = tokens.findIndex((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
   if (position < 0) return tokens;
   throw new UsageError(
     `Cannot use ${isText ? "this" : "these"} ${what}: ${unit} ${
       tokens[position]
     } at position ${position} is outside ` +
-      `the model's vocabulary of ${sizes.vocab}`,
+      `the model's vocabulary of ${vocab}`,
   );
 }

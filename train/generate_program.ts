@@ -6,14 +6,15 @@
 import { type Device, PlannedHeap } from "../actors/mod.ts";
 import { type TensorIndex, TensorReader } from "../files/mod.ts";
 import { createBackend, type DeviceHeap } from "../kernels/mod.ts";
-import { Gpt, type GptConfig, Scope } from "../nn/mod.ts";
+import { familyOf, type ModelFamily } from "../models/mod.ts";
+import { type ModelSpec, Scope } from "../nn/mod.ts";
 import type { SampleOptions } from "./job.ts";
 import { Writer } from "./sample.ts";
 
 /** What to write, and with which model. */
 export interface GenerateJob {
-  /** Sizes of the model. */
-  readonly model: GptConfig;
+  /** The model, of a family. */
+  readonly model: ModelSpec;
   /** Where its parameters lie. */
   readonly weights: TensorIndex;
   /** What to write. */
@@ -22,24 +23,31 @@ export interface GenerateJob {
   readonly kernels: "wasm" | "reference";
 }
 
+/** What a writer is made of. */
+interface WriterModel extends Pick<GenerateJob, "kernels"> {
+  readonly family: ModelFamily;
+  readonly config: unknown;
+}
+
 /** Reports every token as it is chosen. */
 export default async function generateProgram(device: Device, job: GenerateJob): Promise<void> {
-  const { scope, writer } = buildWriter(device.heap, job);
+  const { model: { config }, kernels } = job, family = (await familyOf(job.model))!;
+  const { scope, writer } = buildWriter(device.heap, { family, config, kernels });
   readParameters(device.heap, scope, job.weights);
   for (const token of writer.write(job.sample)) await device.report(token);
 }
 
 /** The smallest device memory that generation with a model fits in: the same program, on a heap that only counts. */
-export function planGenerate(job: Pick<GenerateJob, "model" | "kernels">): number {
-  const heap = new PlannedHeap(), { writer } = buildWriter(heap, job);
+export function planGenerate(model: WriterModel): number {
+  const heap = new PlannedHeap(), { writer } = buildWriter(heap, model);
   // Kernels take workspace for what they see: a full cache at last.
-  for (let i = 0; i < job.model.context; i++) writer.read(0);
+  for (let i = 0; i < writer.context; i++) writer.read(0);
   return heap.extentBytes;
 }
 
-function buildWriter(heap: DeviceHeap, { model, kernels }: Pick<GenerateJob, "model" | "kernels">) {
-  const scope = Scope.of({ heap, seed: undefined }), gpt = new Gpt(scope, model);
-  return { scope, writer: new Writer(createBackend(kernels, heap), gpt) };
+function buildWriter(heap: DeviceHeap, { family, config, kernels }: WriterModel) {
+  const scope = Scope.of({ heap, seed: undefined }), model = family.decoder(scope, config);
+  return { scope, writer: new Writer(createBackend(kernels, heap), model) };
 }
 
 /** Straight from the files to their places: the model is in memory once. */

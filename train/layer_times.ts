@@ -1,10 +1,11 @@
 import type { Source } from "../data/mod.ts";
 import { createBackend, createDeviceMemory, DeviceHeap, now, type Span } from "../kernels/mod.ts";
-import { allocateGradients, RandomStream, Scope, type Shape, Tape } from "../nn/mod.ts";
+import { allocateGradients, type LayerFactory, RandomStream, Scope, type Shape, Tape } from "../nn/mod.ts";
 import { countParameters } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import { hostKernels, kernelsOfRank } from "./kernel_rules.ts";
-import { type ModelParts, traceShapes } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
+import { traceShapes } from "./trace_shapes.ts";
 
 /** What the time of a layer depends on, besides the layer. */
 export type TimedConfig = Pick<TrainConfig, "microBatch" | "kernels" | "recompute" | "seed">;
@@ -20,7 +21,7 @@ const CAP_BYTES = 2 ** 32 - 2 ** 16;
 
 /**
  * Times the forward and backward pass of every layer over a micro-batch, on one device in this thread: the median of
- * some repetitions. The last layer's time includes the loss, a block's that is recomputed its second forward pass.
+ * some repetitions. The last layer's time includes the loss, that of one that is recomputed its second forward pass.
  *
  * Layers of one type and equal sizes are timed once, so that equal layers have equal times. Whole layers are timed, also
  * where devices would share them: what counts is how layers compare.
@@ -47,8 +48,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** Forward passes of a layer for each backward pass. */
-export function forwardPasses(type: string, recompute: TimedConfig["recompute"]): number {
-  return type === "block" && recompute === "full" ? 2 : 1;
+export function forwardPasses(
+  { isRecomputable = false }: Pick<LayerFactory, "isRecomputable">,
+  recompute: TimedConfig["recompute"],
+): number {
+  return isRecomputable && recompute === "full" ? 2 : 1;
 }
 
 /** A device of one layer at a time. */
@@ -68,7 +72,7 @@ class LayerTimer {
 
   /** Milliseconds of layer `i`; `input` is the shape of what the layer before returns. */
   time(i: number, input: Shape | undefined): number {
-    const numForward = forwardPasses(this.#parts.layers[i].type, this.#config.recompute);
+    const numForward = forwardPasses(this.#parts.layers[i], this.#config.recompute);
     const { tape, release } = this.#record(i, input), times: number[] = [];
     for (let round = 0; round < WARM_UP + REPETITIONS; round++) {
       const start = now();

@@ -19,7 +19,7 @@ import {
 import { countMicroBatches } from "./combinations.ts";
 import type { TrainConfig } from "./config.ts";
 import { checkExactSchedule } from "./exact_rules.ts";
-import type { ModelParts } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
 
 /**
  * The schedule of a configuration, by name or from a file. One device runs its micro-batches one after another.

@@ -15,6 +15,7 @@
  */
 export * from "../data/mod.ts";
 export * from "../files/mod.ts";
+export * from "../models/mod.ts";
 export * from "./checkpoint.ts";
 export * from "./checkpoint_files.ts";
 export * from "./companions.ts";
@@ -24,8 +25,6 @@ export * from "./export_onnx.ts";
 export * from "./fitting.ts";
 export * from "./generate.ts";
 export * from "./gpu_rescue.ts";
-export * from "./gpt2_files.ts";
-export * from "./gpt2_names.ts";
 export * from "./job.ts";
 export * from "./kernel_rules.ts";
 export * from "./layer_times.ts";
@@ -34,9 +33,7 @@ export * from "./loss_scale.ts";
 export * from "./memory_check.ts";
 export * from "./metrics.ts";
 export * from "./metrics_log.ts";
-export * from "./mixture_files.ts";
 export * from "./model_directory.ts";
-export * from "./model_parts.ts";
 export * from "./option_names.ts";
 export * from "./options.ts";
 export * from "./out_folder.ts";

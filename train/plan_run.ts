@@ -11,7 +11,7 @@ import { checkSchedule, countParameters, deviceOfStage } from "../strategies/mod
 import { StepExchange } from "./exchange.ts";
 import type { TrainJob } from "./job.ts";
 import { meshOf, partitionOf } from "./layout_check.ts";
-import { loadModel, type ModelParts } from "./model_parts.ts";
+import { loadModel, type ModelParts } from "../models/mod.ts";
 import { Replica } from "./replica.ts";
 
 /** Operations of one kind in one group, over a step. */

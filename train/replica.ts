@@ -17,7 +17,7 @@ import {
 import type { CheckpointTensors } from "./checkpoint_files.ts";
 import type { TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
-import { loadModel, type ModelParts } from "./model_parts.ts";
+import { loadModel, type ModelParts } from "../models/mod.ts";
 import { buildStages } from "./build_stages.ts";
 import { holdWeights } from "./graph_stage.ts";
 import type { GraphWeights } from "./graph_weights.ts";

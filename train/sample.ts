@@ -1,5 +1,6 @@
 import type { Backend } from "../kernels/mod.ts";
-import { chooseToken, type Decoder, type Gpt, Tape } from "../nn/mod.ts";
+import type { Decoder, DecoderModel } from "../models/mod.ts";
+import { chooseToken, Tape } from "../nn/mod.ts";
 import type { SampleOptions } from "./job.ts";
 
 /**
@@ -13,22 +14,23 @@ export class Writer {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
   readonly #tape: Tape;
-  readonly #context: number;
+  /** Tokens that the cache has room for. */
+  readonly context: number;
   readonly #history: number[] = [];
   #position = 0;
 
-  constructor(backend: Backend, model: Gpt) {
+  constructor(backend: Backend, model: DecoderModel) {
     this.#backend = backend;
     this.#tape = new Tape({ backend, training: false });
     this.#decoder = model.decoder(this.#tape);
-    this.#context = model.config.context;
+    this.context = model.context;
   }
 
   /** Reads one token; afterwards {@link logits} score the next one. */
   read(token: number): void {
     this.#history.push(token);
-    if (this.#position === this.#context) {
-      const kept = this.#history.slice(-Math.ceil(this.#context / 2));
+    if (this.#position === this.context) {
+      const kept = this.#history.slice(-Math.ceil(this.context / 2));
       this.#position = 0;
       for (const old of kept) this.#step(old);
     } else this.#step(token);

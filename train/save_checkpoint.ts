@@ -53,7 +53,8 @@ export async function saveCheckpoint(
   const waitForAll = () => device.group("world").barrier({ label: "checkpoint" });
   try {
     const state = { ...reached, options: recipeOf(config), data: identity };
-    const json = configJson(model), merged = companions === undefined ? json : mergeConfig(companions, json);
+    const json = await configJson(model),
+      merged = companions === undefined ? json : mergeConfig(companions, json);
     // Those that the run started from may have been removed by now.
     const kept = companions && { ...companions, from: previous ?? companions.from };
     const files = { config: merged, shapes: shapes!, state, companions: kept };

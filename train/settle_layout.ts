@@ -3,7 +3,7 @@ import type { TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import { type MeasureLayers, measureLayers } from "./layer_times.ts";
 import { checkLayout, loadSchedule, partitionOf } from "./layout_check.ts";
-import type { ModelParts } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
 
 /** A layout that every rank can build without asking. */
 export type SettledLayout<Config extends TrainConfig> = Pick<TrainJob, "schedule" | "layerTimes"> & {

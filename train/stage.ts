@@ -13,7 +13,8 @@ import {
   type Tensor,
 } from "../nn/mod.ts";
 import type { ParameterStore, StagePass, StageProgram, TensorParallel } from "../strategies/mod.ts";
-import { type ModelParts, traceShapes } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
+import { traceShapes } from "./trace_shapes.ts";
 
 /** The recorded pass of a number of samples through one stage. */
 export interface RecordedPass extends StagePass {

@@ -1,7 +1,8 @@
 import type { Source } from "../data/mod.ts";
 import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
 import { Lowering, Scope, type Shape, Tape } from "../nn/mod.ts";
-import { type ModelParts, traceShapes } from "./model_parts.ts";
+import type { ModelParts } from "../models/mod.ts";
+import { traceShapes } from "./trace_shapes.ts";
 
 /** A parameter of a stage in its graphs. */
 export interface GraphParameter {

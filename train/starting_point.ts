@@ -4,25 +4,21 @@
  * @module
  */
 import { fingerprintOf, loadData, type LoadedData, type Samples } from "../data/mod.ts";
-import { type TensorIndex, UsageError } from "../files/mod.ts";
-import { checkResume, type LoadedRun, loadGpt, loadRun } from "./checkpoint.ts";
-import { type Companions, whyNoBytes } from "./companions.ts";
+import { UsageError } from "../files/mod.ts";
+import { checkResume, loadDirectory, type LoadedRun, loadRun, type ModelDirectory } from "./checkpoint.ts";
+import { whyNoBytes } from "./companions.ts";
 import type { TrainConfig } from "./config.ts";
-import { dropoutRates } from "./gpt2_files.ts";
 import type { JobStart } from "./job.ts";
-import type { GptSizes } from "./mixture_files.ts";
 import type { DataIdentity } from "./trainer_state.ts";
 
 /** What a run starts from, loaded. */
 export interface StartingPoint {
   /** Step, losses, weights and moments. */
   readonly start: JobStart;
-  /** Of the model that was loaded; undefined without one, and for one of the user's own. */
-  readonly sizes?: GptSizes;
+  /** The model that was loaded; undefined without one, and for one that is of no family. */
+  readonly loaded?: ModelDirectory;
   /** The run that goes on. */
   readonly resumed?: LoadedRun;
-  /** What goes with the model. */
-  readonly companions?: Companions;
   /** Lines that people should see. */
   readonly notes: readonly string[];
 }
@@ -36,14 +32,15 @@ export async function loadStart(
   { init, resume }: { readonly init?: unknown; readonly resume?: unknown },
 ): Promise<StartingPoint> {
   if (typeof resume === "string") {
-    const resumed = await loadRun(resume), { start, sizes, companions, folder } = resumed;
-    return { start, sizes, resumed, companions, notes: [`going on from ${folder}`] };
+    const resumed = await loadRun(resume), { start, loaded, folder } = resumed;
+    return { start, loaded, resumed, notes: [`going on from ${folder}`] };
   }
   if (typeof init !== "string") return { start: { step: 0, losses: [] }, notes: [] };
-  const { folder, sizes, weights, companions } = await loadGpt(init), rates = dropoutRates(companions.config);
-  const dropout = `dropout of ${folder}/config.json is not applied: ${rates.join(", ")}`;
-  const notes = [`starting from the weights of ${folder}`, ...(rates.length === 0 ? [] : [dropout])];
-  return { start: { step: 0, losses: [], weights }, sizes, companions, notes };
+  const { weights, ...loaded } = await loadDirectory(init), { folder, family, companions } = loaded;
+  const ignored = family.checkpoint.ignored?.(companions.config) ?? [];
+  const statements = ignored.map((what) => `${what} of ${folder}/config.json is not applied`);
+  const notes = [`starting from the weights of ${folder}`, ...statements];
+  return { start: { step: 0, losses: [], weights }, loaded, notes };
 }
 
 /**
@@ -52,7 +49,7 @@ export async function loadStart(
  * @throws {UsageError} If the run is finished, or bytes would be taken for ids of a tokenizer's tokens.
  */
 export function checkStart(
-  { resumed, sizes, companions }: StartingPoint,
+  { resumed, loaded }: StartingPoint,
   config: TrainConfig,
   { spec, identity }: LoadedData & { readonly identity: DataIdentity },
 ): void {
@@ -62,9 +59,10 @@ export function checkStart(
   }
   // Bytes are those of a text; ids of a vocabulary are wider.
   const isText = spec.kind === "tokens" && spec.tokens.dtype === "uint8";
-  if (sizes === undefined || companions === undefined || !isText) return;
+  if (loaded === undefined || !isText) return;
+  const { vocab } = loaded.family.sizes(loaded.config);
   // What a run has learned from bytes it may go on learning, with a vocabulary of any size.
-  const why = whyNoBytes(companions, resumed === undefined ? sizes.vocab : 0);
+  const why = whyNoBytes(loaded.companions, resumed === undefined ? vocab : 0);
   if (why === undefined) return;
   throw new UsageError(
     `Cannot train on the bytes of ${spec.name}: the model is not one of bytes, ${why}; ` +
@@ -131,15 +129,15 @@ export async function loadRunData(
   return { loaded, identity };
 }
 
-/** The start of a model with a shorter context: it has the first rows of the positions' table. */
-export function shortenContext(start: JobStart, { context }: Pick<GptSizes, "context">): JobStart {
-  const name = "wpe.weight", table = start.weights?.get(name);
-  if (table === undefined || table.shape[0] === context) return start;
-  const weights: TensorIndex = new Map([...start.weights!, [name, {
-    ...table,
-    shape: [context, ...table.shape.slice(1)],
-  }]]);
-  return { ...start, weights };
+/** The start of the model of a configuration, whose context may be shorter than that of the one that was loaded. */
+export function startOf(
+  { start, loaded }: StartingPoint,
+  { context }: Pick<TrainConfig, "context">,
+): JobStart {
+  const shorten = loaded?.family.checkpoint.shorten;
+  return start.weights === undefined || shorten === undefined
+    ? start
+    : { ...start, weights: shorten(start.weights, context) };
 }
 
 /**

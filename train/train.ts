@@ -6,30 +6,28 @@
 import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { openSource, type Samples } from "../data/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import type { GptConfig, ModelSpec } from "../nn/mod.ts";
+import { familyOf, gptFamily, loadModel, type ModelFamily, modelOf, shapesOf } from "../models/mod.ts";
+import type { ModelSpec } from "../nn/mod.ts";
 import { AXES, type Degrees } from "../strategies/mod.ts";
-import { gptOf, isGpt } from "./checkpoint.ts";
 import { resolveConfig, type TrainConfig } from "./config.ts";
 import type { TrainJob } from "./job.ts";
 import type { StepRecord } from "./metrics.ts";
 import { checkGpu, settleKernels } from "./kernel_rules.ts";
 import { meshOf } from "./layout_check.ts";
-import { loadModel, parameterShapes } from "./model_parts.ts";
 import type { RemakeJob } from "./fitting.ts";
 import { checkMemory } from "./memory_check.ts";
-import type { GptSizes } from "./mixture_files.ts";
 import type { GivenOptions, OptionKey } from "./options.ts";
 import { planRun } from "./plan_run.ts";
 import { describeRates } from "./recipe.ts";
 import { settleLayout } from "./settle_layout.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
-import { dataOf, loadRunData, loadStart, shortenContext } from "./starting_point.ts";
+import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./starting_point.ts";
 import { OutFolder } from "./out_folder.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {
-  /** A GPT (`gpt({...})`), or the URL of a module whose default export builds a model. */
+  /** A model of a family (`gpt({...})`), or the URL of a module whose default export builds a model or is a family. */
   readonly model?: ModelSpec | string;
   /** Handed to the model module. */
   readonly modelConfig?: unknown;
@@ -53,7 +51,7 @@ export async function prepareTraining(options: TrainOptions = {}): Promise<Prepa
   const { prepared, remake } = await planTraining(options), { job, plan } = prepared;
   await checkMemory(plan, job.config, remake);
   await checkGpu(job.config);
-  const shapes = job.config.out === undefined ? undefined : parameterShapes(await loadModel(job.model));
+  const shapes = job.config.out === undefined ? undefined : shapesOf((await loadModel(job.model)).layers);
   return { ...prepared, job: { ...job, shapes } };
 }
 
@@ -72,41 +70,42 @@ export interface PlannedTraining {
  */
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
   const { model, modelConfig, data: givenData, mesh, pool, fault, ...rest } = options;
-  const from = await loadStart(rest), { sizes, companions } = from;
+  const from = await loadStart(rest), { loaded } = from, own = givenModel(model, modelConfig);
   const { data, dtype } = dataOf(from, { data: givenData, dtype: rest.dtype });
   const given: GivenOptions = {
-    ...sizesOf(model),
+    ...await sizesOf(own),
     ...rest,
     ...(dtype === undefined ? {} : { dtype: dtype as string }),
     ...meshOptions(mesh, rest),
     ...(typeof data === "string" ? { data } : {}),
   };
   const numCores = navigator.hardwareConcurrency, saved = from.resumed?.options;
+  const sizes = loaded?.family.sizes(loaded.config);
   const resolve = (changes: GivenOptions) =>
     resolveConfig({ ...given, ...changes }, { numCores, sizes, saved });
   const settled = await settleKernels(resolve({})), { kernels } = settled;
   const config = resolve({ kernels });
-  const { loaded, identity } = await loadRunData(from, data, config);
-  const start = { ...shortenContext(from.start, config), folder: from.resumed?.folder };
-  const spec = modelSpec({ model, config: modelConfig, sizes }, { ...config, vocab: loaded.vocab });
+  const { loaded: samples, identity } = await loadRunData(from, data, config), { vocab } = samples;
+  const start = { ...startOf(from, config), folder: from.resumed?.folder };
+  const { spec, family } = await settleModel(own, loaded, { ...config, vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
-    const source = openSource(loaded.spec, config), known = { ...config, vocab: loaded.vocab };
+    const source = openSource(samples.spec, config), known = { ...config, vocab };
     const job = {
       ...await settleLayout(parts, source, known),
       model: spec,
-      data: loaded.spec,
+      data: samples.spec,
       identity,
       start,
     };
-    return isGpt(spec) ? { ...job, companions } : job;
+    return family === undefined ? job : { ...job, companions: loaded?.companions };
   };
   const job = await makeJob(config);
   const prepared = {
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [...from.notes, loaded.statement, settled.statement, describeRates(config)].filter((line) =>
+    statement: [...from.notes, samples.statement, settled.statement, describeRates(config)].filter((line) =>
       line !== undefined
     ).join("\n"),
     mayFallBack: settled.mayFallBack,
@@ -128,22 +127,26 @@ function meshOptions(mesh: Partial<Degrees> | undefined, options: GivenOptions):
   return { ...mesh };
 }
 
-/** Sizes that a GPT spec fixes, as options. */
-function sizesOf(model: TrainOptions["model"]): GivenOptions {
-  if (model === undefined || typeof model === "string" || !isGpt(model)) return {};
-  const { layers, heads, embed, context, vocab, experts, topKExperts, capacityFactor } = model
-    .config as GptConfig;
-  return { layers, heads, embed, context, vocab, experts, topKExperts, capacityFactor };
+/** The model that is given; undefined if options or a directory say what it is. */
+function givenModel(model: TrainOptions["model"], config: unknown): ModelSpec | undefined {
+  return typeof model === "string" ? { module: moduleUrl(model), config } : model;
 }
 
-/** The model that is given, or a GPT of the configuration; `sizes` are those of a model that is loaded. */
-function modelSpec(
-  { model, config, sizes }: { model: TrainOptions["model"]; config: unknown; sizes: GptSizes | undefined },
-  resolved: TrainConfig & { vocab: number },
-): ModelSpec {
-  if (typeof model === "string") return { module: moduleUrl(model), config };
-  if (model !== undefined && !isGpt(model)) return model;
-  return gptOf(resolved, model === undefined ? sizes : model.config as GptConfig);
+/** Sizes that a model of a family fixes, as options. */
+async function sizesOf(model: ModelSpec | undefined): Promise<GivenOptions> {
+  const family = model === undefined ? undefined : await familyOf(model);
+  return { ...family?.sizes(model!.config) };
+}
+
+/** The model that is given or was loaded, with the sizes of the configuration; by default a GPT. */
+async function settleModel(
+  own: ModelSpec | undefined,
+  loaded: StartingPoint["loaded"],
+  sizes: TrainConfig & { vocab: number },
+): Promise<{ readonly spec: ModelSpec; readonly family: ModelFamily | undefined }> {
+  const family = own === undefined ? loaded?.family ?? gptFamily(sizes) : await familyOf(own);
+  if (family === undefined) return { spec: own!, family };
+  return { spec: modelOf(family, family.configure(sizes, own?.config ?? loaded?.config)), family };
 }
 
 /** Devices load the model by its URL: they do not know which folder a path would start from. */

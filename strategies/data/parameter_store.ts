@@ -103,7 +103,7 @@ export class ParameterStore {
         bucket.parameters.push(use);
       });
       if (options.zeroStage === 3) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
-      return bracketLayer(factory.type === "block" ? recomputedLayer(factory.name, layer) : layer, {
+      return bracketLayer(factory.isRecomputable ? recomputedLayer(factory.name, layer) : layer, {
         enterForward: () => this.#enterForward(i),
         enterBackward: () => this.#enterBackward(i),
         enterWeights: () => this.#settleGradients(i),

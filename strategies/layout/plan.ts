@@ -1,12 +1,12 @@
 /**
  * Parallel plans: which layers of a model are split over the devices of a tensor group, and how, as data. A plan is
- * written by the owner of a model, by names of its layers; `gptPlan` is GPT's.
+ * written by the owner of a model, by names of its layers.
  *
  * Source: Shoeybi et al., Megatron-LM, 2019, section 3 (column, row, vocabulary); Korthikanti et al., Reducing Activation
  * Recomputation in Large Transformer Models, MLSys 2023, section 4.2 (sequence parallelism).
  */
 import { phantomHeap } from "../../kernels/mod.ts";
-import { formatShape, type GptConfig, Scope, type Shape, type Shard } from "../../nn/mod.ts";
+import { formatShape, Scope, type Shape, type Shard } from "../../nn/mod.ts";
 import { shareOf } from "./mesh.ts";
 
 /**
@@ -42,26 +42,6 @@ export interface GroupPlace {
   readonly size: number;
   /** Which of them, from 0. */
   readonly index: number;
-}
-
-/**
- * The plan of a GPT: whole heads in attention, columns then rows in the feed-forward layer or in each expert, a spread
- * vocabulary.
- */
-export function gptPlan(
-  { embed, heads, experts = 0 }: Pick<GptConfig, "embed" | "heads" | "experts">,
-): ParallelPlan {
-  const unit = embed / heads, feedForward = experts > 0 ? "h.*.mlp.experts.*" : "h.*.mlp";
-  return {
-    "wte": { kind: "vocab" },
-    "wpe": { kind: "local" },
-    "h.*.attn.c_attn": { kind: "column", parts: 3, unit },
-    "h.*.attn.c_proj": { kind: "row", unit },
-    ...(experts > 0 && { "h.*.mlp": { kind: "mixture" } as const }),
-    [`${feedForward}.c_fc`]: { kind: "column" },
-    [`${feedForward}.c_proj`]: { kind: "row" },
-    "lm_head": { kind: "head", table: "wte" },
-  };
 }
 
 /** How the layer at a path is split; undefined if the plan does not name it. */

@@ -7,7 +7,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Fault, FAULT_KINDS, launch } from "../../actors/mod.ts";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { type PreparedTraining, prepareTraining } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { failureOf, until } from "./support/world.ts";

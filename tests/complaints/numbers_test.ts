@@ -3,7 +3,7 @@
  * holds here; above it stand the public threads in which it was made.
  */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { prepareTraining, type TrainOptions, UsageError } from "../../train/mod.ts";
 import { assertSameGradients, gradientsOf } from "../support/gradients.ts";
 import { withTempDir } from "../support/temp_dir.ts";

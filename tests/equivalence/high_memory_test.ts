@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { launch } from "../../actors/mod.ts";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { prepareTraining, type TrainEvent, type TrainOptions, type TrainResult } from "../../train/mod.ts";
 import { within } from "../support/deadline.ts";
 import { HIGH_PLACES } from "../support/high_memory.ts";

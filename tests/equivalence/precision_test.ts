@@ -6,7 +6,7 @@
  * cross devices or micro-batches are stored in between.
  */
 import { assert, assertEquals } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import type { TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyGpt } from "../train/support/runs.ts";

@@ -3,7 +3,8 @@
  * and long contexts, batches that no layout divides evenly. Bounds as in golden_test.ts.
  */
 import { assert } from "@std/assert";
-import { Gpt, RandomStream } from "../../nn/mod.ts";
+import { Gpt } from "../../models/mod.ts";
+import { RandomStream } from "../../nn/mod.ts";
 import {
   prepareTraining,
   readSafetensors,
@@ -11,7 +12,8 @@ import {
   type TrainOptions,
   writeSafetensors,
 } from "../../train/mod.ts";
-import { gpt2Shapes, LAYER_NORM_EPSILON, toHuggingFaceConfig } from "../../train/mod.ts";
+import { toHuggingFaceConfig } from "../../models/mod.ts";
+import { gpt2Shapes } from "../support/gpt2_shapes.ts";
 import { type Sizes, type Tensors, trainFloat64 } from "../support/gpt_float64.ts";
 import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
@@ -72,7 +74,7 @@ const RECIPE = { lr: 1e-3, minLr: 1e-4, warmup: 2, weightDecay: 0.1, gradClip: 1
 
 /** Weights near those of a real start, but with no zero biases, so that every gradient path counts. */
 function makeWeights(sizes: Sizes): Map<string, { shape: readonly number[]; data: Float32Array }> {
-  const shapes = gpt2Shapes({ ...sizes, layerNormEpsilon: LAYER_NORM_EPSILON });
+  const shapes = gpt2Shapes(sizes);
   return new Map([...shapes].map(([name, shape]) => {
     const stream = new RandomStream(7, name), isGain = /ln_\w+\.weight$/.test(name);
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
@@ -90,7 +92,7 @@ async function check({ sizes, batch, steps, layout }: Case): Promise<void> {
   const expected = trainFloat64(sizes, weights, isDecayed, tokens, { ...RECIPE, steps, batch });
   await withTempDir(async (folder) => {
     const model = [...start].map(([name, { shape, data }]) => ({ name, shape, data }));
-    const config = toHuggingFaceConfig({ ...sizes, layerNormEpsilon: LAYER_NORM_EPSILON });
+    const config = toHuggingFaceConfig(sizes);
     const init = `${folder}/init`;
     await Deno.mkdir(init);
     await Deno.writeTextFile(`${init}/config.json`, JSON.stringify(config));

@@ -12,7 +12,7 @@ export const GROUPS = {
   equivalence: ["equivalence"],
   train: ["train", "strategies", "data", "files"],
   commands: ["cli", "bench", "tools", "cli_test.ts", "examples_test.ts"],
-  kernels: ["kernels", "nn"],
+  kernels: ["kernels", "nn", "models"],
   worlds: ["actors", "collectives", "complaints"],
 } as const;
 

@@ -1,6 +1,7 @@
 /** The layers of a model in a row, as a pipeline cuts them, against the model as a whole. */
 import { assertEquals } from "@std/assert";
-import { Gpt, gptLayers, type Model, Scope, sumLoss, Tape } from "../../nn/mod.ts";
+import { Gpt, gptLayers } from "../../models/mod.ts";
+import { type Model, Scope, sumLoss, Tape } from "../../nn/mod.ts";
 import { makeBackend } from "../support/device.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 16, context: 8, vocab: 19 };

@@ -1,10 +1,10 @@
 /** What a tape, an optimizer and a scope make of bf16. */
 import { assert, assertEquals } from "@std/assert";
 import { bf16Backend, type Precision, readElements, writeElements } from "../../kernels/mod.ts";
+import { Gpt } from "../../models/mod.ts";
 import {
   AdamW,
   crossEntropy,
-  Gpt,
   GradientArena,
   normal,
   Parameter,

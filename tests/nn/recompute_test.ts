@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { Gpt } from "../../models/mod.ts";
 import {
   allocateGradients,
   crossEntropy,
-  Gpt,
   GradientArena,
   type Recompute,
   Scope,

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Backend } from "../../kernels/mod.ts";
+import { Gpt } from "../../models/mod.ts";
 import {
   add,
   allocateGradients,
   type Entry,
   gelu,
-  Gpt,
   GradientArena,
   linear,
   type Loss,

@@ -3,9 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../kernels/onnx/ort.ts";
 import { Writer } from "../../train/sample.ts";
 import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
-import { Gpt, Scope } from "../../nn/mod.ts";
+import { Scope } from "../../nn/mod.ts";
 import { readTensor } from "../../files/mod.ts";
-import { loadGpt } from "../../train/checkpoint.ts";
+import { loadDirectory } from "../../train/checkpoint.ts";
 
 /** A session with what is needed to feed it. */
 export interface ExportedSession {
@@ -39,10 +39,10 @@ export async function computeHere(
   prompt: readonly number[],
   numTokens: number,
 ): Promise<{ logits: Float32Array[]; tokens: number[] }> {
-  const { sizes, weights } = await loadGpt(folder), capBytes = 256 * 2 ** 20;
+  const { family, config, weights } = await loadDirectory(folder), capBytes = 256 * 2 ** 20;
   const heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }),
     scope = Scope.root(heap, 0);
-  const model = new Gpt(scope, sizes);
+  const model = family.decoder(scope, config);
   for (const { name, span } of scope.parameters) heap.f32(span).set(readTensor(weights.get(name)!));
   const writer = new Writer(createBackend("wasm", heap), model),
     logits: Float32Array[] = [],
@@ -121,7 +121,8 @@ export async function checkExported(
   { folder, file, cached, provider }: Exported,
   { numTokens, bound }: { numTokens: number; bound: number },
 ): Promise<void> {
-  const { layers, heads, embed, context } = (await loadGpt(folder)).sizes;
+  const { family, config } = await loadDirectory(folder);
+  const { layers, heads, embed, context } = family.sizes(config);
   const prompt = Array.from(new TextEncoder().encode("It was a ")).slice(0, context - numTokens);
   const here = await computeHere(folder, prompt, numTokens), whole = await openExported(file, provider);
   const batch = await whole.run({ input_ids: whole.ids([...prompt, ...prompt], 2) });

@@ -41,13 +41,18 @@ Deno.test("checkTests() finds layer files that no test names", () => {
     file("nn/alone.ts"),
     file("nn/excused.ts"),
     file("nn/used.ts", "export function useMe(): void {}"),
-    file("nn/unused.ts", "export function leaveMe(): void {}"),
-    file("tests/conformance/all_test.ts", "useMe(); leaveMeAlone();"),
+    file("nn/mentioned.ts", "export function leaveMe(): void {}"),
+    file("nn/imported_only.ts", "export function importMe(): void {}"),
+    file("nn/types.ts", "export interface Shape {}"),
+    file("nn/inner/named.ts", "export const A = 1;"),
+    file("tests/nn/inner/named_test.ts"),
+    file("tests/nn/all_test.ts", 'import { importMe, useMe } from "../../nn/mod.ts";\nuseMe(); leaveMe();'),
     file("tests/nn/named_test.ts", 'import { x } from "../../nn/imported.ts";'),
-    file("tests/train/other_test.ts", 'import { x } from "../../nn/alone.ts";'),
+    file("tests/train/other_test.ts", 'import { x } from "../../nn/other.ts";'),
   ];
   assertEquals(checkTests(files, { "nn/excused.ts": "types only" }).map((f) => f.file), [
     "nn/alone.ts",
-    "nn/unused.ts",
+    "nn/mentioned.ts",
+    "nn/imported_only.ts",
   ]);
 });

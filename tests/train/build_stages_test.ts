@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { makeSchedule, Pipeline } from "../../strategies/mod.ts";
 import { openSource, resolveConfig } from "../../train/mod.ts";
 import { buildStages } from "../../train/build_stages.ts";
-import { loadModel } from "../../train/model_parts.ts";
+import { loadModel } from "../../models/model_parts.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
 import { makeBackend } from "../support/device.ts";
 import { tokenData } from "../support/token_data.ts";

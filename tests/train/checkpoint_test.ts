@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import {
   checkResume,
-  gptOf,
-  isGpt,
-  loadGpt,
+  configJson,
+  loadDirectory,
   loadRun,
   prepareTraining,
   readSafetensors,
@@ -22,9 +21,10 @@ async function makeCheckpoint(folder: string): Promise<string> {
   return (await runToEnd(options)).result.checkpoint!;
 }
 
-Deno.test("loadGpt() and loadRun() read what a run has written", () =>
+Deno.test("loadDirectory() and loadRun() read what a run has written", () =>
   withTempDir(async (folder) => {
-    const path = await makeCheckpoint(folder), { sizes, weights } = await loadGpt(path);
+    const path = await makeCheckpoint(folder), { family, config, weights } = await loadDirectory(path);
+    const sizes = family.sizes(config);
     assertEquals([sizes.layers, sizes.heads, sizes.embed, sizes.context, sizes.vocab], [1, 2, 8, 8, 256]);
     assertEquals(weights.get("wte.weight")!.shape, [256, 8]);
     const run = await loadRun(`${folder}/out`);
@@ -100,8 +100,9 @@ Deno.test("checkResume() refuses a run that is finished", () =>
     await assertRejects(refused, UsageError, "it has 2 steps already; use --steps 3 or more");
   }));
 
-Deno.test("isGpt() tells the GPT of this library from other modules", () => {
-  const sizes = { layers: 1, heads: 1, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
-  assertEquals(isGpt(gptOf({ ...sizes, experts: 0, topKExperts: 1, capacityFactor: 1.25 })), true);
-  assertEquals(isGpt({ ...gpt(sizes), module: "file:///my_model.ts" }), false);
+Deno.test("configJson() is that of the family, or names the code of a model that is of none", async () => {
+  const model = gpt({ layers: 1, heads: 1, embed: 8, context: 8 });
+  assertEquals((await configJson(model)).model_type, "gpt2");
+  const own = { module: import.meta.resolve("../../examples/04_own_model.ts"), config: { hidden: 3 } };
+  assertEquals(await configJson(own), { model_type: "tessera", ...own });
 });

@@ -68,9 +68,9 @@ Deno.test("resolveConfig() says what is wrong in one line", () => {
 });
 
 Deno.test("resolveConfig() takes sizes from the model to load and refuses others", () => {
-  const sizes = { layers: 2, heads: 3, embed: 48, context: 32, vocab: 259, layerNormEpsilon: 1e-6 };
+  const sizes = { layers: 2, heads: 3, embed: 48, context: 32, vocab: 259 };
   const config = resolveConfig({ heads: 3 }, { numCores: 1, sizes });
-  assertEquals([config.layers, config.embed, config.vocab, config.layerNormEpsilon], [2, 48, 259, 1e-6]);
+  assertEquals([config.layers, config.embed, config.vocab], [2, 48, 259]);
   assertThrows(
     () => resolveConfig({ layers: 4 }, { numCores: 1, sizes }),
     UsageError,

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { listCandidates, prepareTraining, type TrainOptions, UsageError } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { tinyGpt } from "./support/runs.ts";

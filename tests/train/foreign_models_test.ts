@@ -124,7 +124,7 @@ Deno.test("generate() refuses a model that no device can hold before its weights
     const error = await assertRejects(
       () => generate(folder, { prompt: [1] }).next(),
       UsageError,
-      "its weights and cache need 6.",
+      "its weights alone need 5.8 GiB",
     );
     assertStringIncludes(error.message, "a device has at most 4.0 GiB; use a smaller model");
   }));

@@ -1,7 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { launch } from "../../actors/mod.ts";
 import { openSafetensors, writeSafetensors } from "../../files/mod.ts";
-import { Gpt, Scope } from "../../nn/mod.ts";
+import gpt2 from "../../models/gpt2/mod.ts";
+import { Gpt, modelOf } from "../../models/mod.ts";
+import { Scope } from "../../nn/mod.ts";
 import { Mesh } from "../../strategies/mod.ts";
 import { planGenerate } from "../../train/generate_program.ts";
 import { Writer } from "../../train/sample.ts";
@@ -12,8 +14,8 @@ import { withTempDir } from "../support/temp_dir.ts";
 /** It takes no more memory than planned: the device is as large as `planGenerate()` says. */
 Deno.test("the program of generate reports the tokens that the model writes in this thread, one by one", () =>
   withTempDir(async (folder) => {
-    const model = { layers: 1, heads: 2, embed: 8, context: 8, vocab: 23 }, backend = makeBackend();
-    const scope = Scope.root(backend.heap, 9), twin = new Gpt(scope, model), path = `${folder}/w`;
+    const config = { layers: 1, heads: 2, embed: 8, context: 8, vocab: 23 }, backend = makeBackend();
+    const scope = Scope.root(backend.heap, 9), twin = new Gpt(scope, config), path = `${folder}/w`;
     await writeSafetensors(
       path,
       scope.parameters.map(({ name, shape, span }) => ({ name, shape, data: backend.heap.f32(span) })),
@@ -22,9 +24,9 @@ Deno.test("the program of generate reports the tokens that the model writes in t
     const tokens: unknown[] = [];
     const world = launch({
       program: import.meta.resolve("../../train/generate_program.ts"),
-      config: { model, weights: await openSafetensors(path), sample, kernels },
+      config: { model: modelOf(gpt2, config), weights: await openSafetensors(path), sample, kernels },
       topology: new Mesh({}).topology(),
-      deviceMemoryBytes: planGenerate({ model, kernels }),
+      deviceMemoryBytes: planGenerate({ family: gpt2, config, kernels }),
       onReport: (_rank, token) => void tokens.push(token),
     });
     await within(world.done);

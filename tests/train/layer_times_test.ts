@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { forwardPasses, loadModel, measureLayers, median, openSource } from "../../train/mod.ts";
 import { tinyClassifier } from "./support/runs.ts";
 import { tokenData } from "../support/token_data.ts";
@@ -40,8 +40,10 @@ Deno.test("measureLayers() times a model that is one layer, with its loss", asyn
 });
 
 Deno.test("forwardPasses() counts the second one of a block that is recomputed", () => {
-  const counts = (["none", "selective", "full"] as const).map((mode) => forwardPasses("block", mode));
-  assertEquals([...counts, forwardPasses("embedding", "full")], [1, 1, 2, 1]);
+  const counts = (["none", "selective", "full"] as const).map((mode) =>
+    forwardPasses({ isRecomputable: true }, mode)
+  );
+  assertEquals([...counts, forwardPasses({}, "full")], [1, 1, 2, 1]);
 });
 
 Deno.test("median() is the middle value, or the mean of the two in the middle", () => {

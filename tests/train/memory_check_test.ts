@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import {
   largestRank,
   planTraining,

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { CATEGORIES, sumTable } from "../../kernels/mod.ts";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import type { TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { measureRun } from "./support/measured_run.ts";

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Backend } from "../../kernels/mod.ts";
-import { Gpt, Scope, Tape } from "../../nn/mod.ts";
+import { Gpt } from "../../models/mod.ts";
+import { Scope, Tape } from "../../nn/mod.ts";
 import { Writer } from "../../train/sample.ts";
 import { makeBackend } from "../support/device.ts";
 

@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { onnx } from "../../kernels/mod.ts";
-import { gpt } from "../../nn/mod.ts";
+import { gpt, gptFamily, loadModel } from "../../models/mod.ts";
 import { openSource } from "../../train/mod.ts";
-import { lowerGpt } from "../../train/gpt_graph.ts";
+import { lowerDecoder } from "../../train/decoder_graph.ts";
 import { GraphStage } from "../../train/graph_stage.ts";
-import { loadModel } from "../../train/model_parts.ts";
 import { lowerStage } from "../../train/stage_graph.ts";
 import { ParameterStore } from "../../strategies/mod.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
@@ -35,7 +34,7 @@ Deno.test("lowerStage() hands over what the stages before and after know, and ke
   }
 });
 
-Deno.test("lowerStage() and lowerGpt() name what has no ONNX form", async () => {
+Deno.test("lowerStage() and lowerDecoder() name what has no ONNX form", async () => {
   const mixture = { ...SIZES, experts: 4, topKExperts: 1, capacityFactor: 1 },
     parts = await loadModel(gpt(mixture));
   assertThrows(
@@ -45,7 +44,11 @@ Deno.test("lowerStage() and lowerGpt() name what has no ONNX form", async () => 
   );
   const sizes = { ...mixture, layerNormEpsilon: 1e-5 };
   const tensors = { get: () => new Float32Array(1000) } as unknown as ReadonlyMap<string, Float32Array>;
-  assertThrows(() => lowerGpt(sizes, tensors, { kvCache: false }), TypeError, "as an ONNX graph");
+  assertThrows(
+    () => lowerDecoder(gptFamily(sizes), sizes, tensors, { kvCache: false }),
+    TypeError,
+    "as an ONNX graph",
+  );
 });
 
 Deno.test("GraphStage plans its passes without memory or a runtime", async () => {

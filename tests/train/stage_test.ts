@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { gpt } from "../../nn/mod.ts";
+import { gpt } from "../../models/mod.ts";
 import { ParameterStore } from "../../strategies/mod.ts";
 import { openSource } from "../../train/mod.ts";
-import { loadModel } from "../../train/model_parts.ts";
+import { loadModel } from "../../models/model_parts.ts";
 import { Stage } from "../../train/stage.ts";
 import { fakeGroup } from "../strategies/support/fake_group.ts";
 import { makeBackend } from "../support/device.ts";

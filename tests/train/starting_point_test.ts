@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   generate,
-  loadGpt,
+  loadDirectory,
   prepareTraining,
   readTensor,
   startTraining,
@@ -9,7 +9,8 @@ import {
   type TrainOptions,
   UsageError,
 } from "../../train/mod.ts";
-import { checkStart, loadStart, shortenContext } from "../../train/starting_point.ts";
+import gpt2 from "../../models/gpt2/mod.ts";
+import { checkStart, loadStart, startOf } from "../../train/starting_point.ts";
 import { within } from "../support/deadline.ts";
 import { pool } from "../support/pool.ts";
 import { fingerprintOf, type TokenArray } from "../../data/mod.ts";
@@ -58,7 +59,7 @@ async function evaluate(options: TrainOptions): Promise<{ losses: number[]; stat
 Deno.test("loadStart() says where the weights are from, and which dropout is not applied", async () => {
   assertEquals((await loadStart({ init: BASE })).notes, [
     `starting from the weights of ${BASE}`,
-    `dropout of ${BASE}/config.json is not applied: attn_pdrop 0.1, embd_pdrop 0.1, resid_pdrop 0.1`,
+    `dropout (attn_pdrop 0.1, embd_pdrop 0.1, resid_pdrop 0.1) of ${BASE}/config.json is not applied`,
   ]);
   assertEquals((await loadStart({})).notes, []);
 });
@@ -68,13 +69,10 @@ Deno.test("checkStart() refuses bytes for a model whose token ids are those of a
   withTempDir(async (folder) => {
     const { job: { config } } = await prepareTraining(await fromModel(folder, BASE));
     const at = (files: string[], vocab: number) => {
-      const sizes = { layers: 1, heads: 1, embed: 1, context: 1, vocab, layerNormEpsilon: 1 };
-      return {
-        start: { step: 0, losses: [] },
-        sizes,
-        companions: { from: "m", files, config: {} },
-        notes: [],
-      };
+      const config = { layers: 1, heads: 1, embed: 1, context: 1, vocab };
+      const companions = { from: "m", files, config: {} };
+      const loaded = { folder: "m", family: gpt2, config, companions };
+      return { start: { step: 0, losses: [] }, loaded, notes: [] };
     };
     const data = (name: string, tokens: TokenArray = new Uint8Array(9)) => {
       const spec = tokenData(tokens, { name, context: 4 });
@@ -131,17 +129,19 @@ Deno.test("what goes with a model goes into its checkpoints, and into those of a
 Deno.test("a shorter --context takes the first positions of the model; a longer one is refused", () =>
   withTempDir(async (folder) => {
     const options = await fromModel(folder, BASE, { context: 8, steps: 1, lr: 1e-9, out: `${folder}/out` });
-    const { result } = await runToEnd(options), { sizes, weights } = await loadGpt(result.checkpoint!);
+    const { result } = await runToEnd(options),
+      { family, config, weights } = await loadDirectory(result.checkpoint!);
+    const sizes = family.sizes(config);
     assertEquals([sizes.context, weights.get("wpe.weight")!.shape], [8, [8, 16]]);
-    const before = readTensor((await loadGpt(BASE)).weights.get("wpe.weight")!).slice(0, 8 * 16);
+    const before = readTensor((await loadDirectory(BASE)).weights.get("wpe.weight")!).slice(0, 8 * 16);
     const after = readTensor(weights.get("wpe.weight")!);
     assert(after.every((value, i) => Math.abs(value - before[i]) < 1e-6), "they are the first rows");
     const longer = "Cannot use --context 17: the model of --init has 16 positions; use 16 or less";
     await assertRejects(() => prepareTraining({ ...options, context: 17 }), UsageError, longer);
     const resumed = { ...options, init: undefined, resume: `${folder}/out`, context: 4, steps: 3 };
     await assertRejects(() => prepareTraining(resumed), UsageError, "the model to load has 8");
-    const start = (await loadStart({ init: BASE })).start;
-    assertEquals(shortenContext(start, { context: 16 }), start);
+    const from = await loadStart({ init: BASE });
+    assertEquals(startOf(from, { context: 16 }), from.start);
   }));
 
 Deno.test("--eval-only has the loss of the last evaluation of a run, on any layout, and writes nothing", () =>

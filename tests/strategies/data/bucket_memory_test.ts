@@ -6,7 +6,7 @@ import {
   updatedPieces,
   type ZeroStage,
 } from "../../../strategies/data/bucket_memory.ts";
-import { gptLayers } from "../../../nn/mod.ts";
+import { gptLayers } from "../../../models/mod.ts";
 import { planBuckets } from "../../../strategies/mod.ts";
 import { fakeGroup } from "../support/fake_group.ts";
 import { makeBackend } from "../../support/device.ts";

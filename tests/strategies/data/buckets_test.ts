@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { gptLayers } from "../../../nn/mod.ts";
+import { gptLayers } from "../../../models/mod.ts";
 import { countParameters, planBuckets } from "../../../strategies/mod.ts";
 
 const SIZES = { layers: 3, heads: 2, embed: 6, context: 5, vocab: 11 };

@@ -1,13 +1,6 @@
 import { assertEquals } from "@std/assert";
-import {
-  allocateGradients,
-  crossEntropy,
-  Gpt,
-  gptLayers,
-  Scope,
-  Tape,
-  type Tensor,
-} from "../../../nn/mod.ts";
+import { Gpt, gptLayers } from "../../../models/mod.ts";
+import { allocateGradients, crossEntropy, Scope, Tape, type Tensor } from "../../../nn/mod.ts";
 import { ParameterStore, type ZeroStage } from "../../../strategies/mod.ts";
 import { makeBackend } from "../../support/device.ts";
 import { fakeGroup } from "../support/fake_group.ts";

@@ -8,13 +8,13 @@
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { launch } from "../../../actors/mod.ts";
-import { eachRun, Gpt, type GptConfig, numElements, Scope } from "../../../nn/mod.ts";
+import { Gpt, type GptConfig, gptPlan } from "../../../models/mod.ts";
+import { eachRun, numElements, Scope } from "../../../nn/mod.ts";
 import {
   checkExpertParallel,
   checkPlan,
   ExpertParallel,
   expertsOf,
-  gptPlan,
   isExpertParameter,
   isInMixture,
   Mesh,

@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { eachRun, Gpt, gptLayers, LayerNorm, Linear, type Scope } from "../../../nn/mod.ts";
-import { checkPlan, gptPlan, layerOf, type ParallelPlan, shardOf, splitOf } from "../../../strategies/mod.ts";
+import { Gpt, gptLayers, gptPlan } from "../../../models/mod.ts";
+import { eachRun, LayerNorm, Linear, type Scope } from "../../../nn/mod.ts";
+import { checkPlan, layerOf, type ParallelPlan, shardOf, splitOf } from "../../../strategies/mod.ts";
 
 const CONFIG = { layers: 2, heads: 3, embed: 12, context: 8, vocab: 259 };
 const PLAN = gptPlan(CONFIG);

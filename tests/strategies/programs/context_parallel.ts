@@ -5,12 +5,11 @@
  */
 import type { Device } from "../../../actors/mod.ts";
 import { type Backend, createBackend, type DeviceHeap, type Span } from "../../../kernels/mod.ts";
+import { type GptConfig, gptLayers, gptPlan } from "../../../models/mod.ts";
 import {
   allocateGradients,
   causalSelfAttention,
   crossEntropy,
-  type GptConfig,
-  gptLayers,
   type Parameter,
   RandomStream,
   type Recompute,
@@ -26,7 +25,6 @@ import {
 } from "../../../nn/mod.ts";
 import {
   ContextParallel,
-  gptPlan,
   PartialGradients,
   ringAttention,
   RingBuffers,

@@ -5,11 +5,10 @@
  */
 import type { Device } from "../../../actors/mod.ts";
 import { type Backend, createBackend } from "../../../kernels/mod.ts";
+import { Gpt, type GptConfig, gptPlan } from "../../../models/mod.ts";
 import {
   allocateGradients,
   type ExpertLoad,
-  Gpt,
-  type GptConfig,
   type Parameter,
   Scope,
   type Shape,
@@ -18,7 +17,7 @@ import {
   type SpreadCrossEntropy,
   Tape,
 } from "../../../nn/mod.ts";
-import { ExpertParallel, gptPlan, Mesh, PartialGradients, TensorParallel } from "../../../strategies/mod.ts";
+import { ExpertParallel, Mesh, PartialGradients, TensorParallel } from "../../../strategies/mod.ts";
 
 /** A model, its batch, and how both are spread. */
 export interface ExpertCase {

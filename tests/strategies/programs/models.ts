@@ -1,9 +1,8 @@
 import type { DeviceHeap } from "../../../kernels/mod.ts";
+import { Gpt, type GptConfig } from "../../../models/mod.ts";
 import {
   add,
   crossEntropy,
-  Gpt,
-  type GptConfig,
   LayerNorm,
   Linear,
   type Model,

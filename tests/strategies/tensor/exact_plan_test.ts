@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Linear, type Scope } from "../../../nn/mod.ts";
-import { checkExactPlan, gptPlan, sumChunksOf } from "../../../strategies/mod.ts";
+import { gptPlan } from "../../../models/mod.ts";
+import { checkExactPlan, sumChunksOf } from "../../../strategies/mod.ts";
 
 const PLAN = gptPlan({ embed: 8, heads: 4 });
 

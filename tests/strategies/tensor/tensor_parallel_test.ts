@@ -8,9 +8,9 @@
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { launch } from "../../../actors/mod.ts";
-import { eachRun, type GptConfig, Linear, numElements, Scope, Tape } from "../../../nn/mod.ts";
+import { type GptConfig, gptPlan } from "../../../models/mod.ts";
+import { eachRun, Linear, numElements, Scope, Tape } from "../../../nn/mod.ts";
 import {
-  gptPlan,
   type ParallelPlan,
   phantomGroup,
   type TensorGroup,

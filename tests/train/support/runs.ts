@@ -1,4 +1,5 @@
-import { gpt, RandomStream } from "../../../nn/mod.ts";
+import { gpt } from "../../../models/mod.ts";
+import { RandomStream } from "../../../nn/mod.ts";
 import {
   prepareTraining,
   type Samples,

@@ -5,38 +5,44 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { Gpt, gpt, Scope } from "../../nn/mod.ts";
 import {
-  fromGptConfig,
-  gptShapes,
-  type GptSizes,
-  loadGpt,
+  fromMixtureConfig,
+  Gpt,
+  gpt,
+  type GptConfig,
+  gptFamily,
+  shapesOf,
+  toMixtureConfig,
+} from "../../../models/mod.ts";
+import { Scope } from "../../../nn/mod.ts";
+import {
+  loadDirectory,
   loadRun,
   prepareTraining,
-  toGptConfig,
   type TrainOptions,
   UsageError,
-} from "../../train/mod.ts";
-import { phantomBackend } from "../support/device.ts";
-import { withTempDir } from "../support/temp_dir.ts";
-import { runToEnd, tinyGpt } from "./support/runs.ts";
+} from "../../../train/mod.ts";
+import { phantomBackend } from "../../support/device.ts";
+import { gptShapes } from "../../support/gpt2_shapes.ts";
+import { withTempDir } from "../../support/temp_dir.ts";
+import { runToEnd, tinyGpt } from "../../train/support/runs.ts";
 
-const DENSE: GptSizes = { layers: 2, heads: 2, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
-const MIXTURE: GptSizes = {
+const DENSE: GptConfig = { layers: 2, heads: 2, embed: 8, context: 8, vocab: 256, layerNormEpsilon: 1e-5 };
+const MIXTURE: GptConfig = {
   ...DENSE,
   ...{ experts: 4, topKExperts: 2, capacityFactor: 1.5, auxLossCoefficient: 0.02, deadExperts: [3] },
 };
 
-Deno.test("fromGptConfig() reads what toGptConfig() writes, for a mixture and for a dense GPT", () => {
+Deno.test("fromConfig() of a family reads what toConfig() writes, for a mixture and for a dense GPT", () => {
   for (const sizes of [DENSE, MIXTURE]) {
-    assertEquals(fromGptConfig(JSON.parse(JSON.stringify(toGptConfig(sizes))), "c"), sizes);
+    const { checkpoint } = gptFamily(sizes);
+    assertEquals(checkpoint.fromConfig(JSON.parse(JSON.stringify(checkpoint.toConfig(sizes))), "c"), sizes);
   }
-  assertEquals(toGptConfig(DENSE).model_type, "gpt2");
-  const { num_local_experts, num_experts_per_tok, model_type } = toGptConfig(MIXTURE);
+  const { num_local_experts, num_experts_per_tok, model_type } = toMixtureConfig(MIXTURE);
   assertEquals([num_local_experts, num_experts_per_tok, model_type], [4, 2, "tessera_gpt2_moe"]);
 });
 
-Deno.test("fromGptConfig() refuses what makes no sense by name", () => {
+Deno.test("fromMixtureConfig() refuses what makes no sense by name", () => {
   const cases: [Record<string, unknown>, string][] = [
     [{ num_local_experts: undefined }, "num_local_experts is missing, it must be a number"],
     [{ dead_experts: 3 }, "dead_experts is 3, it must be a list"],
@@ -46,18 +52,20 @@ Deno.test("fromGptConfig() refuses what makes no sense by name", () => {
   ];
   for (const [change, message] of cases) {
     const { message: text } = assertThrows(
-      () => fromGptConfig({ ...toGptConfig(MIXTURE), ...change }, "c"),
+      () => fromMixtureConfig({ ...toMixtureConfig(MIXTURE), ...change }, "c"),
       UsageError,
     );
     assertStringIncludes(text, `Cannot use c: ${message}`);
   }
 });
 
-Deno.test("gptShapes() lists the parameters that the model makes", () => {
+Deno.test("shapesOf() lists the parameters that the model makes, which are those of GPT-2's files", () => {
   for (const sizes of [DENSE, MIXTURE]) {
     const scope = Scope.root(phantomBackend().heap, 1);
     new Gpt(scope, sizes);
     const made = scope.parameters.map(({ name, shape }) => `${name} ${shape.join()}`).sort();
+    const layers = gptFamily(sizes).layers(sizes);
+    assertEquals([...shapesOf(layers)].map(([name, shape]) => `${name} ${shape.join()}`).sort(), made);
     assertEquals([...gptShapes(sizes)].map(([name, shape]) => `${name} ${shape.join()}`).sort(), made);
   }
 });
@@ -67,10 +75,10 @@ Deno.test("a mixture is saved and resumed with what has no option: dead experts,
     const { model: _, ...options } = await tinyGpt(folder);
     const mixture: TrainOptions = { ...options, model: gpt(MIXTURE), dp: 1, steps: 4, lr: 0.01 };
     const out = `${folder}/out`, whole = await runToEnd({ ...mixture, out, saveEvery: 2 });
-    const { sizes, weights } = await loadGpt(`${out}/step-4`);
-    assertEquals(sizes, MIXTURE);
+    const { config, weights } = await loadDirectory(`${out}/step-4`);
+    assertEquals(config, MIXTURE);
     assertEquals(weights.size, gptShapes(MIXTURE).size);
-    assertEquals((await loadRun(`${out}/step-2`)).sizes, MIXTURE);
+    assertEquals((await loadRun(`${out}/step-2`)).loaded?.config, MIXTURE);
     const rest = await runToEnd({ ...options, dp: 1, steps: 4, resume: `${out}/step-2` });
     assertEquals(rest.lossHash, whole.lossHash);
     const alive = await runToEnd({ ...mixture, model: gpt({ ...MIXTURE, deadExperts: [] }) });

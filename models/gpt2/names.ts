@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findDifference, type StoredTensor, type TensorIndex, UsageError } from "../files/mod.ts";
+import { findDifference, type StoredTensor, type TensorIndex, UsageError } from "../../files/mod.ts";
 
 const TABLE = "wte.weight", HEAD = "lm_head.weight";
 
@@ -58,4 +58,11 @@ export function tieHead(tensors: TensorIndex, path: string): Map<string, StoredT
     `Cannot use ${path}: ${HEAD} differs from ${TABLE} ${where}, and a head of its own is not supported; ` +
       `use a model whose head is tied to its tokens`,
   );
+}
+
+/** The tensors of a model with a shorter context: it has the first rows of the table of positions. */
+export function shortenPositions(weights: TensorIndex, context: number): TensorIndex {
+  const name = "wpe.weight", table = weights.get(name);
+  if (table === undefined || table.shape[0] === context) return weights;
+  return new Map([...weights, [name, { ...table, shape: [context, ...table.shape.slice(1)] }]]);
 }

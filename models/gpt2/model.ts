@@ -1,13 +1,24 @@
-import { KeyValueCache } from "./ops/cached_attention.ts";
-import { CausalSelfAttention, Embedding, FeedForward, Head, LayerNorm } from "./layers.ts";
-import type { Layer, LayerFactory, Model, ModelSpec } from "./model.ts";
-import type { Loss } from "./loss.ts";
-import { checkMixture, type MixtureConfig, MoeFeedForward } from "./moe.ts";
-import { crossEntropy } from "./ops/loss.ts";
-import { recomputed } from "./recompute.ts";
-import type { Scope } from "./scope.ts";
-import type { Tape } from "./tape.ts";
-import type { Tensor } from "./tensor.ts";
+import {
+  CausalSelfAttention,
+  checkMixture,
+  crossEntropy,
+  Embedding,
+  FeedForward,
+  Head,
+  KeyValueCache,
+  type Layer,
+  type LayerFactory,
+  LayerNorm,
+  type Loss,
+  type MixtureConfig,
+  type Model,
+  MoeFeedForward,
+  recomputed,
+  type Scope,
+  type Tape,
+  type Tensor,
+} from "../../nn/mod.ts";
+import type { Decoder } from "../family.ts";
 
 /** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
 export interface GptConfig extends Partial<MixtureConfig> {
@@ -23,11 +34,6 @@ export interface GptConfig extends Partial<MixtureConfig> {
   readonly vocab: number;
   /** Of the layer norms; by default 1e-5. */
   readonly layerNormEpsilon?: number;
-}
-
-/** The spec of a GPT-2 style model; `vocab` is that of byte-level text by default. */
-export function gpt(config: Omit<GptConfig, "vocab"> & { readonly vocab?: number }): ModelSpec {
-  return { module: import.meta.url, config: { vocab: 256, ...config } };
 }
 
 /** Token and position embeddings, added. */
@@ -96,18 +102,6 @@ class GptHead implements Layer {
   }
 }
 
-/** What one-token generation works on: fill `id`, call `setPosition`, run the tape, read `logits`. */
-export interface Decoder {
-  /** i32 [1, 1]. */
-  readonly id: Tensor;
-  /** i32 [1, 1]: what {@link setPosition} fills. */
-  readonly position: Tensor;
-  /** [1, 1, V]. */
-  readonly logits: Tensor;
-  /** Says how many tokens came before the next one. */
-  setPosition(position: number): void;
-}
-
 /**
  * GPT-2: pre-norm blocks, learned positions, tied output head; parameter names are those of Hugging Face.
  *
@@ -131,6 +125,11 @@ export class Gpt implements Model {
     this.#embedding = new GptEmbedding(scope, config);
     this.#blocks = Array.from({ length: config.layers }, (_, i) => new Block(scope.child(`h.${i}`), config));
     this.#head = new GptHead(scope, config);
+  }
+
+  /** Longest sequence. */
+  get context(): number {
+    return this.config.context;
   }
 
   /** Scores of the next token. Shapes: ids i32 [B, T], result [B, T, V]. */
@@ -167,17 +166,13 @@ export class Gpt implements Model {
   }
 }
 
-/** Builds a GPT from its configuration: what a device calls. */
-export default function build(scope: Scope, config: GptConfig): Gpt {
-  return new Gpt(scope, config);
-}
-
 /** The layers of a GPT: embedding, blocks, head. */
-export function layers(config: GptConfig): LayerFactory[] {
+export function gptLayers(config: GptConfig): LayerFactory[] {
   checkSizes(config);
   const blocks = Array.from({ length: config.layers }, (_, i) => ({
     name: `h.${i}`,
     type: "block",
+    isRecomputable: true,
     build: (scope: Scope) => new Block(scope.child(`h.${i}`), config),
   }));
   return [

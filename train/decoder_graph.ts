@@ -1,9 +1,9 @@
 import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
-import { attendHeads, Gpt, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
-import type { GptSizes } from "./mixture_files.ts";
+import type { ModelFamily } from "../models/mod.ts";
+import { attendHeads, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
 
-/** A GPT as a graph of free batch and sequence sizes. */
-export interface GptGraph {
+/** A model that generates, as a graph of free batch and sequence sizes. */
+export interface DecoderGraph {
   /** All of it. */
   readonly part: onnx.GraphPart;
   /** Names of its inputs and outputs in a file. */
@@ -16,7 +16,7 @@ export interface GptGraph {
 const BATCH = "batch", SEQUENCE = "sequence", PAST = "past", TOTAL = "past + sequence";
 
 /**
- * Lowers a trained GPT.
+ * Lowers a trained model.
  *
  * Inputs: `input_ids` i64 [batch, sequence], and with a cache `past_key_values.N.key` and `.value`
  * [batch, heads, past, width of a head], where past may be 0. Outputs: `logits` [batch, sequence, vocab], and with a cache
@@ -24,12 +24,13 @@ const BATCH = "batch", SEQUENCE = "sequence", PAST = "past", TOTAL = "past + seq
  *
  * @throws {TypeError} If the model has experts.
  */
-export function lowerGpt(
-  sizes: GptSizes,
+export function lowerDecoder(
+  family: ModelFamily,
+  config: unknown,
   tensors: ReadonlyMap<string, Float32Array>,
   options: { readonly kvCache: boolean },
-): GptGraph {
-  const graph = new onnx.Graph(), { layers, heads, embed } = sizes, heap = phantomHeap();
+): DecoderGraph {
+  const graph = new onnx.Graph(), { layers, heads, embed } = family.sizes(config), heap = phantomHeap();
   const ids = graph.input("input_ids", [BATCH, SEQUENCE], "i64"), weights: onnx.Value[] = [];
   const past = Array.from(
     { length: options.kvCache ? layers : 0 },
@@ -53,7 +54,7 @@ export function lowerGpt(
     },
   });
   const tape = new Tape({ backend: createBackend("reference", heap), training: false });
-  const decoder = new Gpt(Scope.of({ heap, seed: 0 }), sizes).decoder(tape);
+  const decoder = family.decoder(Scope.of({ heap, seed: 0 }), config).decoder(tape);
   lowering.bind(decoder.id, ids);
   lowering.bind(decoder.position, positions.row);
   tape.lower(lowering);

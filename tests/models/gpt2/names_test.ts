@@ -5,10 +5,10 @@ import {
   type StoredTensor,
   UsageError,
   writeSafetensors,
-} from "../../files/mod.ts";
-import { gpt2Shapes } from "../../train/gpt2_files.ts";
-import { isGpt2Extra, stripPrefixes, tieHead } from "../../train/gpt2_names.ts";
-import { withTempDir } from "../support/temp_dir.ts";
+} from "../../../files/mod.ts";
+import { gpt2Shapes } from "../../support/gpt2_shapes.ts";
+import { isGpt2Extra, stripPrefixes, tieHead } from "../../../models/gpt2/names.ts";
+import { withTempDir } from "../../support/temp_dir.ts";
 
 const SIZES = { layers: 2, heads: 4, embed: 64, context: 32, vocab: 256, layerNormEpsilon: 1e-5 };
 

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { gpt, Tape } from "../../nn/mod.ts";
-import { loadModel, parameterShapes, traceShapes } from "../../train/model_parts.ts";
+import { gpt } from "../../models/mod.ts";
+import { Tape } from "../../nn/mod.ts";
+import { loadModel, shapesOf } from "../../models/model_parts.ts";
+import { traceShapes } from "../../train/trace_shapes.ts";
 import { openSource } from "../../train/mod.ts";
 import { phantomBackend } from "../support/device.ts";
 import { tokenData } from "../support/token_data.ts";
@@ -13,13 +15,13 @@ Deno.test("loadModel() gives the layers of a GPT, and their shapes without memor
   const parts = await loadModel(gpt(SIZES)), source = openSource(TOKENS, ORDER);
   assertEquals(parts.layers.map(({ name }) => name), ["embedding", "h.0", "h.1", "head"]);
   assertEquals(traceShapes(parts, source, 3, undefined), [[3, 6, 8], [3, 6, 8], [3, 6, 8], [3, 6, 13]]);
-  assertEquals(parameterShapes(parts).get("h.1.mlp.c_fc.weight"), [8, 32]);
+  assertEquals(shapesOf(parts.layers).get("h.1.mlp.c_fc.weight"), [8, 32]);
 });
 
 Deno.test("loadModel() takes a model that is not made of layers as one layer", async () => {
   const module = import.meta.resolve("../../examples/04_own_model.ts");
   const parts = await loadModel({ module, config: { hidden: 3 } });
-  assertEquals([...parameterShapes(parts).keys()], [
+  assertEquals([...shapesOf(parts.layers).keys()], [
     "first.weight",
     "first.bias",
     "second.weight",

@@ -3,23 +3,8 @@
  *
  * @module
  */
-import { type StoredTensor, UsageError } from "../files/mod.ts";
-
-/** Sizes of a GPT-2. */
-export interface ModelSizes {
-  /** Transformer blocks. */
-  readonly layers: number;
-  /** Attention heads. */
-  readonly heads: number;
-  /** Width of the residual stream; a multiple of `heads`. */
-  readonly embed: number;
-  /** Longest sequence. */
-  readonly context: number;
-  /** Vocabulary: rows of the embedding. */
-  readonly vocab: number;
-  /** Added to the variance in layer norms. */
-  readonly layerNormEpsilon: number;
-}
+import { UsageError } from "../../files/mod.ts";
+import type { GptConfig } from "./model.ts";
 
 /** The epsilon of GPT-2's layer norms unless a checkpoint says otherwise. */
 export const LAYER_NORM_EPSILON = 1e-5;
@@ -55,19 +40,19 @@ const DROPOUT = ["attn_pdrop", "embd_pdrop", "resid_pdrop"] as const;
 /** Longest value that messages show. */
 const MAX_SHOWN = 60;
 
-/** `config.json` for a model of these sizes. */
-export function toHuggingFaceConfig(sizes: ModelSizes): Record<string, unknown> {
+/** `config.json` of a model. */
+export function toHuggingFaceConfig(config: GptConfig): Record<string, unknown> {
   return {
     model_type: "gpt2",
     architectures: ["GPT2LMHeadModel"],
     activation_function: "gelu_new",
-    n_layer: sizes.layers,
-    n_head: sizes.heads,
-    n_embd: sizes.embed,
-    n_positions: sizes.context,
-    n_ctx: sizes.context,
-    vocab_size: sizes.vocab,
-    layer_norm_epsilon: sizes.layerNormEpsilon,
+    n_layer: config.layers,
+    n_head: config.heads,
+    n_embd: config.embed,
+    n_positions: config.context,
+    n_ctx: config.context,
+    vocab_size: config.vocab,
+    layer_norm_epsilon: config.layerNormEpsilon ?? LAYER_NORM_EPSILON,
     tie_word_embeddings: true,
     attn_pdrop: 0,
     embd_pdrop: 0,
@@ -84,7 +69,7 @@ export function toHuggingFaceConfig(sizes: ModelSizes): Record<string, unknown> 
  * @param path For messages.
  * @throws {UsageError} If a size is missing, or a field asks for arithmetic that is not GPT-2's.
  */
-export function fromHuggingFaceConfig(config: unknown, path: string): ModelSizes {
+export function fromHuggingFaceConfig(config: unknown, path: string): GptConfig {
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new UsageError(`Cannot use ${path}: it is not a JSON object`);
   }
@@ -141,59 +126,4 @@ function checkFixed(fields: Readonly<Record<string, unknown>>, path: string): vo
 /** The rates of dropout above 0 that a parsed `config.json` asks for, as text: `attn_pdrop 0.1`. */
 export function dropoutRates(config: Readonly<Record<string, unknown>>): string[] {
   return DROPOUT.filter((key) => Number(config[key]) > 0).map((key) => `${key} ${config[key]}`);
-}
-
-/** Names and shapes of a GPT-2's parameters, in the order of the file; Conv1D weights are `[in, out]`. */
-export function gpt2Shapes(sizes: ModelSizes): Map<string, readonly number[]> {
-  const { layers, embed, context, vocab } = sizes;
-  const shapes = new Map<string, readonly number[]>();
-  shapes.set("wte.weight", [vocab, embed]);
-  shapes.set("wpe.weight", [context, embed]);
-  for (let i = 0; i < layers; i++) {
-    const pair = (name: string, weight: readonly number[]) => {
-      shapes.set(`h.${i}.${name}.weight`, weight);
-      shapes.set(`h.${i}.${name}.bias`, [weight.at(-1)!]);
-    };
-    pair("ln_1", [embed]);
-    pair("attn.c_attn", [embed, 3 * embed]);
-    pair("attn.c_proj", [embed, embed]);
-    pair("ln_2", [embed]);
-    pair("mlp.c_fc", [embed, 4 * embed]);
-    pair("mlp.c_proj", [4 * embed, embed]);
-  }
-  shapes.set("ln_f.weight", [embed]);
-  shapes.set("ln_f.bias", [embed]);
-  return shapes;
-}
-
-/**
- * Checks that a file holds exactly the expected tensors.
- *
- * @param path For messages.
- * @throws {UsageError} Names the first tensor that is missing, has another shape, or is not expected.
- */
-export function checkTensors(
-  found: ReadonlyMap<string, StoredTensor>,
-  expected: ReadonlyMap<string, readonly number[]>,
-  path: string,
-): void {
-  for (const [name, shape] of expected) {
-    const tensor = found.get(name);
-    if (tensor === undefined) {
-      throw new UsageError(
-        `Cannot use ${path}: tensor ${name} is missing, expected with shape [${shape.join(", ")}]`,
-      );
-    }
-    if (tensor.shape.join() !== shape.join()) {
-      throw new UsageError(
-        `Cannot use ${path}: tensor ${name} has shape [${tensor.shape.join(", ")}], ` +
-          `expected is [${shape.join(", ")}]`,
-      );
-    }
-  }
-  for (const name of found.keys()) {
-    if (!expected.has(name)) {
-      throw new UsageError(`Cannot use ${path}: tensor ${name} is not part of this model`);
-    }
-  }
 }

@@ -1,11 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Gpt, type GptConfig, gptLayers } from "../../../models/mod.ts";
 import {
   AdamW,
   allocateGradients,
   crossEntropy,
-  Gpt,
-  type GptConfig,
-  gptLayers,
   GradientArena,
   type Recompute,
   recomputedLayer,
@@ -13,8 +11,8 @@ import {
   SegmentMemory,
   sumLoss,
   Tape,
-} from "../../nn/mod.ts";
-import { makeBackend, phantomBackend } from "../support/device.ts";
+} from "../../../nn/mod.ts";
+import { makeBackend, phantomBackend } from "../../support/device.ts";
 
 const CONFIG: GptConfig = {
   layers: 2,

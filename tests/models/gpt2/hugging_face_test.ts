@@ -1,16 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
-  checkTensors,
   dropoutRates,
   fromHuggingFaceConfig,
-  gpt2Shapes,
-  type ModelSizes,
   toHuggingFaceConfig,
-} from "../../train/gpt2_files.ts";
-import type { StoredTensor } from "../../files/tensor_files.ts";
-import { UsageError } from "../../files/usage_error.ts";
+} from "../../../models/gpt2/hugging_face.ts";
+import type { GptConfig } from "../../../models/gpt2/model.ts";
+import { UsageError } from "../../../files/usage_error.ts";
 
-const SIZES: ModelSizes = {
+const SIZES: GptConfig = {
   layers: 2,
   heads: 4,
   embed: 64,
@@ -18,10 +15,6 @@ const SIZES: ModelSizes = {
   vocab: 256,
   layerNormEpsilon: 1e-5,
 };
-
-function tensor(shape: readonly number[]): StoredTensor {
-  return { path: "m", byteOffset: 0, dtype: "F32", shape };
-}
 
 Deno.test("fromHuggingFaceConfig() reads what toHuggingFaceConfig() writes", () => {
   const config = JSON.parse(JSON.stringify(toHuggingFaceConfig(SIZES)));
@@ -92,32 +85,4 @@ Deno.test("fromHuggingFaceConfig() refuses other models by name", () => {
     assertThrows(() => fromHuggingFaceConfig(config, "c"), UsageError, `Cannot use c: ${message}`);
   }
   assertThrows(() => fromHuggingFaceConfig([], "c"), UsageError, "not a JSON object");
-});
-
-Deno.test("gpt2Shapes() lists every parameter with the shape of its file", () => {
-  const shapes = gpt2Shapes(SIZES);
-  assertEquals(shapes.size, 28);
-  assertEquals(shapes.get("wte.weight"), [256, 64]);
-  assertEquals(shapes.get("wpe.weight"), [32, 64]);
-  assertEquals(shapes.get("h.1.attn.c_attn.weight"), [64, 192]);
-  assertEquals(shapes.get("h.1.attn.c_attn.bias"), [192]);
-  assertEquals(shapes.get("h.0.mlp.c_proj.weight"), [256, 64]);
-  assertEquals([...shapes.keys()].at(-1), "ln_f.bias");
-});
-
-Deno.test("checkTensors() names what is missing, misshapen or unexpected", () => {
-  const shapes = gpt2Shapes(SIZES);
-  const good = new Map([...shapes].map(([name, shape]) => [name, tensor(shape)]));
-  checkTensors(good, shapes, "m");
-  const check = (change: (tensors: Map<string, StoredTensor>) => void, message: string) => {
-    const tensors = new Map(good);
-    change(tensors);
-    assertThrows(() => checkTensors(tensors, shapes, "m"), UsageError, `Cannot use m: ${message}`);
-  };
-  check((t) => t.delete("ln_f.bias"), "tensor ln_f.bias is missing, expected with shape [64]");
-  check(
-    (t) => t.set("wpe.weight", tensor([64, 32])),
-    "tensor wpe.weight has shape [64, 32], expected is [32, 64]",
-  );
-  check((t) => t.set("h.2.ln_1.bias", tensor([64])), "tensor h.2.ln_1.bias is not part of this model");
 });

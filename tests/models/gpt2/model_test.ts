@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import type { Backend } from "../../kernels/mod.ts";
-import { Gpt, gpt, type GptConfig, Scope, Tape } from "../../nn/mod.ts";
-import { makeBackend, phantomBackend } from "../support/device.ts";
+import type { Backend } from "../../../kernels/mod.ts";
+import { Gpt, gpt, type GptConfig } from "../../../models/mod.ts";
+import { Scope, Tape } from "../../../nn/mod.ts";
+import { makeBackend, phantomBackend } from "../../support/device.ts";
 
 const SIZES: GptConfig = { layers: 2, heads: 3, embed: 24, context: 10, vocab: 31 };
 const IDS = Array.from({ length: SIZES.context }, (_, i) => (11 * i + 5) % SIZES.vocab);
@@ -95,5 +96,5 @@ Deno.test("gpt() is plain data with bytes as default vocabulary", () => {
   const spec = gpt({ layers: 1, heads: 1, embed: 8, context: 8 });
   assertEquals(structuredClone(spec), spec);
   assertEquals((spec.config as GptConfig).vocab, 256);
-  assertStringIncludes(spec.module, "/nn/gpt.ts");
+  assertStringIncludes(spec.module, "/models/gpt2/mod.ts");
 });

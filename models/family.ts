@@ -1,0 +1,97 @@
+/**
+ * A model family as one value: everything that Tessera knows of a kind of model. Who adds a family writes this value, and
+ * registers it (`registry.ts`); nothing else names it.
+ *
+ * @module
+ */
+import type { TensorIndex } from "../files/mod.ts";
+import type { LayerFactory, Scope, Tape, Tensor } from "../nn/mod.ts";
+import type { ParallelPlan } from "../strategies/mod.ts";
+
+/** Sizes of a model by the names of the options that they have. */
+export interface ModelSizes {
+  /** Transformer blocks. */
+  readonly layers: number;
+  /** Attention heads. */
+  readonly heads: number;
+  /** Width of the residual stream. */
+  readonly embed: number;
+  /** Longest sequence. */
+  readonly context: number;
+  /** Token ids. */
+  readonly vocab: number;
+  /** Experts of a layer; none in a dense model. */
+  readonly experts?: number;
+  /** Experts of a token. */
+  readonly topKExperts?: number;
+  /** Room of an expert, in fair shares. */
+  readonly capacityFactor?: number;
+}
+
+/** What one-token generation works on: fill `id`, call `setPosition`, run the tape, read `logits`. */
+export interface Decoder {
+  /** i32 [1, 1]. */
+  readonly id: Tensor;
+  /** i32 [1, 1]: what {@link setPosition} fills. */
+  readonly position: Tensor;
+  /** [1, 1, V]. */
+  readonly logits: Tensor;
+  /** Says how many tokens came before the next one. */
+  setPosition(position: number): void;
+}
+
+/** A model that generates. */
+export interface DecoderModel {
+  /** Tokens that its cache has room for. */
+  readonly context: number;
+  /** Records the pass of one token against the cached keys and values of those before it, up to the context. */
+  decoder(tape: Tape): Decoder;
+}
+
+/** How a family stands in a directory of Hugging Face's form. */
+export interface CheckpointForm<Config> {
+  /** `config.json`; its `model_type` is that of the family. */
+  toConfig(config: Config): Record<string, unknown>;
+  /**
+   * The configuration that a parsed `config.json` describes.
+   *
+   * @param path For messages.
+   * @throws {UsageError} If a field is missing, makes no sense, or asks for arithmetic that is not computed here.
+   */
+  fromConfig(json: unknown, path: string): Config;
+  /** What `config.json` asks for and training leaves out, such as `dropout (attn_pdrop 0.1)`; by default nothing. */
+  ignored?(json: Readonly<Record<string, unknown>>): string[];
+  /** Names of tensors in files that are no parameters; by default none. */
+  isExtra?(name: string): boolean;
+  /**
+   * The tensors of a file by the names of the parameters; by default they have them.
+   *
+   * @param path For messages.
+   * @throws {UsageError} If they cannot be those of a model.
+   */
+  adapt?(tensors: TensorIndex, path: string): TensorIndex;
+  /** The weights of a model with a shorter context; by default the same. */
+  shorten?(weights: TensorIndex, context: number): TensorIndex;
+}
+
+/** A kind of model. `Config` is plain data: it is sent to devices. */
+export interface ModelFamily<Config = unknown> {
+  /** `model_type` of its `config.json`. */
+  readonly modelType: string;
+  /** What people call it. */
+  readonly name: string;
+  /** URL of the module whose default export this value is: `import.meta.url`. Devices load it. */
+  readonly module: string;
+  /** The model as layers in a row: pipelines cut it between them, and shapes of parameters follow from them. */
+  layers(config: Config): readonly LayerFactory[];
+  /** Which layers tensor parallelism splits, and how; an empty plan splits none. */
+  plan(config: Config): ParallelPlan;
+  /** Builds the model for generation. */
+  decoder(scope: Scope, config: Config): DecoderModel;
+  /** The sizes that have options. */
+  sizes(config: Config): ModelSizes;
+  /** A configuration of these sizes; what has no option is as in `known`. */
+  configure(sizes: ModelSizes, known?: Config): Config;
+  /** How it stands on disk. */
+  readonly checkpoint: CheckpointForm<Config>;
+}

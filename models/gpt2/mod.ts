@@ -1,0 +1,42 @@
+/**
+ * GPT-2: pre-norm blocks with learned positions and a tied output head.
+ *
+ * @module
+ */
+import type { ModelFamily } from "../family.ts";
+import { dropoutRates, fromHuggingFaceConfig, toHuggingFaceConfig } from "./hugging_face.ts";
+import { Gpt, type GptConfig, gptLayers } from "./model.ts";
+import { isGpt2Extra, shortenPositions, stripPrefixes, tieHead } from "./names.ts";
+import { gptPlan } from "./plan.ts";
+
+export * from "./hugging_face.ts";
+export * from "./model.ts";
+export * from "./names.ts";
+export * from "./plan.ts";
+
+/** Dense GPT-2 models, in the form of Hugging Face's `GPT2LMHeadModel`. */
+const gpt2: ModelFamily<GptConfig> = {
+  modelType: "gpt2",
+  name: "GPT",
+  module: import.meta.url,
+  layers: gptLayers,
+  plan: gptPlan,
+  decoder: (scope, config) => new Gpt(scope, config),
+  sizes: ({ layers, heads, embed, context, vocab }) => ({ layers, heads, embed, context, vocab }),
+  configure: ({ layers, heads, embed, context, vocab }, known) => {
+    return { layerNormEpsilon: known?.layerNormEpsilon, layers, heads, embed, context, vocab };
+  },
+  checkpoint: {
+    toConfig: toHuggingFaceConfig,
+    fromConfig: fromHuggingFaceConfig,
+    ignored: (json) => {
+      const rates = dropoutRates(json);
+      return rates.length === 0 ? [] : [`dropout (${rates.join(", ")})`];
+    },
+    isExtra: isGpt2Extra,
+    adapt: (tensors, path) => tieHead(stripPrefixes(tensors, path), path),
+    shorten: shortenPositions,
+  },
+};
+
+export default gpt2;

@@ -1,0 +1,47 @@
+import { UsageError } from "../files/mod.ts";
+import type { ModelSpec } from "../nn/mod.ts";
+import type { ModelFamily } from "./family.ts";
+import gpt2 from "./gpt2/mod.ts";
+import gpt2Moe from "./gpt2_moe/mod.ts";
+
+/** By `model_type`: adding a family is adding its folder, and here its name. */
+const FAMILIES = new Map<string, ModelFamily>([gpt2, gpt2Moe].map((family) => [family.modelType, family]));
+
+/**
+ * Makes a family of one's own known to what reads directories: `--init`, `--resume`, `generate`, `export`.
+ *
+ * @throws {TypeError} If another family has its `model_type`.
+ */
+export function registerFamily<Config>(family: ModelFamily<Config>): void {
+  const known = FAMILIES.get(family.modelType);
+  if (known !== undefined && known.module !== family.module) {
+    throw new TypeError(
+      `Cannot register the family ${family.module}: ${known.module} has the model_type ${family.modelType}`,
+    );
+  }
+  FAMILIES.set(family.modelType, family);
+}
+
+/**
+ * The family of a parsed `config.json`. Without `model_type` it is GPT-2, whose first files had none.
+ *
+ * @param path For messages.
+ * @throws {UsageError} If no family has its `model_type`.
+ */
+export function familyOfConfig(json: unknown, path: string): ModelFamily {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new UsageError(`Cannot use ${path}: it is not a JSON object`);
+  }
+  const { model_type: modelType = gpt2.modelType } = json as { model_type?: unknown };
+  const family = FAMILIES.get(modelType as string);
+  if (family !== undefined) return family;
+  const known = [...FAMILIES.keys()].map((name) => JSON.stringify(name)).join(", ");
+  throw new UsageError(
+    `Cannot use ${path}: model_type is ${JSON.stringify(modelType)}, supported are ${known}`,
+  );
+}
+
+/** A model of a family: what `train` takes. */
+export function modelOf<Config>({ module }: ModelFamily<Config>, config: Config): ModelSpec {
+  return { module, config };
+}
