@@ -14,7 +14,8 @@ import { schedule } from "./cli/schedule.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { topology } from "./cli/topology.ts";
 import { trainModel } from "./cli/train.ts";
-import { unknownOption, UsageError } from "./train/mod.ts";
+import { UsageError } from "./files/mod.ts";
+import { unknownOption } from "./train/mod.ts";
 
 const HELP = `Tessera trains and runs transformer models on many worker actors.
 

@@ -20,7 +20,12 @@
  * @module
  */
 export * from "./actors/mod.ts";
+export * from "./checkpoint/mod.ts";
+export * from "./data/mod.ts";
+export * from "./export/mod.ts";
+export * from "./files/mod.ts";
 export * from "./models/mod.ts";
 export * from "./nn/mod.ts";
+export * from "./serve/mod.ts";
 export * from "./strategies/mod.ts";
 export * from "./train/mod.ts";

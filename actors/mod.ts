@@ -4,7 +4,7 @@
  *
  * @example Run a program on two devices
  * ```ts ignore
- * import { launch } from "./mod.ts";
+ * import { launch } from "./launch.ts";
  *
  * const world = launch({
  *   program: import.meta.resolve("./my_program.ts"), // export default (device) => device.rank

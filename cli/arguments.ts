@@ -1,5 +1,6 @@
 import { parseArgs } from "@std/cli/parse-args";
-import { unknownOption, UsageError } from "../train/mod.ts";
+import { UsageError } from "../files/mod.ts";
+import { unknownOption } from "../train/mod.ts";
 
 /** What a command understands. */
 export interface ArgumentSpec {

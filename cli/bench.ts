@@ -7,7 +7,7 @@ import { benchWebgpuMatmul } from "../bench/matmul_webgpu.ts";
 import { benchStep, type StepBenchRecord } from "../bench/step.ts";
 import { readSection } from "../bench/section_text.ts";
 import { formatBytes } from "../kernels/mod.ts";
-import { UsageError } from "../train/mod.ts";
+import { UsageError } from "../files/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Measures this machine; figures are medians.

@@ -1,17 +1,12 @@
 import { describeWasm, now } from "../kernels/mod.ts";
+import { plainLine, renderFrame, startView, updateView, type View } from "./terminal.ts";
+import { Painter, standardScreen } from "./terminal_painter.ts";
 import {
   formatStages,
   type MetricsRecord,
-  Painter,
-  plainLine,
   type PreparedTraining,
-  renderFrame,
-  standardScreen,
-  startView,
   type TrainEvent,
   type TrainResult,
-  updateView,
-  type View,
 } from "../train/mod.ts";
 import { environment } from "./environment.ts";
 import { writeOut } from "./output.ts";

@@ -1,4 +1,5 @@
-import { encodeRecord, openSource, prepareTraining, startTraining, type TrainOptions } from "../train/mod.ts";
+import { openSource } from "../data/mod.ts";
+import { encodeRecord, prepareTraining, startTraining, type TrainOptions } from "../train/mod.ts";
 
 /** The command `train --eval-only`: the loss of a model on data; nothing is trained or written. */
 export async function evaluateModel(options: TrainOptions): Promise<number> {

@@ -1,5 +1,7 @@
 import { formatBytes } from "../kernels/mod.ts";
-import { exportOnnx, parseBytes, UsageError } from "../train/mod.ts";
+import { exportOnnx } from "../export/mod.ts";
+import { UsageError } from "../files/mod.ts";
+import { parseBytes } from "../train/mod.ts";
 import { parseArguments } from "./arguments.ts";
 import { chooseModel } from "./generate.ts";
 

@@ -1,4 +1,6 @@
-import { ByteText, findModel, generate, resolveSample, UsageError } from "../train/mod.ts";
+import { findModel } from "../checkpoint/mod.ts";
+import { UsageError } from "../files/mod.ts";
+import { ByteText, generate, resolveSample } from "../serve/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
 import { writeOut } from "./output.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { now } from "../kernels/mod.ts";
-import { fileProblem } from "../train/mod.ts";
+import { fileProblem } from "../files/mod.ts";
 import { type StopRequests, stopRequests } from "./signals.ts";
 
 /** A stream that text goes to. */

@@ -3,14 +3,8 @@
  *
  * @module
  */
-import {
-  findModel,
-  flagOf,
-  keyOf,
-  makeRunFolder,
-  type PreparedTraining,
-  type TrainOptions,
-} from "../train/mod.ts";
+import { findModel, makeRunFolder } from "../checkpoint/mod.ts";
+import { flagOf, keyOf, type PreparedTraining, type TrainOptions } from "../train/mod.ts";
 
 /** Folder of runs unless --out says otherwise. */
 export const RUNS = "out";

@@ -4,10 +4,12 @@ import {
   formatSchedule,
   makeSchedule,
   parseSchedule,
+  type Schedule,
+  type ScheduleName,
   SCHEDULES,
 } from "../strategies/mod.ts";
-import type { Schedule, ScheduleName } from "../strategies/mod.ts";
-import { asUsageError, fileProblem, UsageError } from "../train/mod.ts";
+import { fileProblem, UsageError } from "../files/mod.ts";
+import { asUsageError } from "../train/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws a pipeline schedule with its bubble, and checks it.

@@ -1,18 +1,16 @@
+import { removeIfEmpty, whyNoBytes } from "../checkpoint/mod.ts";
+import { MetricsLog } from "./metrics_log.ts";
+import { ByteText, generate } from "../serve/mod.ts";
 import {
-  ByteText,
   describeOptions,
   encodeRecord,
-  generate,
-  MetricsLog,
   type PreparedTraining,
   prepareTraining,
-  removeIfEmpty,
   startTraining,
   type Training,
   type TrainJob,
   type TrainOptions,
   type TrainResult,
-  whyNoBytes,
 } from "../train/mod.ts";
 import { Display } from "./display.ts";
 import { evaluateModel } from "./evaluate.ts";

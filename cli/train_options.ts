@@ -1,4 +1,5 @@
-import { flagOf, type OptionSpec, TRAIN_OPTIONS, type TrainOptions, UsageError } from "../train/mod.ts";
+import { UsageError } from "../files/mod.ts";
+import { flagOf, type OptionSpec, TRAIN_OPTIONS, type TrainOptions } from "../train/mod.ts";
 import { parseArguments } from "./arguments.ts";
 
 /**

@@ -1,4 +1,5 @@
-import type { AttentionArgs, AttentionBackwardArgs, Backend, MergeAttentionArgs } from "./backend.ts";
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./arguments.ts";
+import type { Backend } from "./backend.ts";
 import { type Bf16Staging, type BlockSpan, isBf16 } from "./bf16_staging.ts";
 import { checkAttention, checkAttentionBackward, checkMergeAttention } from "./check.ts";
 import type { Use } from "./bf16_rows.ts";

@@ -1,4 +1,5 @@
-import type { Backend, GatherArgs } from "./backend.ts";
+import type { Backend } from "./backend.ts";
+import type { GatherArgs } from "./row_arguments.ts";
 import { type Bf16Staging, isBf16 } from "./bf16_staging.ts";
 import { badId, need } from "./check.ts";
 

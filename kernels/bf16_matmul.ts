@@ -1,4 +1,5 @@
-import type { Backend, Epilogue, MatmulArgs } from "./backend.ts";
+import type { Epilogue, MatmulArgs } from "./arguments.ts";
+import type { Backend } from "./backend.ts";
 import { type Bf16Staging, type BlockSpan, isBf16 } from "./bf16_staging.ts";
 import { DTYPE_BYTES, type Span } from "./span.ts";
 import { checkMatmul } from "./wasm/matmul.ts";

@@ -2,19 +2,16 @@
  * Checks of kernel arguments, shared by the backends: a span that is too short would let a kernel write into its
  * neighbour. They cost a few comparisons a call.
  */
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./arguments.ts";
 import type {
-  AttentionArgs,
-  AttentionBackwardArgs,
   CrossEntropyArgs,
   FoldRowsArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
-  MergeAttentionArgs,
-  RowExpSumArgs,
   ScatterAddArgs,
-  SpreadCrossEntropyArgs,
   SumRowsArgs,
-} from "./backend.ts";
+} from "./row_arguments.ts";
+import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 import type { Span } from "./span.ts";
 import { sumSteps } from "./sum_steps.ts";
 

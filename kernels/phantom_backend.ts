@@ -1,4 +1,6 @@
-import type { AttentionArgs, Backend, MatmulArgs, ScatterAddArgs } from "./backend.ts";
+import type { AttentionArgs, MatmulArgs } from "./arguments.ts";
+import type { Backend } from "./backend.ts";
+import type { ScatterAddArgs } from "./row_arguments.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { WIDE_TILE } from "./wasm/gemm.ts";

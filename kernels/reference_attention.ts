@@ -1,4 +1,4 @@
-import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./backend.ts";
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./arguments.ts";
 import { checkAttention, checkAttentionBackward, checkMergeAttention } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
 

@@ -1,4 +1,4 @@
-import type { MatmulArgs } from "./backend.ts";
+import type { MatmulArgs } from "./arguments.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { gelu, geluGradient } from "./reference_math.ts";
 import { checkMatmul } from "./wasm/matmul.ts";

@@ -6,14 +6,12 @@ import type {
   GatherArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
-  RowExpSumArgs,
-  RowMaxArgs,
   ScatterAddArgs,
   SoftmaxArgs,
   SoftmaxBackwardArgs,
-  SpreadCrossEntropyArgs,
   SumRowsArgs,
-} from "./backend.ts";
+} from "./row_arguments.ts";
+import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 import * as check from "./check.ts";
 import { badId, need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";

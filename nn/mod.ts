@@ -4,7 +4,11 @@
  *
  * @example A model of your own: a module whose default export builds it
  * ```ts
- * import { crossEntropy, Linear, type Model, relu, type Scope } from "./mod.ts";
+ * import { Linear } from "./layers.ts";
+import { crossEntropy } from "./mod.ts";
+import { type Model } from "./model.ts";
+import { relu } from "./ops/elementwise.ts";
+import { type Scope } from "./scope.ts";
  *
  * export default function build(scope: Scope, config: { hidden: number }): Model {
  *   const first = new Linear(scope.child("first"), { inputs: 784, outputs: config.hidden });
@@ -40,7 +44,7 @@ export * from "./ops/rows.ts";
 export * from "./optim.ts";
 export * from "./random.ts";
 export * from "./recompute.ts";
-export * from "./sampler.ts";
+export * from "./choose_token.ts";
 export * from "./scope.ts";
 export * from "./shape.ts";
 export * from "./shard.ts";

@@ -3,7 +3,7 @@
  *
  * @example Four devices along the data axis
  * ```ts
- * import { Mesh } from "./mod.ts";
+ * import { Mesh } from "./layout/mod.ts";
  *
  * const mesh = new Mesh({ dp: 4 });
  * console.log(mesh.size, mesh.line(0, "dp")); // 4 [ 0, 1, 2, 3 ]

@@ -1,6 +1,6 @@
 import { DeviceError } from "../actors/mod.ts";
-import { loadRun } from "./checkpoint.ts";
-import type { TrainJob } from "./job.ts";
+import { loadRun } from "../checkpoint/mod.ts";
+import type { TrainJob } from "./config/mod.ts";
 
 /** A run whose GPU has failed, as far as it came. */
 export interface FailedRun {

@@ -5,16 +5,22 @@
  */
 import { fingerprintOf, loadData, type LoadedData, type Samples } from "../data/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import { checkResume, loadDirectory, type LoadedRun, loadRun, type ModelDirectory } from "./checkpoint.ts";
-import { whyNoBytes } from "./companions.ts";
-import type { TrainConfig } from "./config.ts";
-import type { JobStart } from "./job.ts";
-import type { DataIdentity } from "./trainer_state.ts";
+import {
+  checkResume,
+  type DataIdentity,
+  loadDirectory,
+  type LoadedRun,
+  loadRun,
+  type ModelDirectory,
+  type RunStart,
+  whyNoBytes,
+} from "../checkpoint/mod.ts";
+import type { TrainConfig } from "./config/mod.ts";
 
 /** What a run starts from, loaded. */
 export interface StartingPoint {
   /** Step, losses, weights and moments. */
-  readonly start: JobStart;
+  readonly start: RunStart;
   /** The model that was loaded; undefined without one, and for one that is of no family. */
   readonly loaded?: ModelDirectory;
   /** The run that goes on. */
@@ -133,7 +139,7 @@ export async function loadRunData(
 export function startOf(
   { start, loaded }: StartingPoint,
   { context }: Pick<TrainConfig, "context">,
-): JobStart {
+): RunStart {
   const shorten = loaded?.family.checkpoint.shorten;
   return start.weights === undefined || shorten === undefined
     ? start

@@ -9,20 +9,22 @@ import { UsageError } from "../files/mod.ts";
 import { familyOf, gptFamily, loadModel, type ModelFamily, modelOf, shapesOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { AXES, type Degrees } from "../strategies/mod.ts";
-import { resolveConfig, type TrainConfig } from "./config.ts";
-import type { TrainJob } from "./job.ts";
-import type { StepRecord } from "./metrics.ts";
-import { checkGpu, settleKernels } from "./kernel_rules.ts";
-import { meshOf } from "./layout_check.ts";
-import type { RemakeJob } from "./fitting.ts";
-import { checkMemory } from "./memory_check.ts";
-import type { GivenOptions, OptionKey } from "./options.ts";
-import { planRun } from "./plan_run.ts";
-import { describeRates } from "./recipe.ts";
-import { settleLayout } from "./settle_layout.ts";
+import {
+  checkGpu,
+  describeRates,
+  type GivenOptions,
+  meshOf,
+  type OptionKey,
+  resolveConfig,
+  settleKernels,
+  type TrainConfig,
+  type TrainJob,
+} from "./config/mod.ts";
+import type { StepRecord } from "./step/mod.ts";
+import { checkMemory, planRun, type RemakeJob, settleLayout } from "./plan/mod.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
 import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./starting_point.ts";
-import { OutFolder } from "./out_folder.ts";
+import { OutFolder } from "../checkpoint/mod.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */

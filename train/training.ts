@@ -8,12 +8,10 @@ import type { WaitOptions } from "../collectives/mod.ts";
 import type { Mesh } from "../strategies/mod.ts";
 import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
-import type { TrainEvent, TrainJob, TrainResult } from "./job.ts";
-import { usesGpu } from "./kernel_rules.ts";
-import { LossHash, type StepRecord, Throughput } from "./metrics.ts";
-import type { OutFolder } from "./out_folder.ts";
-import type { RunPlan } from "./plan_run.ts";
-import { withLastCheckpoint } from "./save_error.ts";
+import { type TrainJob, type TrainResult, usesGpu } from "./config/mod.ts";
+import { LossHash, type StepRecord, Throughput, type TrainEvent, withLastCheckpoint } from "./step/mod.ts";
+import type { OutFolder } from "../checkpoint/mod.ts";
+import type { RunPlan } from "./plan/mod.ts";
 
 /** What takes as long as the disk, or the reader of the run's output, wants. */
 export const UNTIMED_PHASES: readonly string[] = ["checkpoint", "report"];
@@ -93,7 +91,7 @@ export class Training implements AsyncIterable<StepRecord> {
 
   #launch(job: TrainJob, fault?: Fault): World {
     const { mesh, pool, wait } = this.prepared;
-    const program = job.config.evalOnly ? "./evaluate_program.ts" : "./train_program.ts";
+    const program = job.config.evalOnly ? "./step/evaluate_program.ts" : "./step/train_program.ts";
     return launch({
       program: new URL(program, import.meta.url).href,
       config: job,

@@ -1,5 +1,5 @@
 import { now } from "../../kernels/mod.ts";
-import { type LoadedTensor, readSafetensors } from "../../train/mod.ts";
+import { type LoadedTensor, readSafetensors } from "../../files/mod.ts";
 import { serve } from "../serve.ts";
 import type { StepAnswer, StepSetUp, StepTask } from "../step_task.ts";
 

@@ -1,4 +1,4 @@
-import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "../backend.ts";
+import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "../arguments.ts";
 import type { DeviceHeap } from "../heap.ts";
 import type { Span } from "../span.ts";
 import type { Kernels } from "./builder.ts";

@@ -1,4 +1,4 @@
-import type { AttentionBackwardArgs } from "../backend.ts";
+import type { AttentionBackwardArgs } from "../arguments.ts";
 import { bisectionMerges, rowTree, type SumTree } from "../sum_tree.ts";
 import {
   BLOCK_QUERIES,

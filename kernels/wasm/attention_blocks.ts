@@ -1,7 +1,7 @@
 /**
  * How attention is cut into pieces that fit the caches: heads, and blocks of queries.
  */
-import type { AttentionArgs } from "../backend.ts";
+import type { AttentionArgs } from "../arguments.ts";
 import type { SumTree } from "../sum_tree.ts";
 import type { Matmul } from "./matmul.ts";
 import { emptyProduct } from "./product.ts";

@@ -1,7 +1,8 @@
 /**
  * Calls of kernels of single elements, whose arguments are checked before.
  */
-import type { UnaryBackwardArgs, UnaryOp } from "../backend.ts";
+import type { UnaryBackwardArgs } from "../arguments.ts";
+import type { UnaryOp } from "../backend.ts";
 import type { Kernels } from "./builder.ts";
 
 /** Names of the backward kernels; joining strings for each call would make garbage. */

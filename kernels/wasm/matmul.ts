@@ -1,4 +1,4 @@
-import type { Epilogue, MatmulArgs } from "../backend.ts";
+import type { Epilogue, MatmulArgs } from "../arguments.ts";
 import type { DeviceHeap } from "../heap.ts";
 import { spanByteLength } from "../span.ts";
 import type { SumTree } from "../sum_tree.ts";

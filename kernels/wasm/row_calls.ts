@@ -7,10 +7,9 @@ import type {
   GatherArgs,
   LayerNormArgs,
   LayerNormBackwardArgs,
-  RowExpSumArgs,
-  SpreadCrossEntropyArgs,
   SumRowsArgs,
-} from "../backend.ts";
+} from "../row_arguments.ts";
+import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "../spread_arguments.ts";
 import { sumSteps } from "../sum_steps.ts";
 import type { Kernels } from "./builder.ts";
 

@@ -5,7 +5,7 @@
  * A leaf's code is its path from the root, first bit on top. The top bit of two codes' difference tells where their
  * paths part, so two partial sums become one before a row whose path parts from them further up.
  */
-import type { ScatterAddArgs } from "../backend.ts";
+import type { ScatterAddArgs } from "../row_arguments.ts";
 import type { DeviceHeap } from "../heap.ts";
 import type { Span } from "../span.ts";
 import { sumSteps } from "../sum_steps.ts";

@@ -6,7 +6,8 @@
  */
 import { UsageError } from "../../files/mod.ts";
 import { checkMixture, type MixtureConfig } from "../../nn/mod.ts";
-import { fromHuggingFaceConfig, type GptConfig, toHuggingFaceConfig } from "../gpt2/mod.ts";
+import { fromHuggingFaceConfig, toHuggingFaceConfig } from "../gpt2/hugging_face.ts";
+import { type GptConfig } from "../gpt2/model.ts";
 
 /** `model_type` of the family. */
 export const MODEL_TYPE = "tessera_gpt2_moe";

@@ -36,7 +36,7 @@ async function prepare(folder: string, dp: number): Promise<PreparedTraining> {
 /** Ends one device as planned and checks what the launcher is told. */
 async function check({ job, mesh }: PreparedTraining, fault: Fault): Promise<void> {
   const { rank, step, phase, kind } = fault, name = JSON.stringify(fault);
-  const program = import.meta.resolve("../../train/train_program.ts");
+  const program = import.meta.resolve("../../train/step/train_program.ts");
   const { deviceMemoryBytes } = job.config;
   const world = launch({ program, config: job, topology: mesh.topology(), deviceMemoryBytes, fault });
   // A step of phases lasts some microseconds here, so a rank that does not hang may be past it: that costs no time.

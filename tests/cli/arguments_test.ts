@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { parseArguments } from "../../cli/arguments.ts";
-import { UsageError } from "../../train/mod.ts";
+import { UsageError } from "../../files/mod.ts";
 
 const SPEC = { values: ["prompt", "lr"], flags: ["json"], positionals: ["DIR"] };
 

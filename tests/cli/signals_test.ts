@@ -1,7 +1,7 @@
 /** Ctrl-C as it reaches a run: from a terminal, and once more from every runner in between. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { StopRequests } from "../../cli/signals.ts";
-import { findModel, readTrainerState } from "../../train/mod.ts";
+import { findModel, readTrainerState } from "../../checkpoint/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { Child } from "./support/child.ts";
 

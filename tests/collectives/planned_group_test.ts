@@ -1,4 +1,4 @@
-/** What a planned group books; that ledgers count the same is shown by tests/train/plan_run_test.ts. */
+/** What a planned group books; that ledgers count the same is shown by tests/train/plan/plan_run_test.ts. */
 import { assertEquals } from "@std/assert";
 import { PhantomDevice } from "../../actors/mod.ts";
 import type { AllReduceOptions, PlannedOperation, ProcessGroup } from "../../collectives/mod.ts";

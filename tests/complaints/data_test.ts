@@ -1,12 +1,7 @@
 /** Complaints about uneven inputs, unused parameters and the order of data; see numbers_test.ts. */
 import { assert, assertEquals } from "@std/assert";
-import {
-  countWindows,
-  prepareTraining,
-  sampleStart,
-  startTraining,
-  type TrainOptions,
-} from "../../train/mod.ts";
+import { countWindows, sampleStart } from "../../data/mod.ts";
+import { prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyClassifier } from "../train/support/runs.ts";
 import { assertSameLoss, compare, smallGpt } from "./support.ts";

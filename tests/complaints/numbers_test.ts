@@ -4,7 +4,8 @@
  */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { gpt } from "../../models/mod.ts";
-import { prepareTraining, type TrainOptions, UsageError } from "../../train/mod.ts";
+import { UsageError } from "../../files/mod.ts";
+import { prepareTraining, type TrainOptions } from "../../train/mod.ts";
 import { assertSameGradients, gradientsOf } from "../support/gradients.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyClassifier, tinyGpt } from "../train/support/runs.ts";

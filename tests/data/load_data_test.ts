@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { loadData, resolveConfig, type Samples, UsageError } from "../../train/mod.ts";
+import { loadData, type Samples } from "../../data/mod.ts";
+import { UsageError } from "../../files/mod.ts";
+import { resolveConfig } from "../../train/mod.ts";
 
 const config = (options = {}) => resolveConfig({ batch: 4, ...options }, { numCores: 1 });
 const SAMPLES: Samples = {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type ArrayData, firstSample, MASKED, openSource, UsageError } from "../../train/mod.ts";
+import { type ArrayData, firstSample, MASKED, openSource } from "../../data/mod.ts";
+import { UsageError } from "../../files/mod.ts";
 import { toShared } from "../../kernels/shared.ts";
 import { tokenData } from "../support/token_data.ts";
 

@@ -4,16 +4,9 @@
  * the largest element of their tensor.
  */
 import { assert, assertEquals } from "@std/assert";
-import {
-  type LoadedTensor,
-  openMoments,
-  prepareTraining,
-  readSafetensors,
-  readTensors,
-  startTraining,
-  type StepRecord,
-  type TrainOptions,
-} from "../../train/mod.ts";
+import { openMoments } from "../../checkpoint/mod.ts";
+import { type LoadedTensor, readSafetensors, readTensors } from "../../files/mod.ts";
+import { prepareTraining, startTraining, type StepRecord, type TrainOptions } from "../../train/mod.ts";
 import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 

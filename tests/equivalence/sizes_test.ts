@@ -3,16 +3,10 @@
  * and long contexts, batches that no layout divides evenly. Bounds as in golden_test.ts.
  */
 import { assert } from "@std/assert";
-import { Gpt } from "../../models/mod.ts";
+import { Gpt, toHuggingFaceConfig } from "../../models/mod.ts";
 import { RandomStream } from "../../nn/mod.ts";
-import {
-  prepareTraining,
-  readSafetensors,
-  startTraining,
-  type TrainOptions,
-  writeSafetensors,
-} from "../../train/mod.ts";
-import { toHuggingFaceConfig } from "../../models/mod.ts";
+import { readSafetensors, writeSafetensors } from "../../files/mod.ts";
+import { prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
 import { gpt2Shapes } from "../support/gpt2_shapes.ts";
 import { type Sizes, type Tensors, trainFloat64 } from "../support/gpt_float64.ts";
 import { pool } from "../support/pool.ts";

@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { gpt } from "../../models/mod.ts";
 import { Tape } from "../../nn/mod.ts";
 import { loadModel, shapesOf } from "../../models/model_parts.ts";
-import { traceShapes } from "../../train/trace_shapes.ts";
-import { openSource } from "../../train/mod.ts";
+import { traceShapes } from "../../train/stage/trace_shapes.ts";
+import { openSource } from "../../data/mod.ts";
 import { phantomBackend } from "../support/device.ts";
 import { tokenData } from "../support/token_data.ts";
 

@@ -1,11 +1,11 @@
 /** Runs exported models with onnxruntime, as a user of them would. */
 import { assert, assertEquals } from "@std/assert";
 import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../kernels/onnx/ort.ts";
-import { Writer } from "../../train/sample.ts";
+import { Writer } from "../../serve/writer.ts";
 import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
 import { Scope } from "../../nn/mod.ts";
 import { readTensor } from "../../files/mod.ts";
-import { loadDirectory } from "../../train/checkpoint.ts";
+import { loadDirectory } from "../../checkpoint/checkpoint.ts";
 
 /** A session with what is needed to feed it. */
 export interface ExportedSession {

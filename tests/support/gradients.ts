@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { openModel, openMoments, readTensors, type TrainOptions } from "../../train/mod.ts";
+import { openModel, openMoments } from "../../checkpoint/mod.ts";
+import { readTensors } from "../../files/mod.ts";
+import { type TrainOptions } from "../../train/mod.ts";
 import { runToEnd } from "../train/support/runs.ts";
 
 /** First moments after one step (a tenth of the gradients) by name; `folder` gets the checkpoint. */

@@ -1,6 +1,6 @@
 import type { Device } from "../../actors/mod.ts";
 import type { TrainJob, TrainResult } from "../../train/mod.ts";
-import trainProgram from "../../train/train_program.ts";
+import trainProgram from "../../train/step/train_program.ts";
 
 /** What {@link highProgram} is handed. */
 export interface HighJob {

@@ -1,15 +1,10 @@
 /** Models as other tools leave them: all that mean the same write the same, and what means something else is refused. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  exportOnnx,
-  generate,
-  loadRun,
-  prepareTraining,
-  readTensor,
-  UsageError,
-  writeSafetensors,
-} from "../../train/mod.ts";
-import { readSafetensors, TensorWriter } from "../../files/mod.ts";
+import { loadRun } from "../../checkpoint/mod.ts";
+import { exportOnnx } from "../../export/mod.ts";
+import { readSafetensors, readTensor, TensorWriter, UsageError, writeSafetensors } from "../../files/mod.ts";
+import { generate } from "../../serve/mod.ts";
+import { prepareTraining } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { BASE, CONTINUATION, type Variant, writeVariant } from "./support/model_cases.ts";
 import { runToEnd, tinyGpt } from "./support/runs.ts";

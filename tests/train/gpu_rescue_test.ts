@@ -1,12 +1,7 @@
 /** A run whose device loses what it computes on; onnxruntime's wasm backend stands for a GPU. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  gpuFailure,
-  prepareTraining,
-  readTrainerState,
-  startTraining,
-  type TrainOptions,
-} from "../../train/mod.ts";
+import { readTrainerState } from "../../checkpoint/mod.ts";
+import { gpuFailure, prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
 import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 

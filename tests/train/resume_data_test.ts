@@ -1,7 +1,8 @@
 /** What a run goes on with: the data it had, from the sample that comes next. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { gpt } from "../../models/mod.ts";
-import { prepareTraining, type TrainOptions, UsageError } from "../../train/mod.ts";
+import { UsageError } from "../../files/mod.ts";
+import { prepareTraining, type TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyClassifier, tinyGpt } from "./support/runs.ts";
 

@@ -1,14 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import {
-  generate,
-  loadDirectory,
-  prepareTraining,
-  readTensor,
-  startTraining,
-  type TrainEvent,
-  type TrainOptions,
-  UsageError,
-} from "../../train/mod.ts";
+import { loadDirectory } from "../../checkpoint/mod.ts";
+import { readTensor, UsageError } from "../../files/mod.ts";
+import { generate } from "../../serve/mod.ts";
+import { prepareTraining, startTraining, type TrainEvent, type TrainOptions } from "../../train/mod.ts";
 import gpt2 from "../../models/gpt2/mod.ts";
 import { checkStart, loadStart, startOf } from "../../train/starting_point.ts";
 import { within } from "../support/deadline.ts";

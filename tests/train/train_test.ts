@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DeviceError } from "../../actors/mod.ts";
-import { prepareTraining, startTraining, train, type TrainOptions, UsageError } from "../../train/mod.ts";
+import { UsageError } from "../../files/mod.ts";
+import { prepareTraining, startTraining, train, type TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyGpt } from "./support/runs.ts";
 

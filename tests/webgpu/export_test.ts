@@ -1,6 +1,7 @@
 /** A trained model of 4 layers, 128 wide, exported: the same logits and words from Tessera and from onnxruntime. */
 import { assert, assertEquals } from "@std/assert";
-import { exportOnnx, prepareTraining, startTraining } from "../../train/mod.ts";
+import { exportOnnx } from "../../export/mod.ts";
+import { prepareTraining, startTraining } from "../../train/mod.ts";
 import { checkExported } from "../support/exported_model.ts";
 import { gpuTest } from "./support/gpu_test.ts";
 

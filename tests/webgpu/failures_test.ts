@@ -1,6 +1,7 @@
 /** What happens without a GPU, and when it is lost in the middle of a run. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { prepareTraining, readTrainerState, startTraining, type TrainOptions } from "../../train/mod.ts";
+import { readTrainerState } from "../../checkpoint/mod.ts";
+import { prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { gpuTest } from "./support/gpu_test.ts";
 

@@ -15,13 +15,9 @@ import {
   toMixtureConfig,
 } from "../../../models/mod.ts";
 import { Scope } from "../../../nn/mod.ts";
-import {
-  loadDirectory,
-  loadRun,
-  prepareTraining,
-  type TrainOptions,
-  UsageError,
-} from "../../../train/mod.ts";
+import { loadDirectory, loadRun } from "../../../checkpoint/mod.ts";
+import { UsageError } from "../../../files/mod.ts";
+import { prepareTraining, type TrainOptions } from "../../../train/mod.ts";
 import { phantomBackend } from "../../support/device.ts";
 import { gptShapes } from "../../support/gpt2_shapes.ts";
 import { withTempDir } from "../../support/temp_dir.ts";

@@ -1,6 +1,6 @@
 import type { Device } from "../../../actors/mod.ts";
 import type { TrainJob } from "../../../train/mod.ts";
-import trainProgram from "../../../train/train_program.ts";
+import trainProgram from "../../../train/step/train_program.ts";
 
 /** Where a replica goes wrong. */
 export interface Drift {

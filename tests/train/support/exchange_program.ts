@@ -1,5 +1,5 @@
 import type { Device } from "../../../actors/mod.ts";
-import { StepExchange, type StepSummary } from "../../../train/exchange.ts";
+import { StepExchange, type StepSummary } from "../../../train/step/exchange.ts";
 
 /** Two steps; rank 2 allocates between them. */
 export default function run(device: Device): StepSummary[] {

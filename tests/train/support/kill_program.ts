@@ -1,7 +1,7 @@
 import type { Device } from "../../../actors/mod.ts";
 import { ProcessGroup } from "../../../collectives/mod.ts";
 import type { TrainJob } from "../../../train/mod.ts";
-import trainProgram from "../../../train/train_program.ts";
+import trainProgram from "../../../train/step/train_program.ts";
 
 /** Who dies, and when. */
 export interface Kill {

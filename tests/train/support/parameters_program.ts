@@ -1,6 +1,6 @@
 import type { Device } from "../../../actors/mod.ts";
 import type { TrainJob } from "../../../train/mod.ts";
-import trainProgram from "../../../train/train_program.ts";
+import trainProgram from "../../../train/step/train_program.ts";
 
 /** Trains as every rank does; returns the bits of this rank's parameters at the end. */
 export default async function run(device: Device, job: TrainJob): Promise<Int32Array> {

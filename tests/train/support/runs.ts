@@ -1,8 +1,8 @@
 import { gpt } from "../../../models/mod.ts";
 import { RandomStream } from "../../../nn/mod.ts";
+import { type Samples } from "../../../data/mod.ts";
 import {
   prepareTraining,
-  type Samples,
   startTraining,
   type TrainEvent,
   type TrainOptions,

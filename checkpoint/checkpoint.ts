@@ -1,0 +1,135 @@
+/**
+ * Directories of models, and checkpoints of jobs: what is in the folder, and how it becomes the start of another run.
+ *
+ * @module
+ */
+import { checkFinite, checkTensors, type TensorIndex, UsageError } from "../files/mod.ts";
+import { familyOf, familyOfConfig, type ModelFamily, shapesOf } from "../models/mod.ts";
+import type { ModelSpec } from "../nn/mod.ts";
+import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
+import { type Companions, findCompanions } from "./companions.ts";
+import type { RunStart } from "./run_start.ts";
+import { checkRun, findModel, openModel } from "./model_directory.ts";
+import type { DataIdentity } from "./trainer_state.ts";
+
+/** `model_type` of models that are of no family: their code is named. */
+const OWN = "tessera";
+
+/** `config.json` of a model: that of its family, or else the module that builds it and what it is handed. */
+export async function configJson(model: ModelSpec): Promise<Record<string, unknown>> {
+  const family = await familyOf(model);
+  return family?.checkpoint.toConfig(model.config) ??
+    { model_type: OWN, module: model.module, config: model.config };
+}
+
+/** The directory of a model of some family, before its weights are looked at. */
+export interface ModelDirectory {
+  /** Where it is: what the path meant. */
+  readonly folder: string;
+  /** What kind of model. */
+  readonly family: ModelFamily;
+  /** What `config.json` says, as the family has it. */
+  readonly config: unknown;
+  /** What else there is. */
+  readonly companions: Companions;
+}
+
+/** The directory of a model, and where its weights lie. */
+export interface LoadedModel extends ModelDirectory {
+  /** Every parameter, by its name. */
+  readonly weights: TensorIndex;
+}
+
+/**
+ * Reads what a directory says of its model; no weights.
+ *
+ * @param path The directory, or a folder of runs or of versions: see `findModel`.
+ * @throws {UsageError} If there is none, or it is of a kind of model that nobody has registered.
+ */
+export async function openDirectory(path: string): Promise<ModelDirectory> {
+  const folder = await findModel(path), json = await readConfigJson(folder), file = `${folder}/config.json`;
+  const family = familyOfConfig(json, file), config = family.checkpoint.fromConfig(json, file);
+  return { folder, family, config, companions: await findCompanions(folder, json as Companions["config"]) };
+}
+
+/**
+ * Says where the weights of a model lie, and looks at all of them.
+ *
+ * @throws {UsageError} If a file is missing or damaged, tensors are not those of the model, or a number is not finite.
+ */
+export async function openWeights(
+  { folder, family, config }: Omit<ModelDirectory, "companions">,
+): Promise<TensorIndex> {
+  const { checkpoint } = family, found = await openModel(folder, checkpoint.isExtra);
+  const files = new Set([...found.values()].map(({ path }) => path));
+  const path = files.size === 1 ? [...files][0] : folder;
+  const weights = checkpoint.adapt?.(found, path) ?? found;
+  checkTensors(weights, shapesOf(family.layers(config)), path);
+  checkFinite(weights);
+  return weights;
+}
+
+/**
+ * Reads the directory of a model.
+ *
+ * @param path The directory, or a folder of runs or of versions: see `findModel`.
+ * @throws {UsageError} If a file is missing, truncated, or of another shape or kind of model.
+ */
+export async function loadDirectory(path: string): Promise<LoadedModel> {
+  const directory = await openDirectory(path);
+  return { ...directory, weights: await openWeights(directory) };
+}
+
+/** What a run goes on from. */
+export interface LoadedRun {
+  /** The checkpoint: `OUT/step-N`. */
+  readonly folder: string;
+  /** Undefined for a model that is of no family. */
+  readonly loaded: ModelDirectory | undefined;
+  /** Options that its numbers depend on; they are taken over unless others are given. */
+  readonly options: Readonly<Record<string, string | number>>;
+  /** Step, losses, parameters and moments. */
+  readonly start: RunStart;
+  /** What the data were; undefined in checkpoints that do not say. */
+  readonly data: DataIdentity | undefined;
+}
+
+/**
+ * Reads a checkpoint, or the newest one of an `--out` folder.
+ *
+ * @throws {UsageError} If there is none, or a file is missing or damaged.
+ */
+export async function loadRun(path: string): Promise<LoadedRun> {
+  const folder = await findModel(path, "resume from");
+  await checkRun(folder);
+  const state = await readTrainerState(folder);
+  const json = await readConfigJson(folder) as { model_type?: unknown } | null;
+  const loaded = json?.model_type === OWN ? undefined : await openDirectory(folder);
+  const weights = await (loaded === undefined ? openOwn(folder) : openWeights(loaded));
+  const shapes = new Map([...weights].map(([name, { shape }]) => [name, shape]));
+  const { m, v } = await openMoments(folder, shapes);
+  for (const moments of [m, v]) checkFinite(moments);
+  const { step, losses, lossScale, options, data } = state,
+    samples = state.samples ?? step * Number(options.batch);
+  const start = { step, losses, samples, lossScale, weights, moments: { m, v } };
+  return { folder, loaded, options, start, data };
+}
+
+/** Weights of a model that is of no family; its own code says what they must be. */
+async function openOwn(folder: string): Promise<TensorIndex> {
+  const weights = await openModel(folder);
+  checkFinite(weights);
+  return weights;
+}
+
+/**
+ * Checks that a run can go on with a configuration.
+ *
+ * @throws {UsageError} If it is finished already.
+ */
+export function checkResume({ folder, start }: LoadedRun, { steps }: { readonly steps: number }): void {
+  if (start.step < steps) return;
+  throw new UsageError(
+    `Cannot resume from ${folder}: it has ${start.step} steps already; use --steps ${start.step + 1} or more`,
+  );
+}

@@ -1,0 +1,7 @@
+/**
+ * Models for other runtimes.
+ *
+ * @module
+ */
+export * from "./decoder_graph.ts";
+export * from "./export_onnx.ts";

@@ -1,0 +1,57 @@
+/**
+ * The program of a device that writes text.
+ *
+ * @module
+ */
+import { type Device, PlannedHeap } from "../actors/mod.ts";
+import { type TensorIndex, TensorReader } from "../files/mod.ts";
+import { createBackend, type DeviceHeap } from "../kernels/mod.ts";
+import { familyOf, type ModelFamily } from "../models/mod.ts";
+import { type ModelSpec, Scope } from "../nn/mod.ts";
+import type { SampleOptions } from "./sample_options.ts";
+import { Writer } from "./writer.ts";
+
+/** What to write, and with which model. */
+export interface GenerateJob {
+  /** The model, of a family. */
+  readonly model: ModelSpec;
+  /** Where its parameters lie. */
+  readonly weights: TensorIndex;
+  /** What to write. */
+  readonly sample: SampleOptions;
+  /** Backend of the device. */
+  readonly kernels: "wasm" | "reference";
+}
+
+/** What a writer is made of. */
+interface WriterModel extends Pick<GenerateJob, "kernels"> {
+  readonly family: ModelFamily;
+  readonly config: unknown;
+}
+
+/** Reports every token as it is chosen. */
+export default async function generateProgram(device: Device, job: GenerateJob): Promise<void> {
+  const { model: { config }, kernels } = job, family = (await familyOf(job.model))!;
+  const { scope, writer } = buildWriter(device.heap, { family, config, kernels });
+  readParameters(device.heap, scope, job.weights);
+  for (const token of writer.write(job.sample)) await device.report(token);
+}
+
+/** The smallest device memory that generation with a model fits in: the same program, on a heap that only counts. */
+export function planGenerate(model: WriterModel): number {
+  const heap = new PlannedHeap(), { writer } = buildWriter(heap, model);
+  // Kernels take workspace for what they see: a full cache at last.
+  for (let i = 0; i < writer.context; i++) writer.read(0);
+  return heap.extentBytes;
+}
+
+function buildWriter(heap: DeviceHeap, { family, config, kernels }: WriterModel) {
+  const scope = Scope.of({ heap, seed: undefined }), model = family.decoder(scope, config);
+  return { scope, writer: new Writer(createBackend(kernels, heap), model) };
+}
+
+/** Straight from the files to their places: the model is in memory once. */
+function readParameters(heap: DeviceHeap, { parameters }: Scope, weights: TensorIndex): void {
+  using reader = new TensorReader();
+  for (const { name, span } of parameters) reader.read(weights.get(name)!, 0, heap.f32(span));
+}

@@ -1,0 +1,8 @@
+/**
+ * Text from a trained model.
+ *
+ * @module
+ */
+export * from "./generate.ts";
+export * from "./sample_options.ts";
+export * from "./writer.ts";

@@ -1,0 +1,58 @@
+import { type OptionSpec, parseOption } from "../train/mod.ts";
+
+/** How to generate. */
+export interface SampleOptions {
+  /** Tokens to go on from; at least one. */
+  readonly prompt: readonly number[];
+  /** Tokens to write. */
+  readonly numTokens: number;
+  /** 0 always takes the likeliest token. */
+  readonly temperature: number;
+  /** Choose among this many; 0 = all. */
+  readonly topK: number;
+  /** Of the choice of tokens. */
+  readonly seed: number;
+  /** Ids that end the text; they are not part of it. */
+  readonly endTokens?: readonly number[];
+}
+
+/** How tokens are chosen. */
+export type SampleChoice = Omit<SampleOptions, "prompt" | "endTokens">;
+
+/** An option of sampling. */
+export type SampleOptionSpec = OptionSpec & {
+  /** Name in the library; `key` is that of the command line. */
+  readonly name: keyof SampleChoice;
+  readonly default: number;
+};
+
+/** The options of sampling, for the command line and the library. */
+export const SAMPLE_OPTIONS: readonly SampleOptionSpec[] = [
+  { name: "numTokens", key: "tokens", kind: "integer", min: 1, default: 200, help: "tokens to write" },
+  {
+    ...{ name: "temperature", key: "temperature", kind: "number", min: 0, default: 0.8 },
+    help: "below 1 safer, above 1 wilder; 0 always takes the likeliest token",
+  },
+  {
+    ...{ name: "topK", key: "topK", kind: "integer", min: 0, default: 0 },
+    help: "choose among the N likeliest tokens; 0 = all",
+  },
+  {
+    ...{ name: "seed", key: "seed", kind: "integer", min: 0, max: 2 ** 32 - 1, default: 1337 },
+    help: "of the choice",
+  },
+];
+
+/**
+ * Completes and checks options of sampling: texts of the command line, or values of the library.
+ *
+ * @throws {UsageError} One line: what is wrong, what is allowed.
+ */
+export function resolveSample(
+  given: { readonly [name in keyof SampleChoice]?: string | number | boolean },
+): SampleChoice {
+  const entries = SAMPLE_OPTIONS.map((
+    spec,
+  ) => [spec.name, parseOption(spec, given[spec.name] ?? spec.default)]);
+  return Object.fromEntries(entries);
+}

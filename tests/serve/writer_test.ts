@@ -1,0 +1,96 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Backend } from "../../kernels/mod.ts";
+import { Gpt } from "../../models/mod.ts";
+import { Scope, Tape } from "../../nn/mod.ts";
+import { Writer } from "../../serve/writer.ts";
+import { makeBackend } from "../support/device.ts";
+
+const SIZES = { layers: 2, heads: 2, embed: 16, context: 8, vocab: 29 };
+const token = (i: number) => (13 * i + 4) % SIZES.vocab;
+const OPTIONS = { numTokens: 30, temperature: 1, topK: 0, seed: 3 };
+
+function build(): { backend: Backend; model: Gpt } {
+  const backend = makeBackend();
+  return { backend, model: new Gpt(Scope.root(backend.heap, 4), SIZES) };
+}
+
+/** Scores after the last of these tokens, from one full pass. */
+function fullPass(backend: Backend, model: Gpt, ids: readonly number[]): Float32Array {
+  const tape = new Tape({ backend, training: false }), input = tape.input("ids", [1, ids.length], "i32");
+  const logits = model.logits(tape, input);
+  backend.heap.i32(input.span).set(ids);
+  tape.forward();
+  const scores = backend.heap.f32(logits.span).slice(-SIZES.vocab);
+  tape.release();
+  return scores;
+}
+
+Deno.test("Writer scores as a full pass over the tokens that it remembers, also when the context is full", () => {
+  const { backend, model } = build(), writer = new Writer(backend, model);
+  let remembered: number[] = [];
+  for (let i = 0; i < 3 * SIZES.context; i++) {
+    writer.read(token(i));
+    if (remembered.length === SIZES.context) remembered = remembered.slice(-(SIZES.context / 2 - 1));
+    remembered.push(token(i));
+    const expected = fullPass(backend, model, remembered);
+    const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
+    // As in gpt_test.ts: a dozen sums of at most 64 terms in another order.
+    const bound = 12 * 2 ** -24 * Math.sqrt(64) * largest;
+    writer.logits.forEach((value, j) =>
+      assert(Math.abs(value - expected[j]) <= bound, `token ${i}, logit ${j}`)
+    );
+  }
+});
+
+Deno.test("Writer write() gives the same text for the same seed, and stops after numTokens", () => {
+  const { backend, model } = build(),
+    write = (seed: number) => [...new Writer(backend, model).write({ ...OPTIONS, prompt: [1, 2], seed })];
+  const text = write(3);
+  assertEquals(text.length, 30);
+  assertEquals(write(3), text);
+  assert(write(4).join() !== text.join());
+});
+
+Deno.test("Writer write() ends before a token that ends the text", () => {
+  const { backend, model } = build(),
+    prompt = [1, 2],
+    all = [
+      ...new Writer(backend, model).write({ ...OPTIONS, prompt }),
+    ];
+  const end = all[7],
+    text = [...new Writer(backend, model).write({ ...OPTIONS, prompt, endTokens: [99, end] })];
+  assertEquals(text, all.slice(0, all.indexOf(end)));
+});
+
+/** NaN became token -1; minus infinity is what a head gives whose sums overflow. */
+Deno.test("Writer write() names a score that is not finite", () => {
+  for (
+    const [value, shown] of [[NaN, "id 0 is NaN"], [9, "id 0 is Infinity"], [
+      -9,
+      "id 0 is -Infinity",
+    ]] as const
+  ) {
+    const backend = makeBackend(), scope = Scope.root(backend.heap, 4), model = new Gpt(scope, SIZES);
+    const of = (name: string) => backend.heap.f32(scope.parameters.find((p) => p.name === name)!.span);
+    const writer = new Writer(backend, model);
+    of("ln_f.weight").fill(0);
+    of("ln_f.bias").fill(0)[0] = 3e38;
+    of("wte.weight").fill(0)[0] = value;
+    const write = () => [...writer.write({ ...OPTIONS, prompt: [1] })];
+    assertThrows(write, RangeError, `Cannot choose a token: the logit of ${shown}`);
+  }
+});
+
+Deno.test("Writer close() gives its memory back", () => {
+  const { backend, model } = build();
+  const write = () => {
+    const writer = new Writer(backend, model);
+    assertEquals([...writer.write({ ...OPTIONS, prompt: [1] })].length, OPTIONS.numTokens);
+    writer.close();
+    return backend.heap.usedBytes();
+  };
+  // The first pass leaves the workspace of its kernels, which every later one uses.
+  const used = write();
+  assertEquals(used.activations, 0);
+  assertEquals(write(), used);
+});

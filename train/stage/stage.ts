@@ -1,0 +1,185 @@
+import type { BatchViews, Source } from "../../data/mod.ts";
+import type { Backend, DeviceHeap, DType, Precision } from "../../kernels/mod.ts";
+import {
+  ExactSums,
+  GradientArena,
+  type Loss,
+  type Recompute,
+  SegmentMemory,
+  SEQUENCE_UNITS,
+  type Sharding,
+  Tape,
+  type TapeOptions,
+  type Tensor,
+} from "../../nn/mod.ts";
+import type { ParameterStore, StagePass, StageProgram, TensorParallel } from "../../strategies/mod.ts";
+import type { ModelParts } from "../../models/mod.ts";
+import { traceShapes } from "./trace_shapes.ts";
+
+/** The recorded pass of a number of samples through one stage. */
+export interface RecordedPass extends StagePass {
+  /** The ops, and what the step tells them. */
+  readonly tape: StageProgram & Pick<Tape, "auxiliary" | "lossScale">;
+  /** Samples that the pass is recorded for. */
+  readonly size: number;
+  /** What the first stage reads. */
+  readonly inputs: Tensor | undefined;
+  /** What the last stage compares with. */
+  readonly targets: Tensor | undefined;
+  /** What the last stage computes. */
+  readonly loss: Loss | undefined;
+}
+
+/** What a stage is made of. */
+export interface StageOptions {
+  /** Computes on the device's memory. */
+  readonly backend: Backend;
+  /** The model. */
+  readonly parts: ModelParts;
+  /** Says the shapes of samples. */
+  readonly source: Source;
+  /** Its parameters and layers. */
+  readonly store: ParameterStore;
+  /** Its layers `[start, end)` of the model. */
+  readonly range: { readonly start: number; readonly end: number };
+  /** Weight gradients run apart from input gradients. */
+  readonly deferWeights: boolean;
+  /** Activations that are computed again instead of kept. */
+  readonly recompute: Recompute;
+  /** Element type of activations; by default f32. */
+  readonly precision?: Precision;
+  /** Tensor parallelism. */
+  readonly tensor?: TensorParallel;
+  /** Tensor, expert and context parallelism, as the model was built with. */
+  readonly sharding?: Sharding;
+  /** Exact numerics: the number of ranks that hold parts of a sequence. */
+  readonly exactRanks?: number;
+  /** Which tokens of each sequence this rank sees; all, unless they are shared out. */
+  readonly place?: Pick<TapeOptions, "positions" | "unitsPerRow">;
+}
+
+/** A pipeline stage, however it computes. */
+export interface TrainStage {
+  /** Parameters and layers. */
+  readonly store: ParameterStore;
+  /** The pass over `size` samples in a slot; recorded when first asked for. */
+  pass(slot: number, size: number): RecordedPass;
+  /** Fills what a pass reads; `read` writes sample `i` to its place. */
+  fill(pass: RecordedPass, read: (i: number, views: BatchViews) => void): void;
+}
+
+/** What {@link fillBatch} fills. */
+export type Batch = Pick<RecordedPass, "inputs" | "targets" | "size"> & {
+  /** Writes sample `i` to its place. */
+  readonly read: (i: number, views: BatchViews) => void;
+};
+
+/** Fills the inputs and targets of a pass, those that it has. */
+export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, size, read }: Batch): void {
+  if (inputs === undefined && targets === undefined) return;
+  const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
+    // A stage that is first but not last has no place for targets, and the other way round.
+    if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
+    return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
+  };
+  const views = {
+    inputs: view(inputs, source.inputShape),
+    targets: view(targets, source.targetShape) as Int32Array,
+  };
+  for (let i = 0; i < size; i++) read(i, views);
+}
+
+/** The layers of one pipeline stage on this device, and their recordings. */
+export class Stage implements TrainStage {
+  /** Parameters and layers. */
+  readonly store: ParameterStore;
+  readonly #options: StageOptions;
+  readonly #arena: GradientArena;
+  readonly #segmentArena: GradientArena;
+  readonly #segmentMemory: SegmentMemory;
+  readonly #sumArena: GradientArena;
+  readonly #passes = new Map<string, RecordedPass>();
+
+  /** Records nothing yet. */
+  constructor(options: StageOptions) {
+    this.store = options.store;
+    this.#options = options;
+    const { heap } = options.backend;
+    this.#arena = new GradientArena(heap);
+    this.#segmentArena = new GradientArena(heap);
+    this.#segmentMemory = new SegmentMemory(heap);
+    this.#sumArena = new GradientArena(heap);
+  }
+
+  /** The pass over `size` samples in a slot; recorded when first asked for. */
+  pass(slot: number, size: number): RecordedPass {
+    const key = `${slot}/${size}`, known = this.#passes.get(key);
+    if (known !== undefined) return known;
+    const pass = this.#record(size);
+    this.#passes.set(key, pass);
+    return pass;
+  }
+
+  /** Fills what a pass reads; `read` writes sample `i` to its place. */
+  fill(pass: RecordedPass, read: (i: number, views: BatchViews) => void): void {
+    fillBatch(this.#options.backend.heap, this.#options.source, { ...pass, read });
+  }
+
+  #record(size: number): RecordedPass {
+    const { backend, parts, source, store, range, deferWeights, tensor, recompute, place, precision } =
+      this.#options;
+    const arena = deferWeights ? undefined : this.#arena;
+    const tape = new Tape({
+      backend,
+      training: true,
+      precision,
+      ...place,
+      deferWeights,
+      arena,
+      spreadCrossEntropy: tensor?.spreadCrossEntropy,
+      exact: this.#exactSums(size),
+      recompute: { mode: recompute, makeInner: () => this.#makeInner(size) },
+    });
+    const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
+    const inputs = isFirst
+      ? tape.input("inputs", [size, ...source.inputShape], source.inputDType)
+      : undefined;
+    const targets = isLast ? tape.input("targets", [size, ...source.targetShape], "i32") : undefined;
+    const handed = isFirst ? undefined : tape.handoff("activations", this.#shapeBefore(size));
+    if (handed !== undefined) tensor?.beginLocal(tape, [size, ...source.inputShape]);
+    if (targets !== undefined) parts.setTargets(targets);
+    let x = inputs ?? handed!.tensor;
+    for (const layer of store.layers) x = layer.forward(tape, x);
+    const loss = isLast ? parts.lossOf(tape, x) : undefined;
+    const sent = isLast ? undefined : { values: x.span, gradient: tape.handoffTo(x) };
+    tape.plan();
+    const received = handed && { values: handed.tensor.span, gradient: handed.gradient };
+    return { tape, size, inputs, targets, loss, received, sent };
+  }
+
+  /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */
+  #makeInner(size: number): Tape {
+    const { backend, tensor, source, place, precision } = this.#options, memory = this.#segmentMemory;
+    memory.begin();
+    const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
+    const memories = { arena: this.#segmentArena, allocate }, exact = this.#exactSums(size);
+    const tape = new Tape({ backend, training: true, precision, ...place, ...memories, exact });
+    tensor?.beginLocal(tape, [size, ...source.inputShape]);
+    return tape;
+  }
+
+  #exactSums(size: number): ExactSums | undefined {
+    const { backend, exactRanks, source, tensor } = this.#options;
+    if (exactRanks === undefined) return undefined;
+    const tokens = source.inputShape.reduce((a, b) => a * b, 1);
+    const units = tokens * exactRanks % SEQUENCE_UNITS === 0 ? SEQUENCE_UNITS / exactRanks : 1;
+    const { gatherUnits } = tensor ?? {};
+    return new ExactSums({ backend, sequences: size, tokens, units, arena: this.#sumArena, gatherUnits });
+  }
+
+  /** Shape of what the stage before hands over. */
+  #shapeBefore(size: number): readonly number[] {
+    const { parts, source, sharding, range } = this.#options;
+    return traceShapes(parts, source, size, sharding)[range.start - 1];
+  }
+}
