@@ -3,11 +3,11 @@
  * supervisor that stops everybody when one fails.
  *
  * @example Run a program on two devices
- * ```ts ignore
- * import { launch } from "./launch.ts";
+ * ```ts
+ * import { launch } from "@tessera/tessera/actors";
  *
  * const world = launch({
- *   program: import.meta.resolve("./my_program.ts"), // export default (device) => device.rank
+ *   program: "data:text/javascript,export default (device) => device.rank", // or import.meta.resolve("./my_program.ts")
  *   topology: { worldSize: 2, groups: [{ name: "dp", ranks: [0, 1] }] },
  *   deviceMemoryBytes: 64 << 20,
  * });

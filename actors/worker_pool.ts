@@ -53,9 +53,13 @@ const MAX_WORLDS = 64;
  * Keeps workers whose worlds have ended well for the next ones, which then start in milliseconds: their modules are
  * loaded and their code is optimised.
  *
- * ```ts ignore
+ * ```ts
+ * import { train, WorkerPool } from "@tessera/tessera";
+ *
  * using pool = new WorkerPool();
- * for (const lr of [1e-4, 1e-3]) for await (const step of train({ lr, pool })) console.log(lr, step.loss);
+ * for (const lr of [1e-4, 1e-3]) for await (const step of train({ lr, steps: 2, evalEvery: 0, pool })) {
+ *   console.log(lr, step.loss);
+ * }
  * ```
  */
 export class WorkerPool implements Disposable {

@@ -4,7 +4,7 @@ import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws how ranks form a mesh: who talks to whom.
 
-Usage: topology [LAYOUT] [OPTIONS]       LAYOUT: such as "data(2, pipeline(2, tensor(2, sp)))"
+Usage: topology [LAYOUT] [OPTIONS]       LAYOUT (or --layout): such as "data(2, pipeline(2, tensor(2, sp)))"
 
   --dp N --pp N --ep N --cp N --tp N     degrees by axis, instead of a layout
   --zero 0..3                            what the data axis shards [0]
@@ -14,7 +14,7 @@ Usage: topology [LAYOUT] [OPTIONS]       LAYOUT: such as "data(2, pipeline(2, te
 /** The command `topology`. */
 export function topology(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: [...AXES, "zero"],
+    values: [...AXES, "zero", "layout"],
     flags: ["json", "sp"],
     positionals: ["LAYOUT"],
   });
@@ -23,7 +23,8 @@ export function topology(args: string[]): Promise<number> {
     return Promise.resolve(0);
   }
   const layout = asUsageError(() => {
-    if (positionals[0] !== undefined) return parseLayout(positionals[0]);
+    const text = positionals[0] ?? options.layout;
+    if (text !== undefined) return parseLayout(String(text));
     const given = AXES.filter((axis) => options[axis] !== undefined);
     const degree = (axis: Axis) => parseNumber(axis, options[axis], { min: 1, max: 1024, isInteger: true });
     const stage = parseNumber("zero", options.zero ?? "0", { min: 0, max: 3, isInteger: true }) as

@@ -4,11 +4,7 @@
  *
  * @example A model of your own: a module whose default export builds it
  * ```ts
- * import { Linear } from "./layers.ts";
-import { crossEntropy } from "./mod.ts";
-import { type Model } from "./model.ts";
-import { relu } from "./ops/elementwise.ts";
-import { type Scope } from "./scope.ts";
+ * import { crossEntropy, Linear, type Model, relu, type Scope } from "@tessera/tessera/nn";
  *
  * export default function build(scope: Scope, config: { hidden: number }): Model {
  *   const first = new Linear(scope.child("first"), { inputs: 784, outputs: config.hidden });

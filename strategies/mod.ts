@@ -3,7 +3,7 @@
  *
  * @example Four devices along the data axis
  * ```ts
- * import { Mesh } from "./layout/mod.ts";
+ * import { Mesh } from "@tessera/tessera/strategies";
  *
  * const mesh = new Mesh({ dp: 4 });
  * console.log(mesh.size, mesh.line(0, "dp")); // 4 [ 0, 1, 2, 3 ]
@@ -14,6 +14,6 @@
 export * from "./context/mod.ts";
 export * from "./data/mod.ts";
 export * from "./expert/mod.ts";
-export * from "./layout/mod.ts";
+export * from "@tessera/tessera/strategies";
 export * from "./pipeline/mod.ts";
 export * from "./tensor/mod.ts";

@@ -8,17 +8,20 @@ import { openSource, type Samples } from "../data/mod.ts";
 import { UsageError } from "../files/mod.ts";
 import { familyOf, gptFamily, loadModel, type ModelFamily, modelOf, shapesOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
-import { AXES, type Degrees } from "../strategies/mod.ts";
+import type { Degrees, Layout } from "../strategies/mod.ts";
 import {
   checkGpu,
   describeRates,
+  expandLayout,
   type GivenOptions,
   meshOf,
-  type OptionKey,
+  type OptionValues,
+  readConfigFile,
   resolveConfig,
   settleKernels,
   type TrainConfig,
   type TrainJob,
+  withLayout,
 } from "./config/mod.ts";
 import type { StepRecord } from "./step/mod.ts";
 import { checkMemory, planRun, type RemakeJob, settleLayout } from "./plan/mod.ts";
@@ -28,20 +31,22 @@ import { OutFolder } from "../checkpoint/mod.ts";
 import { type PreparedTraining, Training } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
-export type TrainOptions = { readonly [key in Exclude<OptionKey, "data">]?: string | number | boolean } & {
+export interface TrainOptions extends Omit<OptionValues, "data" | "layout"> {
   /** A model of a family (`gpt({...})`), or the URL of a module whose default export builds a model or is a family. */
   readonly model?: ModelSpec | string;
   /** Handed to the model module. */
   readonly modelConfig?: unknown;
   /** A path (.txt, .bin), or samples; without it Moby Dick. */
   readonly data?: string | Samples;
+  /** How the run is spread over devices: `data(2, tensor(2))`, or its text. */
+  readonly layout?: Layout | string;
   /** Degrees by axis, such as `{ dp: 2, tp: 2 }`: the options of these names. */
   readonly mesh?: Partial<Degrees>;
   /** Workers to use again, for several runs in one process; by default a run has its own. */
   readonly pool?: WorkerPool;
   /** Makes a device fail, for tests. */
   readonly fault?: Fault;
-};
+}
 
 /**
  * Reads and checks everything that a run needs; starts and writes nothing.
@@ -71,14 +76,17 @@ export interface PlannedTraining {
  * @throws {UsageError} If something cannot be used.
  */
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
-  const { model, modelConfig, data: givenData, mesh, pool, fault, ...rest } = options;
-  const from = await loadStart(rest), { loaded } = from, own = givenModel(model, modelConfig);
-  const { data, dtype } = dataOf(from, { data: givenData, dtype: rest.dtype });
+  const { model, modelConfig, data: samples, layout, mesh, pool, fault, ...rest } = options;
+  const file = await readConfigFile(withLayout(rest, { layout, mesh })), asked = file.options;
+  const from = await loadStart(asked), { loaded } = from, own = givenModel(model, modelConfig);
+  const { data, dtype } = dataOf(from, {
+    data: samples ?? asked.data as string | undefined,
+    dtype: asked.dtype,
+  });
   const given: GivenOptions = {
     ...await sizesOf(own),
-    ...rest,
+    ...expandLayout(asked),
     ...(dtype === undefined ? {} : { dtype: dtype as string }),
-    ...meshOptions(mesh, rest),
     ...(typeof data === "string" ? { data } : {}),
   };
   const numCores = navigator.hardwareConcurrency, saved = from.resumed?.options;
@@ -87,16 +95,16 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     resolveConfig({ ...given, ...changes }, { numCores, sizes, saved });
   const settled = await settleKernels(resolve({})), { kernels } = settled;
   const config = resolve({ kernels });
-  const { loaded: samples, identity } = await loadRunData(from, data, config), { vocab } = samples;
+  const { loaded: read, identity } = await loadRunData(from, data, config), { vocab } = read;
   const start = { ...startOf(from, config), folder: from.resumed?.folder };
   const { spec, family } = await settleModel(own, loaded, { ...config, vocab });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
-    const source = openSource(samples.spec, config), known = { ...config, vocab };
+    const source = openSource(read.spec, config), known = { ...config, vocab };
     const job = {
       ...await settleLayout(parts, source, known),
       model: spec,
-      data: samples.spec,
+      data: read.spec,
       identity,
       start,
     };
@@ -107,26 +115,12 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     job,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [...from.notes, samples.statement, settled.statement, describeRates(config)].filter((line) =>
-      line !== undefined
-    ).join("\n"),
+    statement: [...from.notes, file.statement, read.statement, settled.statement, describeRates(config)]
+      .filter((line) => line !== undefined).join("\n"),
     mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
-}
-
-/** The degrees of a mesh, as options; it may come from a program without types. */
-function meshOptions(mesh: Partial<Degrees> | undefined, options: GivenOptions): GivenOptions {
-  for (const [axis, degree] of Object.entries(mesh ?? {})) {
-    if (!(AXES as readonly string[]).includes(axis)) {
-      throw new UsageError(`Cannot use mesh axis ${axis}: axes are ${AXES.join(", ")}`);
-    }
-    const other = options[axis];
-    if (other === undefined || Number(other) === degree) continue;
-    throw new UsageError(`Cannot use both mesh ${axis} ${degree} and option ${axis} ${other}: give one`);
-  }
-  return { ...mesh };
 }
 
 /** The model that is given; undefined if options or a directory say what it is. */
@@ -172,15 +166,14 @@ export async function startTraining(prepared: PreparedTraining): Promise<Trainin
 /**
  * Trains a model on worker actors.
  *
- * @example A GPT on a text file, on two devices
- * ```ts ignore
- * import { gpt, train } from "@tessera/tessera";
+ * @example A GPT on two devices
+ * ```ts
+ * import { data, gpt, train } from "@tessera/tessera";
  *
  * for await (const step of train({
- *   model: gpt({ layers: 4, heads: 4, embed: 128, context: 64 }),
- *   data: "novel.txt",
- *   mesh: { dp: 2 },
- *   steps: 500,
+ *   model: gpt({ layers: 1, heads: 2, embed: 32, context: 16 }),
+ *   layout: data(2),
+ *   steps: 3,
  * })) {
  *   console.log(step.loss, step.tokensPerSecond);
  * }

@@ -24,7 +24,7 @@ const TINY = [
 ];
 
 Deno.test("resumeCommand() repeats what was given, but not where the weights came from, and quotes for a shell", () => {
-  const given = { steps: "9", "min-lr": "0", sp: true, init: "gpt2", overwrite: true, data: "my book's.txt" };
+  const given = { steps: 9, "min-lr": 0, sp: true, init: "gpt2", overwrite: true, data: "my book's.txt" };
   assertEquals(
     resumeCommand(given, "out/run-1/step-3"),
     `deno task train --steps 9 --min-lr 0 --sp --data 'my book'\\''s.txt' --resume out/run-1/step-3`,

@@ -46,7 +46,8 @@ Deno.test('"resume on another layout loses the optimizer": dp 4, then tp 2 x pp 
 Deno.test('"the memory estimate is far off": predicted bytes are those that are allocated, on every kind of layout', () =>
   withTempDir(async (folder) => {
     const options: TrainOptions = { ...await smallGpt(folder), steps: 2, evalEvery: 2, checkReplicas: 1 };
-    for (const layout of [{ dp: 2, zero: 3 }, { tp: 2, sp: true }, { pp: 2, recompute: "full" }]) {
+    const layouts: TrainOptions[] = [{ dp: 2, zero: 3 }, { tp: 2, sp: true }, { pp: 2, recompute: "full" }];
+    for (const layout of layouts) {
       const { plan, bytes } = await measureRun({ ...options, ...layout });
       assertEquals(plan.ranks.map((rank) => rank.bytes), [...bytes], nameOf(layout));
     }

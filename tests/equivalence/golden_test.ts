@@ -38,7 +38,12 @@ interface GoldenRun {
 async function run(options: Layout): Promise<GoldenRun> {
   const { batch, steps, warmup, lr, min_lr: minLr, weight_decay: weightDecay, grad_clip: gradClip } =
     expected.recipe;
-  const given = { data: `${GOLDEN}tokens.bin`, init: `${GOLDEN}init`, order: "sequential", evalEvery: 0 };
+  const given = {
+    data: `${GOLDEN}tokens.bin`,
+    init: `${GOLDEN}init`,
+    order: "sequential",
+    evalEvery: 0,
+  } as const;
   const numbers = { batch, lr, minLr, weightDecay, gradClip };
   return await withTempDir(async (folder) => {
     const train = async (steps: number) => {

@@ -41,7 +41,7 @@ for (const [name, more] of Object.entries(LAYOUTS)) {
         ep: 1,
         sp: false,
         zero: 0,
-        recompute: "none",
+        recompute: "none" as const,
         schedule: "1f1b",
       };
       const wide = await runToEnd({ ...options, ...layout, precision: "f32" });

@@ -24,9 +24,9 @@ async function losses(options: TrainOptions): Promise<Map<number, number>> {
 }
 
 /** Absolute differences of losses: rounding in fast numerics, none in exact ones. */
-const BOUNDS = { fast: 5e-6, exact: 0 };
+const BOUNDS = [["fast", 5e-6], ["exact", 0]] as const;
 
-for (const [numerics, bound] of Object.entries(BOUNDS)) {
+for (const [numerics, bound] of BOUNDS) {
   Deno.test(`${numerics}: a run saved on dp 4 goes on on tp 2 x pp 2, then on zero 3 with cp 2, with the losses of one device`, async () => {
     await withTempDir(async (out) => {
       const recipe = { ...RECIPE, numerics }, expected = await losses({ ...recipe, dp: 1 });

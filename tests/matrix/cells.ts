@@ -1,6 +1,6 @@
 import { gpt } from "../../mod.ts";
 import { SCHEDULES } from "../../strategies/mod.ts";
-import { RECOMPUTE } from "../../nn/mod.ts";
+import { RECOMPUTE, type Recompute } from "../../nn/mod.ts";
 
 /** A layout: degrees of the axes, and settings. */
 export interface CellOptions {
@@ -12,7 +12,7 @@ export interface CellOptions {
   readonly zero: number;
   readonly sp: boolean;
   readonly schedule: string;
-  readonly recompute: string;
+  readonly recompute: Recompute;
 }
 
 /** One point of the composition matrix. */
@@ -32,7 +32,7 @@ export type ModelName = keyof typeof MODELS;
 /** What all cells have in common. Micro-batches of one sequence, so that pipelines have something to do. */
 export const RECIPE = {
   ...{ batch: 8, microBatch: 1, steps: 3, lr: 0.01, warmup: 1, gradClip: 0.5, evalEvery: 0 },
-  ...{ numerics: "exact", deviceMemory: "24MiB" },
+  ...{ numerics: "exact" as const, deviceMemory: "24MiB" },
 } as const;
 
 /** Most devices of a cell. */

@@ -49,7 +49,7 @@ Deno.test("a family of another's trains on tp 2 x pp 2 with the loss of one devi
     const four = await runToEnd({ ...options, tp: 2, pp: 2, microBatch: 1 });
     const worst = Math.max(...one.losses.map((loss, i) => Math.abs(loss - four.losses[i])));
     assertEquals([one.losses.length, worst < 5e-6], [4, true], `${worst}`);
-    const exact = { ...options, numerics: "exact" };
+    const exact = { ...options, numerics: "exact" as const };
     const { lossHash } = await runToEnd(exact);
     assertEquals((await runToEnd({ ...exact, tp: 2, pp: 2, microBatch: 1 })).lossHash, lossHash);
     const { plan } = await prepareTraining({ ...options, tp: 2, pp: 2, microBatch: 1 });

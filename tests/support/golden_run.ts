@@ -16,7 +16,12 @@ export async function checkGolden(
   numSteps: number = losses.length,
 ): Promise<StepRecord[]> {
   const { batch, steps, warmup, lr, min_lr: minLr, weight_decay: weightDecay, grad_clip: gradClip } = recipe;
-  const given = { data: `${GOLDEN}tokens.bin`, init: `${GOLDEN}init`, order: "sequential", evalEvery: 0 };
+  const given = {
+    data: `${GOLDEN}tokens.bin`,
+    init: `${GOLDEN}init`,
+    order: "sequential",
+    evalEvery: 0,
+  } as const;
   const numbers = { batch, steps, warmup, lr, minLr, weightDecay, gradClip };
   const records: StepRecord[] = [];
   for await (

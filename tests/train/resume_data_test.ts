@@ -64,7 +64,7 @@ Deno.test("a run that goes on with another batch sees every sample once", () =>
       vocab: 256,
       dp: 1,
       evalEvery: 0,
-      order: "sequential",
+      order: "sequential" as const,
       warmup: 0,
       out: `${folder}/out`,
     };

@@ -4,121 +4,30 @@
  * @module
  */
 import { UsageError } from "../../files/mod.ts";
-import type { Precision } from "../../kernels/mod.ts";
 import type { ModelSizes } from "../../models/mod.ts";
-import type { Recompute } from "../../nn/mod.ts";
-import type { ZeroStage } from "../../strategies/mod.ts";
 import { checkCombination } from "./combinations.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
-import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type GivenOptions, type OptionSpec, type SettledOptions, TRAIN_OPTIONS } from "./options.ts";
+import { expandLayout } from "./layout_option.ts";
 import { parseOption } from "./parse_option.ts";
-import { type LearningRateRecipe, settleRates } from "./recipe.ts";
+import { settleRates } from "./recipe.ts";
 
-/** A complete and checked configuration. */
-export interface TrainConfig {
-  /** Path of the data; undefined for Moby Dick. */
-  readonly data: string | undefined;
-  /** Type of the tokens of a file that does not say; undefined for uint16. */
-  readonly dtype: "uint16" | "uint32" | undefined;
-  /** Whether a run goes on with data that are not those of its checkpoint. */
-  readonly dataChanged: boolean;
-  /** Undefined: what the data or the model say. */
-  readonly vocab: number | undefined;
-  /** Hugging Face GPT-2 directory to start from. */
-  readonly init: string | undefined;
-  /** Checkpoint to go on from. */
-  readonly resume: string | undefined;
-  /** Folder of the checkpoints; undefined writes none. */
-  readonly out: string | undefined;
-  /** Whether what another run has left in `out` and `log` is removed. */
-  readonly overwrite: boolean;
-  /** Transformer blocks. */
-  readonly layers: number;
-  /** Attention heads; divides `embed`. */
-  readonly heads: number;
-  /** Width of the model. */
-  readonly embed: number;
-  /** Tokens of a sequence. */
-  readonly context: number;
-  /** Sequences of a step, over all devices. */
-  readonly batch: number;
+/** A complete and checked configuration: the options of `TRAIN_OPTIONS`, whose help says what each is, and what follows. */
+export interface TrainConfig extends Omit<SettledOptions, NotKept> {
+  /** Devices along the data axis, each with a replica. */
+  readonly dp: number;
   /** Sequences of one forward pass of one device. */
   readonly microBatch: number;
-  /** Optimizer steps in all. */
-  readonly steps: number;
-  /** Highest learning rate. */
-  readonly lr: number;
   /** Learning rate at the end. */
   readonly minLr: number;
   /** Names of options of the recipe that follow from others here, as nobody gave them. */
   readonly derived: readonly string[];
-  /** Steps of linear warm-up. */
-  readonly warmup: number;
-  /** Decoupled weight decay of tensors of two or more dimensions. */
-  readonly weightDecay: number;
-  /** Largest gradient norm; 0 does not clip. */
-  readonly gradClip: number;
-  /** AdamW's decay of the first moment. */
-  readonly beta1: number;
-  /** AdamW's decay of the second moment. */
-  readonly beta2: number;
-  /** Seed of all random numbers. */
-  readonly seed: number;
-  /** Order of the sequences. */
-  readonly order: "shuffle" | "sequential";
-  /** Devices, each with a replica. */
-  readonly dp: number;
-  /** Experts per layer; 0 for a dense model. */
-  readonly experts: number;
-  /** Experts of a token. */
-  readonly topKExperts: number;
-  /** Room of an expert, in fair shares. */
-  readonly capacityFactor: number;
-  /** Devices that share out the tokens of each sequence. */
-  readonly cp: number;
-  /** Devices that share out the experts; each has sequences of its own. */
-  readonly ep: number;
-  /** Devices that share every layer. */
-  readonly tp: number;
-  /** Sequence parallelism: rows between split layers are spread over the tp group. */
-  readonly sp: boolean;
-  /** Pipeline stages. */
-  readonly pp: number;
-  /** What the data axis shards. */
-  readonly zero: ZeroStage;
-  /** Order of the passes of a pipeline: a name, or a file. */
-  readonly schedule: string;
-  /** Stages per device of the interleaved schedule. */
-  readonly virtualStages: number;
-  /** How layers are split over stages. */
-  readonly partition: string;
-  /** Activations that are computed again in the backward pass instead of kept. */
-  readonly recompute: Recompute;
-  /** Whether sums have an order, and so bits, that no layout changes. */
-  readonly numerics: "fast" | "exact";
-  /** Element type of weights, activations and gradients; the optimizer's masters and sums are float32 always. */
-  readonly precision: Precision;
-  /** Whether the loss is multiplied by a factor that follows the gradients. */
-  readonly lossScale: "none" | "dynamic";
-  /** What devices compute with: a name for all, or one for each rank, joined by commas. */
-  readonly kernels: string;
   /** Cap of the memory of one device. */
   readonly deviceMemoryBytes: number;
-  /** Steps between evaluations; 0 = never. */
-  readonly evalEvery: number;
-  /** Only an evaluation; nothing is trained or written. */
-  readonly evalOnly: boolean;
-  /** Steps between checkpoints; 0 = at the end only. */
-  readonly saveEvery: number;
-  /** Newest checkpoints that are kept; 0 = all. */
-  readonly keep: number;
-  /** Steps between comparisons of ranks that hold the same parameters; 0 = never. */
-  readonly checkReplicas: number;
-  /** File of the metrics. */
-  readonly log: string | undefined;
-  /** Whether metrics go to standard output. */
-  readonly json: boolean;
 }
+
+/** Options that others stand for, or that are completed. */
+type NotKept = "config" | "layout" | "deviceMemory" | "dp" | "microBatch" | "minLr";
 
 /** What a configuration depends on besides the options. */
 export interface ConfigContext {
@@ -130,8 +39,6 @@ export interface ConfigContext {
   readonly saved?: Readonly<Record<string, string | number>>;
 }
 
-type Values = Record<string, string | number | boolean | undefined>;
-
 /**
  * Completes and checks options. What is given goes before what the model or the resumed run say, and that goes
  * before the defaults.
@@ -139,35 +46,34 @@ type Values = Record<string, string | number | boolean | undefined>;
  * @throws {UsageError} One line: what is wrong, what is allowed.
  */
 export function resolveConfig(options: GivenOptions, context: ConfigContext): TrainConfig {
-  const given = byKey(options);
-  const values: Values = {};
-  for (const spec of TRAIN_OPTIONS as readonly OptionSpec[]) {
-    const preset = given[spec.key] ?? savedValue(spec, context) ?? spec.default;
-    values[spec.key] = preset === undefined ? undefined : parseOption(spec, preset);
-  }
-  checkSizes(given, values, context.sizes);
-  const batch = values.batch as number;
-  const rates = settleRates(values as unknown as LearningRateRecipe, { given, saved: context.saved });
-  const perReplica = ["tp", "pp", "ep", "cp"].reduce(
-    (product, axis) => product * (values[axis] as number),
-    1,
-  );
+  const given = expandLayout(byKey(options)), settled = settleOptions(given, context);
+  checkSizes(given, settled, context.sizes);
+  const { config: _config, layout: _layout, deviceMemory: deviceMemoryBytes, ...rest } = settled;
+  const { batch, tp, pp, ep, cp, kernels, numerics, evalOnly } = rest;
   // Devices that share a GPU gain nothing by being many.
-  const numDevices = values.kernels === "webgpu" ? 1 : context.numCores;
-  values.dp ??= Math.max(1, Math.min(Math.floor(numDevices / perReplica), batch));
-  values.microBatch ??= Math.ceil(batch / ((values.dp as number) * (values.ep as number)));
+  const numDevices = kernels === "webgpu" ? 1 : context.numCores;
+  const dp = rest.dp ?? Math.max(1, Math.min(Math.floor(numDevices / (tp * pp * ep * cp)), batch));
   // Parts of a sequence are summed before sequences are, and ranks of the context axis have parts.
-  if (values.numerics === "exact" && (values.cp as number) > 1) values.microBatch = oneSequence(given);
-  // The memory of an evaluation is planned for.
-  if (values.evalOnly) values.evalEvery = 1;
-  const { deviceMemory, ...rest } = values;
-  const config = {
+  const isSplit = numerics === "exact" && cp > 1;
+  const microBatch = isSplit ? oneSequence(given) : rest.microBatch ?? Math.ceil(batch / (dp * ep));
+  const config: TrainConfig = {
     ...rest,
-    ...rates,
-    deviceMemoryBytes: deviceMemory,
-  } as unknown as TrainConfig;
+    ...settleRates(rest, { given, saved: context.saved }),
+    ...{ dp, microBatch, deviceMemoryBytes },
+    // The memory of an evaluation is planned for.
+    evalEvery: evalOnly ? 1 : rest.evalEvery,
+  };
   checkTogether(config);
   return config;
+}
+
+/** Every option, as it is given, known of the model or the run, or by default. */
+function settleOptions(given: GivenOptions, context: ConfigContext): SettledOptions {
+  const entries = (TRAIN_OPTIONS as readonly OptionSpec[]).map((spec) => {
+    const value = given[spec.key] ?? savedValue(spec, context) ?? spec.default;
+    return [spec.key, value === undefined ? undefined : parseOption(spec, value)];
+  });
+  return Object.fromEntries(entries) as SettledOptions;
 }
 
 /** The micro-batch of a context axis in exact numerics. */
@@ -195,13 +101,13 @@ function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string |
 }
 
 /** Sizes that are given must be those of the model that is loaded. */
-function checkSizes(given: GivenOptions, values: Values, sizes: ModelSizes | undefined): void {
+function checkSizes(given: GivenOptions, values: SettledOptions, sizes: ModelSizes | undefined): void {
   if (sizes === undefined) return;
   for (const key of ["layers", "heads", "embed", "context", "vocab", "experts"] as const) {
     const { [key]: size = 0 } = sizes;
     if (given[key] === undefined || values[key] === size) continue;
     if (key === "context" && values.init !== undefined) {
-      if ((values.context as number) < size) continue;
+      if (values.context < size) continue;
       throw new UsageError(
         `Cannot use --context ${given.context}: the model of --init has ${size} positions; use ${size} or less`,
       );

@@ -5,10 +5,13 @@
  */
 export * from "./combinations.ts";
 export * from "./config.ts";
+export * from "./config_file.ts";
+export * from "./deepspeed.ts";
 export * from "./exact_rules.ts";
 export * from "./job.ts";
 export * from "./kernel_rules.ts";
 export * from "./layout_check.ts";
+export * from "./layout_option.ts";
 export * from "./option_names.ts";
 export * from "./options.ts";
 export * from "./parse_option.ts";

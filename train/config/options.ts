@@ -31,6 +31,8 @@ export interface OptionSpec {
   readonly isMaxOpen?: boolean;
   /** Allowed values of a choice. */
   readonly choices?: readonly string[];
+  /** All values of a number, if they are few. */
+  readonly values?: readonly number[];
   /** The numbers of a run depend on it: kept in checkpoints and taken over on resume. */
   readonly isRecipe?: boolean;
 }
@@ -42,6 +44,12 @@ const FRACTION = { kind: "number", value: "X", min: 0, max: 1, isMaxOpen: true, 
 
 /** All options of `train`, in the order of its help. */
 export const TRAIN_OPTIONS = [
+  {
+    key: "config",
+    kind: "text",
+    value: "FILE",
+    help: "options as JSON, or a DeepSpeed config; those given beside it go before",
+  },
   {
     key: "data",
     kind: "text",
@@ -169,6 +177,12 @@ export const TRAIN_OPTIONS = [
     isRecipe: true,
     help: "order of the sequences",
   },
+  {
+    key: "layout",
+    kind: "text",
+    value: "LAYOUT",
+    help: 'such as "data(2, pipeline(2, tensor(2, sp)))", in place of the next eight',
+  },
   { ...COUNT, key: "dp", max: 1024, help: "devices, each with a replica (all cores, at most --batch)" },
   { ...COUNT, key: "cp", max: 1024, default: 1, help: "devices that share out the tokens of each sequence" },
   { ...COUNT, key: "ep", max: 1024, default: 1, help: "devices that share out the experts of each layer" },
@@ -181,6 +195,7 @@ export const TRAIN_OPTIONS = [
     value: "0..3",
     min: 0,
     max: 3,
+    values: [0, 1, 2, 3],
     default: 0,
     help: "replicas share 1 moments, 2 + gradients, 3 + weights",
   },
@@ -260,8 +275,27 @@ export const TRAIN_OPTIONS = [
   { ...FLAG, key: "json", help: "print these lines on standard output and nothing else" },
 ] as const satisfies readonly OptionSpec[];
 
-/** Name of an option of `train` in the library. */
-export type OptionKey = typeof TRAIN_OPTIONS[number]["key"];
+type TrainOption = typeof TRAIN_OPTIONS[number];
+
+/** What the library takes for an option. */
+type Taken<Spec> = Spec extends { choices: readonly (infer Choice)[] } ? Choice
+  : Spec extends { kind: "flag" } ? boolean
+  : Spec extends { kind: "text" } ? string
+  : Spec extends { kind: "bytes" } ? number | string
+  : number;
+
+/** What a checked configuration has: bytes are a number, some numbers one of a few, and what has a default is there. */
+type Settled<Spec> =
+  | (Spec extends { values: readonly (infer Value)[] } ? Value
+    : Spec extends { kind: "bytes" } ? number
+    : Taken<Spec>)
+  | (Spec extends { default: unknown } ? never : undefined);
+
+/** The options of {@link TRAIN_OPTIONS} in the library, by their camelCase names. */
+export type OptionValues = { readonly [Spec in TrainOption as Spec["key"]]?: Taken<Spec> };
+
+/** The same, complete with defaults; undefined is what follows from others. */
+export type SettledOptions = { readonly [Spec in TrainOption as Spec["key"]]: Settled<Spec> };
 
 /** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
 export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };

@@ -5,6 +5,7 @@ import { describeOptions, TRAIN_OPTIONS } from "../../../train/config/options.ts
 Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with their defaults", () => {
   const rows = TRAIN_OPTIONS.map((spec) => `${flagOf(spec.key)} ${"default" in spec ? spec.default : "-"}`);
   assertEquals(rows, [
+    "--config -",
     "--data -",
     "--dtype -",
     "--data-changed false",
@@ -32,6 +33,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--beta2 0.95",
     "--seed 1337",
     "--order shuffle",
+    "--layout -",
     "--dp -",
     "--cp 1",
     "--ep 1",

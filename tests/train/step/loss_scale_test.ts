@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { TrainOptions } from "../../../train/mod.ts";
 import { LossScale } from "../../../train/step/loss_scale.ts";
 import { withTempDir } from "../../support/temp_dir.ts";
 import { runToEnd, tinyGpt } from "../support/runs.ts";
@@ -28,7 +29,7 @@ Deno.test("LossScale gives up when no factor helps", () => {
 Deno.test("a dynamic loss scale changes no bit of a run whose gradients neither overflow nor vanish", () =>
   withTempDir(async (folder) => {
     const options = { ...await tinyGpt(folder), steps: 6, dp: 2 };
-    for (const precision of ["f32", "bf16"]) {
+    for (const precision of ["f32", "bf16"] as const) {
       const [none, dynamic] = [
         await runToEnd({ ...options, precision }),
         await runToEnd({ ...options, precision, lossScale: "dynamic" }),
@@ -39,7 +40,10 @@ Deno.test("a dynamic loss scale changes no bit of a run whose gradients neither 
 
 Deno.test("steps whose gradients overflow are left out, on every layout, and a resumed run goes on with the scale", () =>
   withTempDir(async (out) => {
-    const options = { ...await tinyGpt(out), lossScale: "dynamic", numerics: "exact", lr: 5e-5 };
+    const options: TrainOptions = {
+      ...await tinyGpt(out),
+      ...{ lossScale: "dynamic", numerics: "exact", lr: 5e-5 },
+    };
     await runToEnd({ ...options, dp: 1, steps: 2, out });
     const path = `${out}/step-2/trainer_state.json`, state = JSON.parse(await Deno.readTextFile(path));
     assertEquals(state.lossScale, { scale: 2 ** 16, goodSteps: 2, skippedSteps: 0 });
