@@ -8,8 +8,7 @@ import {
   type ScheduleName,
   SCHEDULES,
 } from "../strategies/mod.ts";
-import { fileProblem, UsageError } from "../files/mod.ts";
-import { asUsageError } from "../train/mod.ts";
+import { asUsageError, fileProblem, UsageError } from "../files/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws a pipeline schedule with its bubble, and checks it.

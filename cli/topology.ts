@@ -1,5 +1,5 @@
 import { AXES, type Axis, drawMesh, layoutOf, parseLayout } from "../strategies/mod.ts";
-import { asUsageError } from "../train/mod.ts";
+import { asUsageError } from "../files/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws how ranks form a mesh: who talks to whom.

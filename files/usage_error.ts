@@ -14,3 +14,12 @@ export function fileProblem(error: unknown): string {
   if (error instanceof Deno.errors.NotADirectory) return "a part of its path is not a directory";
   return error instanceof Error ? error.message.split("\n")[0] : String(error);
 }
+
+/** Runs what refuses values by `RangeError` and `SyntaxError`, where these values are the user's input. */
+export function asUsageError<Result>(run: () => Result): Result {
+  try {
+    return run();
+  } catch (error) {
+    throw error instanceof RangeError || error instanceof SyntaxError ? new UsageError(error.message) : error;
+  }
+}

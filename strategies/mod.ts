@@ -14,6 +14,6 @@
 export * from "./context/mod.ts";
 export * from "./data/mod.ts";
 export * from "./expert/mod.ts";
-export * from "@tessera/tessera/strategies";
+export * from "./layout/mod.ts";
 export * from "./pipeline/mod.ts";
 export * from "./tensor/mod.ts";

@@ -7,13 +7,15 @@ import { UsageError } from "../../files/mod.ts";
 import type { ModelSizes } from "../../models/mod.ts";
 import { checkCombination } from "./combinations.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
-import { type GivenOptions, type OptionSpec, type SettledOptions, TRAIN_OPTIONS } from "./options.ts";
+import type { SettledOptions } from "./option_types.ts";
+import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
 import { expandLayout } from "./layout_option.ts";
 import { parseOption } from "./parse_option.ts";
 import { settleRates } from "./recipe.ts";
 
 /** A complete and checked configuration: the options of `TRAIN_OPTIONS`, whose help says what each is, and what follows. */
-export interface TrainConfig extends Omit<SettledOptions, NotKept> {
+export interface TrainConfig
+  extends Omit<SettledOptions, "config" | "layout" | "deviceMemory" | "dp" | "microBatch" | "minLr"> {
   /** Devices along the data axis, each with a replica. */
   readonly dp: number;
   /** Sequences of one forward pass of one device. */
@@ -25,9 +27,6 @@ export interface TrainConfig extends Omit<SettledOptions, NotKept> {
   /** Cap of the memory of one device. */
   readonly deviceMemoryBytes: number;
 }
-
-/** Options that others stand for, or that are completed. */
-type NotKept = "config" | "layout" | "deviceMemory" | "dp" | "microBatch" | "minLr";
 
 /** What a configuration depends on besides the options. */
 export interface ConfigContext {

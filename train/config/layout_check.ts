@@ -1,4 +1,4 @@
-import { fileProblem, UsageError } from "../../files/mod.ts";
+import { asUsageError, fileProblem, UsageError } from "../../files/mod.ts";
 import type { Scope } from "../../nn/mod.ts";
 import {
   checkContext,
@@ -91,13 +91,4 @@ async function readSchedule(path: string): Promise<Schedule> {
     );
   }
   return asUsageError(() => parseSchedule(text, path));
-}
-
-/** What a strategy refuses is the user's input. */
-export function asUsageError<Result>(run: () => Result): Result {
-  try {
-    return run();
-  } catch (error) {
-    throw error instanceof RangeError || error instanceof SyntaxError ? new UsageError(error.message) : error;
-  }
 }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { UsageError } from "../../files/mod.ts";
+import { asUsageError, UsageError } from "../../files/mod.ts";
 import { AXES, type Degrees, type Layout, parseLayout } from "../../strategies/mod.ts";
-import { asUsageError } from "./layout_check.ts";
 import { flagOf } from "./option_names.ts";
 import type { GivenOptions } from "./options.ts";
 

@@ -181,7 +181,7 @@ export const TRAIN_OPTIONS = [
     key: "layout",
     kind: "text",
     value: "LAYOUT",
-    help: 'such as "data(2, pipeline(2, tensor(2, sp)))", in place of the next eight',
+    help: 'such as "data(2, pipeline(2, tensor(2, sp)))", in place of the next seven',
   },
   { ...COUNT, key: "dp", max: 1024, help: "devices, each with a replica (all cores, at most --batch)" },
   { ...COUNT, key: "cp", max: 1024, default: 1, help: "devices that share out the tokens of each sequence" },
@@ -274,28 +274,6 @@ export const TRAIN_OPTIONS = [
   },
   { ...FLAG, key: "json", help: "print these lines on standard output and nothing else" },
 ] as const satisfies readonly OptionSpec[];
-
-type TrainOption = typeof TRAIN_OPTIONS[number];
-
-/** What the library takes for an option. */
-type Taken<Spec> = Spec extends { choices: readonly (infer Choice)[] } ? Choice
-  : Spec extends { kind: "flag" } ? boolean
-  : Spec extends { kind: "text" } ? string
-  : Spec extends { kind: "bytes" } ? number | string
-  : number;
-
-/** What a checked configuration has: bytes are a number, some numbers one of a few, and what has a default is there. */
-type Settled<Spec> =
-  | (Spec extends { values: readonly (infer Value)[] } ? Value
-    : Spec extends { kind: "bytes" } ? number
-    : Taken<Spec>)
-  | (Spec extends { default: unknown } ? never : undefined);
-
-/** The options of {@link TRAIN_OPTIONS} in the library, by their camelCase names. */
-export type OptionValues = { readonly [Spec in TrainOption as Spec["key"]]?: Taken<Spec> };
-
-/** The same, complete with defaults; undefined is what follows from others. */
-export type SettledOptions = { readonly [Spec in TrainOption as Spec["key"]]: Settled<Spec> };
 
 /** Options as a user gives them, by `minLr` or `min-lr`: texts of the command line, or values of the library. */
 export type GivenOptions = { readonly [name: string]: string | number | boolean | undefined };
