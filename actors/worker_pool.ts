@@ -46,7 +46,9 @@ export class DeviceWorker {
   }
 }
 
-/** A worker's garbage may hold on to the memory of its worlds, which is not counted against it: it is replaced in time. */
+/**
+ * A worker's garbage may hold on to the memory of its worlds, which is not counted against it: it is replaced in time.
+ */
 const MAX_WORLDS = 64;
 
 /**

@@ -65,7 +65,8 @@ export function whyNoBytes(companions: Companions, vocab: number): string | unde
 }
 
 /**
- * Ids of the tokens that end a text: `eos_token_id` of `generation_config.json`, or else of `config.json`; one or several.
+ * Ids of the tokens that end a text: `eos_token_id` of `generation_config.json`, or else of `config.json`; one or
+ * several.
  *
  * @throws {UsageError} If the file is no JSON.
  */

@@ -39,7 +39,8 @@ export class OutFolder {
   /**
    * Makes the folder, holds it against other runs, and puts in order what is there.
    *
-   * @throws {UsageError} If it cannot be written, another run holds it, or it has checkpoints that would mix with this run's.
+   * @throws {UsageError} If it cannot be written, another run holds it, or it has checkpoints that would mix with
+   * this run's.
    */
   static async open(path: string, job: OutRequest): Promise<OutFolder> {
     const folder = new OutFolder(path, await lockFolder(path));
@@ -102,8 +103,8 @@ export async function removeOld(out: string, { step, keep }: { step: number; kee
 }
 
 /**
- * The lock dies with the process. It is on the folder itself, so that nothing is left behind; where folders cannot be opened
- * (Windows) or locked (some network disks), there is none.
+ * The lock dies with the process. It is on the folder itself, so that nothing is left behind; where folders cannot be
+ * opened (Windows) or locked (some network disks), there is none.
  */
 async function lockFolder(out: string): Promise<Deno.FsFile | undefined> {
   try {

@@ -5,8 +5,8 @@ const SIGHUP = 1;
 /**
  * Whether this process was started to outlive its terminal (`nohup`): a listener would undo that.
  *
- * The system says so, but only to a process with all permissions. Otherwise nohup shows by the standard input that it gives
- * in place of a terminal: /dev/null, open for writing only.
+ * The system says so, but only to a process with all permissions. Otherwise nohup shows by the standard input that it
+ * gives in place of a terminal: /dev/null, open for writing only.
  */
 export function isHangupIgnored(): boolean {
   try {

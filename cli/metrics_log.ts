@@ -66,8 +66,8 @@ export class MetricsLog {
   }
 
   /**
-   * Writes a record. A log that cannot be written (a full disk) must not end a run: the first failure is told, and nothing is
-   * written any more.
+   * Writes a record. A log that cannot be written (a full disk) must not end a run: the first failure is told, and
+   * nothing is written any more.
    *
    * @returns What went wrong, once.
    */

@@ -1,6 +1,6 @@
 /**
- * Standard output and error of the command line: a terminal that is gone or a disk that is full must not end a run that can
- * still be saved.
+ * Standard output and error of the command line: a terminal that is gone or a disk that is full must not end a run
+ * that can still be saved.
  *
  * @module
  */
@@ -20,8 +20,8 @@ const BUSY_LIMIT_MS = 60_000;
 /**
  * A stream that is written until it breaks.
  *
- * When its reader is gone (EPIPE, EIO), that is a request to stop. Any other failure ends a command, except one that has work
- * to save: then the rest of the output is dropped.
+ * When its reader is gone (EPIPE, EIO), that is a request to stop. Any other failure ends a command, except one that
+ * has work to save: then the rest of the output is dropped.
  */
 export class SafeOutput {
   readonly #sink: Sink;
@@ -85,7 +85,9 @@ export function writeOut(text: string): void {
   output.write(text);
 }
 
-/** Lets everything that the console prints pass through here: Deno's own drops a broken pipe and throws on a full disk. */
+/**
+ * Lets everything that the console prints pass through here: Deno's own drops a broken pipe and throws on a full disk.
+ */
 export function guardConsole(): void {
   const textOf = (parts: readonly unknown[]) =>
     parts.map((part) => typeof part === "string" ? part : Deno.inspect(part)).join(" ") + "\n";

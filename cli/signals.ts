@@ -13,8 +13,8 @@ export interface StopHandler {
 export type StopCause = "SIGINT" | "SIGTERM" | "SIGHUP" | "closed output";
 
 /**
- * Signals of one press: `deno task`, npx and `timeout` hand a signal on that the terminal has sent to all of them, so that
- * it arrives two or three times within milliseconds.
+ * Signals of one press: `deno task`, npx and `timeout` hand a signal on that the terminal has sent to all of them, so
+ * that it arrives two or three times within milliseconds.
  */
 const SAME_PRESS_MS = 500;
 /** Exit codes as of a shell: ended by SIGINT, ended by SIGPIPE. */

@@ -16,8 +16,8 @@ import { hasReached } from "./words.ts";
  * A cycle of waits is certain when, between two looks, no rank in it has published another wait, each has looked
  * at its word at least twice (HEARTBEAT), and no awaited word has reached its target: nobody in the cycle can be the
  * first to move. A rank with other pending operations does not move HEARTBEAT, as they may be finished by ranks
- * outside the cycle; then only the stall timeout ends the wait. A peer that has finished or failed and has not written the awaited word never will. A peer that
- * computes is only slow.
+ * outside the cycle; then only the stall timeout ends the wait. A peer that has finished or failed and has not
+ * written the awaited word never will. A peer that computes is only slow.
  *
  * Source: wait-for graphs as in Knapp, Deadlock detection in distributed databases, ACM Surveys 1987.
  */

@@ -58,8 +58,8 @@ function looksWide(tokens: Tokens): 2 | 4 | 8 {
 }
 
 /**
- * Checks tokens against a vocabulary: all of them in files of up to 64 MiB, of larger ones some; the others are checked when
- * they are read.
+ * Checks tokens against a vocabulary: all of them in files of up to 64 MiB, of larger ones some; the others are
+ * checked when they are read.
  *
  * @throws {UsageError} Names the first token outside.
  */

@@ -67,11 +67,11 @@ interface CorpusParts extends OpenedTokens {
 }
 
 /**
- * Opens a corpus: a text file (its bytes), token ids (nanoGPT's or llm.c's `.bin`, numpy's `.npy`), either packed by gzip, or
- * Moby Dick.
+ * Opens a corpus: a text file (its bytes), token ids (nanoGPT's or llm.c's `.bin`, numpy's `.npy`), either packed by
+ * gzip, or Moby Dick.
  *
- * The last tenth validates. `train.bin` with a `val.bin` beside it: that file validates. `meta.pkl` beside ids of characters
- * says their number.
+ * The last tenth validates. `train.bin` with a `val.bin` beside it: that file validates. `meta.pkl` beside ids of
+ * characters says their number.
  *
  * Cost: nothing of the file is kept in memory, unless it is packed or UTF-16; up to 64 MiB of it are looked at.
  *

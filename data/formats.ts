@@ -1,6 +1,6 @@
 /**
- * Tells formats that are no text and no tokens by how their files begin: trained on as bytes they would give a loss, and a
- * model of nothing.
+ * Tells formats that are no text and no tokens by how their files begin: trained on as bytes they would give a loss,
+ * and a model of nothing.
  *
  * @module
  */
@@ -34,7 +34,10 @@ const FOREIGN: readonly (readonly [start: string, what: string, todo: string])[]
   ["\x00\x00\xfe\xff", "UTF-32 text", "save it as UTF-8"],
 ];
 
-/** What a file is that is neither text nor tokens, and what to do, as the end of a message; undefined if it may be either. */
+/**
+ * What a file is that is neither text nor tokens, and what to do, as the end of a message; undefined if it may be
+ * either.
+ */
 export function foreignFormat(name: string, start: Uint8Array): string | undefined {
   const text = String.fromCharCode(...start.subarray(0, 64));
   // The first two tokens of a .bin may be any four bytes, but hardly the four of a format.

@@ -39,7 +39,8 @@ export async function findMeta(path: string): Promise<NamedVocab | undefined> {
 }
 
 /**
- * The number that a pickle has for `vocab_size`: an integer opcode behind the key, and behind what puts the key into the memo.
+ * The number that a pickle has for `vocab_size`: an integer opcode behind the key, and behind what puts the key into
+ * the memo.
  *
  * Source: Python, Lib/pickletools.py (BININT1, BININT2, BININT; MEMOIZE, BINPUT, LONG_BINPUT).
  */

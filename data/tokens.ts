@@ -1,6 +1,6 @@
 /**
- * Tokens where they lie: in a file, of which samples are read by position, or in shared memory. So data may be larger than
- * memory, and devices share them without a copy.
+ * Tokens where they lie: in a file, of which samples are read by position, or in shared memory. So data may be larger
+ * than memory, and devices share them without a copy.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What you learn: strategies nest. Eight devices: two replicas of a pipeline of two stages, each stage on two devices that
- * share every layer. The layout is a value that prints as a picture, and the loss is that of one device.
+ * What you learn: strategies nest. Eight devices: two replicas of a pipeline of two stages, each stage on two devices
+ * that share every layer. The layout is a value that prints as a picture, and the loss is that of one device.
  *
  *     deno run --allow-read examples/09_three_d.ts
  */

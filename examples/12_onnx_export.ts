@@ -1,5 +1,6 @@
 /**
- * What you learn: a trained model becomes an ONNX model, which any onnxruntime runs, here onnxruntime-web with its KV cache.
+ * What you learn: a trained model becomes an ONNX model, which any onnxruntime runs, here onnxruntime-web with its KV
+ * cache.
  *
  *     deno run --allow-read --allow-write examples/12_onnx_export.ts
  *

@@ -19,8 +19,9 @@ const BATCH = "batch", SEQUENCE = "sequence", PAST = "past", TOTAL = "past + seq
  * Lowers a trained model.
  *
  * Inputs: `input_ids` i64 [batch, sequence], and with a cache `past_key_values.N.key` and `.value`
- * [batch, heads, past, width of a head], where past may be 0. Outputs: `logits` [batch, sequence, vocab], and with a cache
- * `present.N.key` and `.value`, which are the past of the next run. The names are those of Hugging Face's exporter.
+ * [batch, heads, past, width of a head], where past may be 0. Outputs: `logits` [batch, sequence, vocab], and with a
+ * cache `present.N.key` and `.value`, which are the past of the next run. The names are those of Hugging Face's
+ * exporter.
  *
  * @throws {TypeError} If the model has experts.
  */
@@ -80,7 +81,10 @@ function pastOf(
   return [graph.input(`past key ${layer}`, shape), graph.input(`past value ${layer}`, shape)];
 }
 
-/** Places of the tokens in their sequence [1, sequence], and what hides later ones from them [sequence, past + sequence]. */
+/**
+ * Places of the tokens in their sequence [1, sequence], and what hides later ones from them [sequence, past +
+ * sequence].
+ */
 function positionsOf(
   ids: onnx.Value,
   pastKey: onnx.Value | undefined,

@@ -45,7 +45,8 @@ const PROTOBUF_LIMIT = 2_000_000_000;
 const ALIGN = 4096;
 
 /**
- * Writes the model of a checkpoint or another directory of Hugging Face's form as an ONNX model that any onnxruntime runs.
+ * Writes the model of a checkpoint or another directory of Hugging Face's form as an ONNX model that any onnxruntime
+ * runs.
  *
  * @param file Replaced if it exists; weights that are apart go to `file.data`.
  * @throws {UsageError} If the directory cannot be used, or the model has no ONNX form.

@@ -22,7 +22,10 @@ export interface SumTree {
   readonly merges: readonly number[];
 }
 
-/** How many partial sums end with each of `count` leaves in the tree that halves them again and again, the smaller half first. */
+/**
+ * How many partial sums end with each of `count` leaves in the tree that halves them again and again, the smaller half
+ * first.
+ */
 export function bisectionMerges(count: number): number[] {
   if (count <= 1) return count === 0 ? [] : [0];
   const half = Math.floor(count / 2), merges = [...bisectionMerges(half), ...bisectionMerges(count - half)];

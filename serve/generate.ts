@@ -52,8 +52,8 @@ export function encodeBytes(text: string): number[] {
 }
 
 /**
- * Goes on writing a prompt with the model of a checkpoint or another directory of Hugging Face's form, token by token, up to
- * `numTokens` or the token that ends a text (`eos_token_id`).
+ * Goes on writing a prompt with the model of a checkpoint or another directory of Hugging Face's form, token by
+ * token, up to `numTokens` or the token that ends a text (`eos_token_id`).
  *
  * A mixture of experts never drops a token here: every token is a unit of its own, and each of its experts has room.
  *

@@ -1,7 +1,8 @@
 /**
  * All-reduce of OpenMPI through FFI: run by mpirun on every rank, with the tasks as argument; rank 0 prints the times.
  *
- * The loop is that of ours (`all_reduce_program.ts`): the same sizes and operations in place, after a pass over all of them to warm up.
+ * The loop is that of ours (`all_reduce_program.ts`): the same sizes and operations in place, after a pass over all
+ * of them to warm up.
  */
 import type { AllReduceTask } from "../collectives_peers.ts";
 

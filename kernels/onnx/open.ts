@@ -9,8 +9,8 @@ import type { OnnxRuntime } from "./runtime.ts";
 let opened: OnnxRuntime | undefined;
 
 /**
- * Loads onnxruntime, and opens the GPU if that is where it computes. A thread that has closed its GPU cannot open it again:
- * onnxruntime keeps the one that it had.
+ * Loads onnxruntime, and opens the GPU if that is where it computes. A thread that has closed its GPU cannot open it
+ * again: onnxruntime keeps the one that it had.
  *
  * @throws {GpuError} If there is no GPU, or it cannot be opened.
  */

@@ -49,8 +49,8 @@ export class OnnxRuntime {
   }
 
   /**
-   * Makes a part of a graph ready to run. On the GPU every node must run there: one that did not would move its data to the
-   * CPU and back.
+   * Makes a part of a graph ready to run. On the GPU every node must run there: one that did not would move its data
+   * to the CPU and back.
    */
   async compile(part: GraphPart): Promise<GraphProgram> {
     const isGpu = this.provider === "webgpu";

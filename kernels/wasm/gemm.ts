@@ -125,7 +125,10 @@ export function rowsOfC(k: Kernel, { c, ldc, rows, scratch, tile }: TileOfC): I3
   return result;
 }
 
-/** Pointers to the rows of a strip of A. Rows behind the last one are not there: they read the last one again, their products are thrown away. */
+/**
+ * Pointers to the rows of a strip of A. Rows behind the last one are not there: they read the last one again, their
+ * products are thrown away.
+ */
 export function rowsOfA(k: Kernel, a: I32, lda: I32, rows: I32, tile: Tile): I32Local[] {
   return pointers(k, a, (i) => lda.mul(rows.gtS(i)), tile.rows);
 }

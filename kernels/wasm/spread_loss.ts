@@ -12,8 +12,8 @@ import { type I32Local, load } from "./values.ts";
 
 /**
  * Adds to a module: `rowMax(x, out, rows, cols)`, `rowExpSum(x, max, sums, rows, chunks, cols)` for rows of
- * `chunks` x `cols` columns, `rowPowers(..., powers)`, which stores the exponentials too, `spreadLoss(targets, max, sums, chosen, losses, rows)` and
- * `spreadGradient(targets, sums, powers, rows, cols, firstClass, scale)`.
+ * `chunks` x `cols` columns, `rowPowers(..., powers)`, which stores the exponentials too, `spreadLoss(targets, max,
+ * sums, chosen, losses, rows)` and `spreadGradient(targets, sums, powers, rows, cols, firstClass, scale)`.
  *
  * Addresses are in bytes, sizes in elements.
  */

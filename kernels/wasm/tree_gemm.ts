@@ -23,7 +23,8 @@ export type TreeMode = keyof typeof TREE_MODES;
 /**
  * Adds to a module:
  * - `treeRows(a, lda, b, c, ldc, mc, nc, table, end, depth, mode)`: C = tree sum of A * packed B for A with its k
- *   contiguous; `b` has `depth` rows in all runs together, `stack` has room for the partial tiles and, before them, two tiles,
+ *   contiguous; `b` has `depth` rows in all runs together, `stack` has room for the partial tiles and, before them,
+ * two tiles,
  * - `treePacked(...)`: the same for A packed into strips,
  * - `addBlock(c, ldc, from, ldFrom, rows, cols)`: C += from.
  */

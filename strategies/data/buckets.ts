@@ -51,8 +51,8 @@ export interface BucketPlans {
 const ALIGN = 16;
 
 /**
- * One bucket per layer, one for its experts if it has any, and one for every parameter that several layers of the whole model use, so that its copies on
- * different pipeline stages lie alike.
+ * One bucket per layer, one for its experts if it has any, and one for every parameter that several layers of the
+ * whole model use, so that its copies on different pipeline stages lie alike.
  *
  * Builds the layers on a phantom heap; cost: none of their memory.
  *

@@ -1,8 +1,8 @@
 import { type Backend, bisectionMerges, type Span } from "../../kernels/mod.ts";
 
 /**
- * Sums the gradients of the micro-batches of a step as a binary tree, in exact numerics: `((g0 + g1) + (g2 + g3))`, as one
- * device with the whole batch does, or as many.
+ * Sums the gradients of the micro-batches of a step as a binary tree, in exact numerics: `((g0 + g1) + (g2 + g3))`,
+ * as one device with the whole batch does, or as many.
  *
  * Cost: log2 of the number of micro-batches times the memory of the gradient, and about two passes over it for each.
  */

@@ -178,8 +178,8 @@ function nest(name: LevelName, degree: number, inner: Layout | undefined): Layou
  * @param degrees Axes that are left out have degree 1, and levels of degree 1 are left out.
  * @param more Stage of ZeRO over the data axis, and over how many of its devices, by default over all; and whether
  * tensor parallelism is sequence parallelism, too.
- * @throws {RangeError} If a degree is not a positive integer, the data axis is not a multiple of `shard`, or `sp` is asked
- * for without a tensor axis.
+ * @throws {RangeError} If a degree is not a positive integer, the data axis is not a multiple of `shard`, or `sp` is
+ * asked for without a tensor axis.
  */
 export function layoutOf(
   degrees: Partial<Degrees>,
@@ -204,7 +204,8 @@ export function layoutOf(
 /**
  * Reads a layout from its text: `data(2, pipeline(2, tensor(2, sp)))`.
  *
- * @throws {SyntaxError} If the text is not `NAME(DEGREE)`, `NAME(DEGREE, LAYOUT)` or `tensor(DEGREE, sp)`: names the place.
+ * @throws {SyntaxError} If the text is not `NAME(DEGREE)`, `NAME(DEGREE, LAYOUT)` or `tensor(DEGREE, sp)`: names the
+ * place.
  * @throws {RangeError} If the levels are not in their order.
  */
 export function parseLayout(text: string): Layout {

@@ -27,7 +27,8 @@ Deno.test('"ZeRO is refused with pipelines": every stage trains with every sched
     await compare({ ...await smallGpt(folder), steps: 2 }, cells);
   }));
 
-// 46: deepspeedai/DeepSpeed#2898; 47: #3810, #2921, #5405, #7628; 48: NVIDIA/Megatron-LM#1517; 49: radixark/Megatron-LM#66;
+// 46: deepspeedai/DeepSpeed#2898; 47: #3810, #2921, #5405, #7628; 48: NVIDIA/Megatron-LM#1517; 49:
+// radixark/Megatron-LM#66;
 // 50: huggingface/nanotron#106
 Deno.test('"resume on another layout loses the optimizer": dp 4, then tp 2 x pp 2 or zero 3, has the bits of one run', () =>
   withTempDir(async (folder) => {

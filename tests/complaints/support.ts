@@ -2,7 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import type { TrainOptions } from "../../train/mod.ts";
 import { type Run, runToEnd, tinyGpt } from "../train/support/runs.ts";
 
-/** `fast` numerics: losses near 5 carry an error of about 1e-6, norms a relative one (tests/equivalence/golden_test.ts). */
+/**
+ * `fast` numerics: losses near 5 carry an error of about 1e-6, norms a relative one
+ * (tests/equivalence/golden_test.ts).
+ */
 const LOSS_BOUND = 5e-6, NORM_BOUND = 1e-5;
 
 /** What is compared. */

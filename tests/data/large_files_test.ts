@@ -1,6 +1,6 @@
 /**
- * A .bin of 4 GiB took 4 minutes and three times its size before the first line; nanoGPT's OpenWebText has 17 GB. A file with
- * holes costs no disk: what is not written reads as 0.
+ * A .bin of 4 GiB took 4 minutes and three times its size before the first line; nanoGPT's OpenWebText has 17 GB. A
+ * file with holes costs no disk: what is not written reads as 0.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadCorpus } from "../../data/corpus.ts";

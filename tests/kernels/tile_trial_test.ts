@@ -25,8 +25,9 @@ function tile(baselineMs: number, compiledMs: number, compiledAt: number): Speed
 }
 
 /**
- * In 2 of 300 starts the narrow tile was taken with the flags. The first product was 2.9 times as slow as the others of the
- * baseline compiler, which passed for the gain of the optimising one; the trial then ended when nothing had become faster for
+ * In 2 of 300 starts the narrow tile was taken with the flags. The first product was 2.9 times as slow as the others
+ * of the baseline compiler, which passed for the gain of the optimising one; the trial then ended when nothing had
+ * become faster for
  * 4 ms, with the narrow tile optimised and the wide one, whose code is longer, not yet.
  */
 Deno.test("a trial waits for the optimising compiler of both tiles, however slow the first products were", () => {

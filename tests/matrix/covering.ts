@@ -2,8 +2,8 @@ import { gpt, resolveConfig, UsageError } from "../../mod.ts";
 import { allCells, type Cell, MODELS, RECIPE } from "./cells.ts";
 
 /**
- * Few legal cells in which every value, and every pair of settings, occurs that occurs in any: picked one after the other,
- * each time the one with the most that are new for the devices it takes.
+ * Few legal cells in which every value, and every pair of settings, occurs that occurs in any: picked one after the
+ * other, each time the one with the most that are new for the devices it takes.
  *
  * Source: Cohen et al., The AETG System, IEEE TSE 1997 (greedy pairwise test selection).
  */

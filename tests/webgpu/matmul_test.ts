@@ -1,7 +1,7 @@
 /**
  * Products on the GPU against the float64 sums of the reference backend: all transposes, batches, and what follows a
- * product. Tolerance: that of the conformance suite of all backends, 4 sqrt(k) + 2 roundings of the magnitudes summed, and
- * for GELU its slope times that, plus 2e-6 for the tanh of the driver.
+ * product. Tolerance: that of the conformance suite of all backends, 4 sqrt(k) + 2 roundings of the magnitudes
+ * summed, and for GELU its slope times that, plus 2e-6 for the tanh of the driver.
  */
 import {
   createDeviceMemory,

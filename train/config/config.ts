@@ -13,7 +13,10 @@ import { expandLayout } from "./layout_option.ts";
 import { parseOption } from "./parse_option.ts";
 import { settleRates } from "./recipe.ts";
 
-/** A complete and checked configuration: the options of `TRAIN_OPTIONS`, whose help says what each is, and what follows. */
+/**
+ * A complete and checked configuration: the options of `TRAIN_OPTIONS`, whose help says what each is, and what
+ * follows.
+ */
 export interface TrainConfig
   extends Omit<SettledOptions, "config" | "layout" | "deviceMemory" | "dp" | "microBatch" | "minLr"> {
   /** Devices along the data axis, each with a replica. */

@@ -59,8 +59,8 @@ export function describeRates(
 }
 
 /**
- * The options that a checkpoint keeps: those that the numbers of the run depend on. A least learning rate that follows from
- * the highest is not kept, so that it follows from another highest one, too.
+ * The options that a checkpoint keeps: those that the numbers of the run depend on. A least learning rate that
+ * follows from the highest is not kept, so that it follows from another highest one, too.
  */
 export function recipeOf(config: DerivedRecipe): Record<string, string | number> {
   const specs = (TRAIN_OPTIONS as readonly OptionSpec[]).filter(({ isRecipe }) => isRecipe);

@@ -13,7 +13,10 @@ export function formatRanks(ranks: readonly number[]): string {
   return runs.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`).join(", ");
 }
 
-/** The plan of a run as tables: which layers stand where, who holds what, whether it fits, what a step moves, the bubble. */
+/**
+ * The plan of a run as tables: which layers stand where, who holds what, whether it fits, what a step moves, the
+ * bubble.
+ */
 export function formatPlan(plan: RunPlan, deviceMemoryBytes: number): string {
   const { ranks } = plan, { rank, extentBytes } = largestRank(plan), cap = deviceMemoryBytes;
   const verdict = extentBytes <= cap

@@ -224,7 +224,10 @@ export class GraphWeights {
     };
   }
 
-  /** The largest absolute value and the sum of squares of gradients that stay here: two tensors of one element, or none. */
+  /**
+   * The largest absolute value and the sum of squares of gradients that stay here: two tensors of one element, or
+   * none.
+   */
   async #computeShare(): Promise<onnx.OrtTensor[]> {
     const counted = this.#held.filter(({ isCounted, isCrossing }) => isCounted && !isCrossing);
     if (counted.length === 0 || counted.some(({ gradient }) => gradient === undefined)) return [];

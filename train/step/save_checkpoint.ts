@@ -35,8 +35,8 @@ export interface Progress {
 }
 
 /**
- * Writes `out/step-N` in one move, all ranks together: the first makes the files, every rank writes what it answers for to
- * its place in them, and the first moves the whole to its place. No rank holds more than it trains.
+ * Writes `out/step-N` in one move, all ranks together: the first makes the files, every rank writes what it answers
+ * for to its place in them, and the first moves the whole to its place. No rank holds more than it trains.
  *
  * @returns The folder, on the first rank.
  */

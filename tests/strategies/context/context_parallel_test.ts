@@ -2,8 +2,8 @@
  * GPTs on context groups of real workers against one device.
  *
  * Bounds: the same sums in another order. A sum of K terms is off by about eps sqrt(K) of their size, and a gradient went
- * through about 4 sums of that many for each layer: 4 x layers x eps x sqrt(K) of the largest value of its tensor, with K = B T, the
- * rows that a weight gradient sums.
+ * through about 4 sums of that many for each layer: 4 x layers x eps x sqrt(K) of the largest value of its tensor,
+ * with K = B T, the rows that a weight gradient sums.
  */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import type { Fault } from "../../../actors/mod.ts";

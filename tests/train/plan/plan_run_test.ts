@@ -64,8 +64,8 @@ function countParameters({ layers, embed, context, vocab }: typeof SIZES): numbe
 }
 
 /**
- * What all ranks of a run moved in a step, without the 20 bytes that each reads of each other for the gradient norm. Chunks
- * of a rank are whole lines, so a formula holds to the byte for the sum over the ranks.
+ * What all ranks of a run moved in a step, without the 20 bytes that each reads of each other for the gradient norm.
+ * Chunks of a rank are whole lines, so a formula holds to the byte for the sum over the ranks.
  */
 async function movedByAll(more: TrainOptions): Promise<number> {
   return await withTempDir(async (folder) => {
