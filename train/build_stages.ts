@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../collectives/mod.ts";
+import type { Group } from "../collectives/mod.ts";
 import type { Source } from "../data/mod.ts";
 import type { Backend, onnx } from "../kernels/mod.ts";
 import type { Parameter } from "../nn/mod.ts";
@@ -32,7 +32,7 @@ export interface StageParts {
   /** Says which stages this rank has. */
   readonly pipeline: Pipeline;
   /** Groups of this rank by name. */
-  readonly groupOf: (name: string) => ProcessGroup;
+  readonly groupOf: (name: string) => Group;
   /** Where the rank computes, if not in its memory: `runtime` is undefined while a run is planned. */
   readonly graphs?: { readonly runtime: onnx.OnnxRuntime | undefined };
 }

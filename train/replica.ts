@@ -1,5 +1,5 @@
 import type { DeviceView } from "../actors/mod.ts";
-import type { ProcessGroup } from "../collectives/mod.ts";
+import type { Group } from "../collectives/mod.ts";
 import { partOf, type Source } from "../data/mod.ts";
 import { type Backend, bf16Backend, createBackend, onnx } from "../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../nn/mod.ts";
@@ -229,7 +229,7 @@ export class Replica implements StageRunner {
     this.#stages.get(stage)!.store.beginPass(microBatch === this.pipeline.schedule.m - 1);
   }
 
-  #makeCheck(groupOf: (name: string) => ProcessGroup): ReplicaCheck {
+  #makeCheck(groupOf: (name: string) => Group): ReplicaCheck {
     const pieces = this.#stores.flatMap((store) => store.residentPieces());
     const parameters = this.#stores.flatMap((store) => store.parameters);
     const sharedNames = this.#sharedNames;
@@ -257,7 +257,7 @@ export class Replica implements StageRunner {
   }
 
   /** First and last stage, which hold copies of shared parameters; undefined elsewhere, and without a pipeline. */
-  get #ends(): ProcessGroup | undefined {
+  get #ends(): Group | undefined {
     const { index, size } = this.#device.group("pp");
     return size > 1 && (index === 0 || index === size - 1) ? this.#device.group("ends") : undefined;
   }

@@ -1,4 +1,4 @@
-import { chunkOf, type Pending, type ProcessGroup } from "../../collectives/mod.ts";
+import { chunkOf, type Group, type Pending } from "../../collectives/mod.ts";
 import { type Backend, type Precision, type Span, subspan } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
 import type { BucketPlan } from "./buckets.ts";
@@ -28,7 +28,7 @@ export interface Piece extends StoredPiece {
 /** A bucket with its memory. */
 export interface Bucket {
   /** Ranks that share it out. */
-  readonly group: ProcessGroup;
+  readonly group: Group;
   /** Which parameters it holds, and where. */
   readonly plan: BucketPlan;
   /** Those that were built on this device, in the order of the plan. */
@@ -61,9 +61,9 @@ export interface BucketMemoryOptions {
   /** Computes on the device's heap. */
   readonly backend: Backend;
   /** Ranks that see different data and hold the same parameters (or shards of them). */
-  readonly group: ProcessGroup;
+  readonly group: Group;
   /** The same of experts; by default `group`. */
-  readonly expertGroup?: ProcessGroup;
+  readonly expertGroup?: Group;
   /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
   /** Exact numerics: the number of micro-batches, whose gradients are summed over the group one by one. */
@@ -73,7 +73,7 @@ export interface BucketMemoryOptions {
 }
 
 /** The ranks that share a bucket out. */
-export function groupOf(plan: BucketPlan, { group, expertGroup }: BucketMemoryOptions): ProcessGroup {
+export function groupOf(plan: BucketPlan, { group, expertGroup }: BucketMemoryOptions): Group {
   return plan.isExpert ? expertGroup ?? group : group;
 }
 
@@ -139,7 +139,7 @@ function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptio
   return places;
 }
 
-function resident(whole: Span, group: ProcessGroup): [Span, Span] {
+function resident(whole: Span, group: Group): [Span, Span] {
   const { start, length } = chunkOf(whole.length, group.size, group.index);
   return [whole, subspan(whole, start, length)];
 }

@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import { type Backend, type Precision, subspan } from "../../kernels/mod.ts";
 import {
   type Layer,
@@ -27,9 +27,9 @@ export interface ParameterStoreOptions {
   /** Computes on the device's heap. */
   readonly backend: Backend;
   /** Ranks that see different data and hold the same parameters (or shards of them). */
-  readonly group: ProcessGroup;
+  readonly group: Group;
   /** The same of experts; by default `group`. */
-  readonly expertGroup?: ProcessGroup;
+  readonly expertGroup?: Group;
   /** What these ranks share out. */
   readonly zeroStage: ZeroStage;
   /** Element type of values and gradients; by default f32. */
@@ -175,7 +175,7 @@ export class ParameterStore {
   }
 
   /** Sums the gradients of shared parameters over the stages that hold a copy; after {@link finishGradients}. */
-  reduceShared(stages: ProcessGroup): void {
+  reduceShared(stages: Group): void {
     for (const { plan, gradients, ownGradients } of this.#ownBuckets) {
       if (!plan.isShared) continue;
       const span = this.#options.zeroStage === 0 ? gradients : ownGradients;

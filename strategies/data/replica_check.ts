@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import type { DeviceHeap, Span } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
 import type { StoredPiece, ZeroStage } from "./bucket_memory.ts";
@@ -23,12 +23,12 @@ export interface ReplicaCheckOptions {
   /** Parameters with copies on the first and the last stage of a pipeline. */
   readonly sharedNames: readonly string[];
   /** Groups of this rank by name; `ends` is asked for only if there are shared parameters. */
-  readonly groupOf: (name: string) => ProcessGroup;
+  readonly groupOf: (name: string) => Group;
 }
 
 /** One exchange: the hashes of some parameters, over the ranks of a group. */
 interface Comparison {
-  readonly group: ProcessGroup;
+  readonly group: Group;
   readonly names: readonly string[];
   /** The ranks hold parts: their hashes are added. Otherwise they hold the same, and are compared. */
   readonly isSum: boolean;
@@ -142,7 +142,7 @@ function oddOnes(ranks: readonly number[], hashes: readonly number[]): number[] 
 
 function describe(
   step: number,
-  { name, ranks }: ProcessGroup,
+  { name, ranks }: Group,
   { differing, isSharded }: {
     readonly differing: readonly { readonly name: string; readonly odd: readonly number[] }[];
     readonly isSharded: boolean;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Device } from "../../../actors/mod.ts";
+import type { Group } from "../../../collectives/mod.ts";
 import { type Backend, createBackend, type DeviceHeap, type Span } from "../../../kernels/mod.ts";
 import {
   allocateGradients,
@@ -30,7 +31,6 @@ import {
   PartialGradients,
   ringAttention,
   RingBuffers,
-  type RingGroup,
   TensorParallel,
 } from "../../../strategies/mod.ts";
 
@@ -95,7 +95,7 @@ export interface ContextResult {
 
 /** Where a case runs: on one device by default. */
 export interface Place {
-  readonly group?: RingGroup;
+  readonly group?: Group;
   readonly sharding?: Sharding;
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
   readonly positions: readonly number[];
