@@ -10,6 +10,7 @@ import {
   PartialGradients,
   type Pipeline,
   TensorParallel,
+  ZERO_STAGES,
 } from "../strategies/mod.ts";
 import type { TrainConfig } from "./config.ts";
 import { partitionOf } from "./layout_check.ts";
@@ -45,7 +46,7 @@ export function buildStages(
   { backend, config, seed, parts, source, pipeline, groupOf, graphs }: StageParts,
 ): Map<number, TrainStage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
-  const exact = config.numerics === "exact";
+  const exact = config.numerics === "exact", { precision } = config;
   // In exact numerics one device cuts its sums as several do.
   const tensor = tp.size === 1 && !exact
     ? undefined
@@ -55,11 +56,11 @@ export function buildStages(
   const completeWith = tensor && ((own: readonly Parameter[]) => {
     return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
   });
-  const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
-  const sums = exact ? { microBatches: pipeline.schedule.m } : undefined, { precision } = config;
   const stored = {
-    ...groups,
-    exact: sums,
+    group: groupOf("data"),
+    expertGroup: groupOf("expertData"),
+    zero: ZERO_STAGES[config.zero],
+    exact: exact ? { microBatches: pipeline.schedule.m } : undefined,
     precision,
     backend,
     sharding,

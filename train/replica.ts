@@ -13,6 +13,7 @@ import {
   ReplicaCheck,
   type StagePass,
   type StageRunner,
+  ZERO_STAGES,
 } from "../strategies/mod.ts";
 import type { CheckpointTensors } from "./checkpoint_files.ts";
 import type { TrainConfig } from "./config.ts";
@@ -233,8 +234,8 @@ export class Replica implements StageRunner {
     const pieces = this.#stores.flatMap((store) => store.residentPieces());
     const parameters = this.#stores.flatMap((store) => store.parameters);
     const sharedNames = this.#sharedNames;
-    const { backend: { heap } } = this, { zero: zeroStage } = this.#config;
-    return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
+    const { backend: { heap } } = this, zero = ZERO_STAGES[this.#config.zero];
+    return new ReplicaCheck({ heap, parameters, pieces, zero, sharedNames, groupOf });
   }
 
   /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */

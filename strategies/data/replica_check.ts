@@ -1,7 +1,8 @@
 import type { Group } from "../../collectives/mod.ts";
 import type { DeviceHeap, Span } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
-import type { StoredPiece, ZeroStage } from "./bucket_memory.ts";
+import type { StoredPiece } from "./bucket.ts";
+import type { ZeroPolicy } from "./zero.ts";
 import { isExpertParameter } from "../expert/mod.ts";
 
 /** Ranks that must hold equal parameters do not. */
@@ -18,8 +19,8 @@ export interface ReplicaCheckOptions {
   readonly parameters: readonly Parameter[];
   /** Those of their values that stay on this rank. */
   readonly pieces: readonly StoredPiece[];
-  /** In stage 3 a rank of the data axis holds a chunk of its own: nobody has a second one to compare it with. */
-  readonly zeroStage: ZeroStage;
+  /** Where values are sharded, a rank of the data axis holds a chunk of its own: nobody has a second one to compare it with. */
+  readonly zero: ZeroPolicy;
   /** Parameters with copies on the first and the last stage of a pipeline. */
   readonly sharedNames: readonly string[];
   /** Groups of this rank by name; `ends` is asked for only if there are shared parameters. */
@@ -54,17 +55,17 @@ export class ReplicaCheck {
 
   /** Allocates the places of the hashes; every rank of the groups must make one. */
   constructor(options: ReplicaCheckOptions) {
-    const { heap, parameters, pieces, zeroStage, sharedNames, groupOf } = options;
+    const { heap, parameters, pieces, zero: { shardsParameters }, sharedNames, groupOf } = options;
     this.#heap = heap;
     this.#pieces = pieces;
-    this.#isSharded = zeroStage === 3;
+    this.#isSharded = shardsParameters;
     const names = (isMeant: (name: string) => boolean) =>
       parameters.map(({ name }) => name).filter((name) => isMeant(name));
     const whole = new Set(parameters.filter(({ shard }) => shard === undefined).map(({ name }) => name));
     // The data axes first: with ZeRO stage 3 they complete the hashes that the others compare.
     const wanted: [group: string, names: string[], isSum: boolean][] = [
-      ["data", names((name) => !isExpertParameter(name)), zeroStage === 3],
-      ["expertData", names(isExpertParameter), zeroStage === 3],
+      ["data", names((name) => !isExpertParameter(name)), shardsParameters],
+      ["expertData", names(isExpertParameter), shardsParameters],
       ["tp", names((name) => whole.has(name)), false],
       ["ends", names((name) => sharedNames.includes(name)), false],
     ];
