@@ -4,6 +4,7 @@ import {
   ExactSums,
   GradientArena,
   type Loss,
+  numElements,
   type Recompute,
   SegmentMemory,
   SEQUENCE_UNITS,
@@ -74,7 +75,7 @@ export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, s
   if (inputs === undefined && targets === undefined) return;
   const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
     // A stage that is first but not last has no place for targets, and the other way round.
-    if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
+    if (tensor === undefined) return new Int32Array(size * numElements(shape));
     return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
   };
   const views = {
@@ -166,7 +167,7 @@ export class Stage implements TrainStage {
   #exactSums(size: number): ExactSums | undefined {
     const { backend, exactRanks, source, tensor } = this.#options;
     if (exactRanks === undefined) return undefined;
-    const tokens = source.inputShape.reduce((a, b) => a * b, 1);
+    const tokens = numElements(source.inputShape);
     const units = tokens * exactRanks % SEQUENCE_UNITS === 0 ? SEQUENCE_UNITS / exactRanks : 1;
     const { gatherUnits } = tensor ?? {};
     return new ExactSums({ backend, sequences: size, tokens, units, arena: this.#sumArena, gatherUnits });
