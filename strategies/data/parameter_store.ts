@@ -54,10 +54,10 @@ export interface ParameterStoreOptions {
 /**
  * Parameters and gradients of a device, and how the ranks of the data axis share them out (ZeRO).
  *
- * Every layer's parameters are a bucket, and a {@link ZeroPolicy} says what of it stays here and what is exchanged. Where
- * gradients are sharded, they are reduced when the backward pass of a layer is done; where values are, a layer is gathered
- * before its forward and before its backward pass, the next one ahead of time. Entries on the tape around each layer do it;
- * the layers do not know.
+ * Every layer's parameters are a bucket, and a {@link ZeroPolicy} says what of it stays here and what is exchanged. A bucket
+ * is reduced when the backward pass of its layer is done: in the last one of a step, or in each where gradients are sharded.
+ * Where values are, a layer is gathered before its forward and before its backward pass, the next one ahead of time.
+ * Entries on the tape around each layer do it; the layers do not know.
  *
  * Bytes moved per rank and step: see `zero.ts`.
  *
