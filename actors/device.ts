@@ -1,4 +1,4 @@
-import { Endpoint, type Ledger, type ProcessGroup, type Topology } from "../collectives/mod.ts";
+import { Endpoint, type Group, type Ledger, type Topology } from "../collectives/mod.ts";
 import { DeviceHeap, onnx } from "../kernels/mod.ts";
 import type { DeviceOrder } from "./messages.ts";
 
@@ -11,11 +11,31 @@ export type Program<Config = unknown, Result = unknown> = (
 /** Delivers a report to the launcher. */
 export type Report = (value: unknown) => Promise<void>;
 
-/** What a program that computes needs of its device: a {@link Device}, or one that only plans. */
-export type DeviceView = Pick<
-  Device,
-  "rank" | "worldSize" | "heap" | "ledger" | "isStopRequested" | "group" | "enter"
->;
+/** What a program that computes sees of its device: a {@link Device}, or one that only plans. */
+export interface DeviceView {
+  /** Number of this device in the world, from 0. */
+  readonly rank: number;
+  /** Number of devices of the world. */
+  readonly worldSize: number;
+  /** This device's memory; allocating above its cap throws an error that says what the memory is spent on. */
+  readonly heap: DeviceHeap;
+  /** Time and traffic of this rank's communication. */
+  readonly ledger: Ledger;
+  /** Whether the user asked to stop; ranks must agree before they act on it, as they may see it at different steps. */
+  readonly isStopRequested: boolean;
+  /**
+   * The group of that name that this rank is in; its buffers are allocated when it is first asked for.
+   *
+   * @throws {RangeError} If this rank is in no group of that name.
+   */
+  group(name: string): Group;
+  /**
+   * Publishes where the program is, for reports of stalls and failures.
+   *
+   * @throws {AbortError} If some rank of the world has failed.
+   */
+  enter(step: number, phase: string): void;
+}
 
 /** How a device fails on purpose; a worker provides it. */
 export interface FaultActions {
@@ -24,7 +44,7 @@ export interface FaultActions {
 }
 
 /** What a program sees of the device it runs on: its rank, its memory, its groups. */
-export class Device {
+export class Device implements DeviceView {
   /** Number of this device in the world, from 0. */
   readonly rank: number;
   /** Size of the world, and its groups of ranks. */
@@ -77,7 +97,7 @@ export class Device {
    *
    * @throws {RangeError} If this rank is in no group of that name.
    */
-  group(name: string): ProcessGroup {
+  group(name: string): Group {
     return this.#endpoint.group(name);
   }
 

@@ -1,15 +1,10 @@
 import {
-  AbortWord,
-  ControlBlock,
   ControlLayout,
+  type Group,
   Ledger,
   PlannedGroup,
   type PlannedOperation,
-  type ProcessGroup,
-  RankStatus,
   type Topology,
-  Waiter,
-  type Words,
 } from "../collectives/mod.ts";
 import { DeviceHeap, type Span } from "../kernels/mod.ts";
 import type { DeviceView } from "./device.ts";
@@ -59,21 +54,15 @@ export class PhantomDevice implements DeviceView {
   readonly isStopRequested = false;
   /** What was asked of the groups since this list was last emptied. */
   readonly operations: PlannedOperation[] = [];
-  readonly #groups: ProcessGroup[] = [];
-  readonly #makeGroup: (place: number) => ProcessGroup;
+  readonly #layout: ControlLayout;
+  readonly #groups: Group[] = [];
 
   /** Makes the device of a rank; allocates nothing yet. */
   constructor(topology: Topology, rank: number) {
-    const control = new ControlBlock(NO_WORDS, new ControlLayout(topology));
-    const status = new RankStatus(control, rank), abort = new AbortWord(control);
-    const ledger = new Ledger(topology.worldSize);
-    const waiter = new Waiter({ control, rank, status, abort, ledger });
-    const shared = { control, rank, links: [], abort, ledger, waiter };
-    const book = (operation: PlannedOperation) => void this.operations.push(operation);
     this.rank = rank;
     this.topology = topology;
-    this.ledger = ledger;
-    this.#makeGroup = (group) => new PlannedGroup({ ...shared, group }, { status, heap: this.heap, book });
+    this.ledger = new Ledger(topology.worldSize);
+    this.#layout = new ControlLayout(topology);
   }
 
   /** Number of devices of the world. */
@@ -86,13 +75,17 @@ export class PhantomDevice implements DeviceView {
    *
    * @throws {RangeError} If this rank is in no group of that name.
    */
-  group(name: string): ProcessGroup {
+  group(name: string): Group {
     const known = this.#groups.find((group) => group.name === name);
     if (known !== undefined) return known;
     const { groups } = this.topology;
     const place = groups.findIndex((group) => group.name === name && group.ranks.includes(this.rank));
     if (place < 0) throw new RangeError(`Cannot find group ${name}: rank ${this.rank} is in no such group`);
-    const group = this.#makeGroup(place);
+    const group = new PlannedGroup(
+      { layout: this.#layout, group: place, rank: this.rank },
+      this.heap,
+      (operation) => this.operations.push(operation),
+    );
     this.#groups.push(group);
     return group;
   }
@@ -100,16 +93,3 @@ export class PhantomDevice implements DeviceView {
   /** Nobody looks. */
   enter(_step: number, _phase: string): void {}
 }
-
-/** Words that nobody writes: a plan needs their layout only. */
-const NO_WORDS: Words = {
-  load: () => 0,
-  store: () => {},
-  add: () => 0,
-  compareExchange: () => 0,
-  get: () => 0,
-  set: () => {},
-  park: () => {},
-  notify: () => {},
-  pause: () => {},
-};

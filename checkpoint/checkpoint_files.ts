@@ -16,6 +16,7 @@ import {
   readText,
   type TensorIndex,
   UsageError,
+  writeAll,
 } from "../files/mod.ts";
 import { type Companions, readCompanions } from "./companions.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
@@ -199,7 +200,7 @@ async function writeText(path: string, text: string): Promise<void> {
 async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
   const file = await Deno.open(path, { write: true, create: true, truncate: true });
   try {
-    for (let start = 0; start < bytes.length;) start += await file.write(bytes.subarray(start));
+    await writeAll(file, bytes);
     await file.sync();
   } finally {
     file.close();

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileProblem, UsageError } from "../files/mod.ts";
-import { formatBytes } from "../kernels/mod.ts";
+import { formatBytes, numElements } from "../kernels/mod.ts";
 import {
   checkpointPath,
   listSteps,
@@ -145,9 +145,7 @@ export function checkSpace(
   free: number | undefined = freeBytes(out),
 ): void {
   let needed = 0;
-  for (const shape of shapes?.values() ?? []) {
-    needed += BYTES_PER_PARAMETER * shape.reduce((a, b) => a * b, 1);
-  }
+  for (const shape of shapes?.values() ?? []) needed += BYTES_PER_PARAMETER * numElements(shape);
   if (free === undefined || needed <= free) return;
   throw new UsageError(
     `Cannot write checkpoints to ${out}: one needs ${formatBytes(needed)}, its disk has ${

@@ -1,6 +1,6 @@
 import { storedLength, type TensorIndex, TensorReader, TensorWriter } from "../files/mod.ts";
-import { type DeviceHeap, readElements, type Span, writeElements } from "../kernels/mod.ts";
-import { eachRun, numElements } from "../nn/mod.ts";
+import { type DeviceHeap, numElements, readElements, type Span, writeElements } from "../kernels/mod.ts";
+import { eachRun } from "../nn/mod.ts";
 import type { StoredPiece } from "../strategies/mod.ts";
 
 /** Visits the runs of a piece: `local` elements into the piece lie `global` elements into the whole tensor. */

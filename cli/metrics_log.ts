@@ -1,4 +1,4 @@
-import { fileProblem, UsageError } from "../files/mod.ts";
+import { fileProblem, UsageError, writeAllSync } from "../files/mod.ts";
 import { encodeRecord, type MetricsRecord } from "../train/mod.ts";
 
 /** Where a log begins. */
@@ -93,8 +93,7 @@ export class MetricsLog {
   }
 
   #append(text: string): void {
-    const bytes = this.#encoder.encode(text);
-    for (let start = 0; start < bytes.length;) start += this.#file.writeSync(bytes.subarray(start));
+    writeAllSync(this.#file, this.#encoder.encode(text));
   }
 }
 

@@ -1,3 +1,5 @@
+import { writeAllSync } from "../files/mod.ts";
+
 /** Where a painter paints. */
 export interface Screen {
   /** Writes text as it is. */
@@ -18,8 +20,7 @@ export function standardScreen(): Screen {
   const encoder = new TextEncoder();
   return {
     write(text) {
-      const bytes = encoder.encode(text);
-      for (let start = 0; start < bytes.length;) start += Deno.stdout.writeSync(bytes.subarray(start));
+      writeAllSync(Deno.stdout, encoder.encode(text));
     },
     columns() {
       try {

@@ -2,7 +2,7 @@ import type { DType, PeerLink } from "../kernels/mod.ts";
 import { lineChunkStart } from "./chunks.ts";
 import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
 import type { GroupQueue } from "./group_queue.ts";
-import type { Operation } from "./operation.ts";
+import { type Operation, reductionCode } from "./operation.ts";
 import { numRegisters, type ReductionStep, reductionSteps, STEP_KIND } from "./reduction_tree.ts";
 import { numRingSteps, ringChunk } from "./ring.ts";
 
@@ -13,8 +13,9 @@ const RING_MIN_BYTES = 64 * 1024 * 1024, RING_MIN_SIZE = 16;
 /** Bytes summed at a time, so that they stay in the first-level cache until they are pushed. */
 export const BLOCK_BYTES = 16 * 1024;
 
-/** Codes of {@link REDUCTIONS}, for the switch in the hot path. */
-const SUM_F32 = 1, MAX_F32 = 2, SUM_F64 = 3, SUM_BF16 = 5;
+/** For the switch in the hot path. */
+const SUM_F32 = reductionCode("sum", "f32"), MAX_F32 = reductionCode("max", "f32");
+const SUM_F64 = reductionCode("sum", "f64"), SUM_BF16 = reductionCode("sum", "bf16");
 
 /** Two ranks share the sum in one pass over both memories, which is as fast as a copy into a slot. */
 const EAGER_MAX_BYTES_OF_TWO = 512;

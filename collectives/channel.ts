@@ -1,6 +1,6 @@
 import { now, type PeerLink } from "../kernels/mod.ts";
 import { MismatchError } from "./abort.ts";
-import type { GroupParts } from "./group_queue.ts";
+import type { GroupParts } from "./group_parts.ts";
 import { TIMED_BYTES } from "./ledger.ts";
 import { emptyWaitPoint, operationCode, readLabel } from "./status.ts";
 import type { Waitable } from "./wait.ts";
@@ -46,6 +46,13 @@ export interface ChannelEnds {
  *   load HEAD  ............................ 6  [reuse]
  *   If 3 sees 2, then 1 happens before 4. If 6 sees 5, then 4 happens before the sender's next write.
  *
+ * Order       1 before 2: TAIL is stored last, so whoever sees it sees the slot, and the payload as it was when posted.
+ *             4 before 5: HEAD gives slot and payload back; the sender may write both as soon as it sees it.
+ *             6 before 1 of the message `capacity` later, which writes the same slot again.
+ *             Posting needs no word: messages wait in `posted` on their own side until a slot is free, or one has come.
+ * Abort       Who fails sets ABORT and stops where it is: TAIL or HEAD does not move again. `wait.ts` reads ABORT between
+ *             looks, `isComplete` after each. Messages under way are neither given back nor finished, their spans are
+ *             undefined, and no later world uses the block. A mismatch is found by the receiver, which sets ABORT first.
  * Waiting     as in `wait.ts`: the receiver parks on TAIL, the sender on HEAD, each with the value it last read;
  *             who stores reads the other end's PARKED afterwards and notifies if it is not 0.
  * Checked by  tests/interleavings/channel_test.ts
@@ -173,8 +180,8 @@ export class ChannelSender extends ChannelEnd {
     this.words.set(cell + MESSAGE.LABEL, label);
     this.#published = sequence;
     this.#lastLabel = label;
-    this.words.store(this.tail, sequence); // [publish]
-    if (this.words.load(this.head + 1) !== 0) this.words.notify(this.tail); // [wake]
+    this.words.store(this.tail, sequence); // [publish]: last, the sets above are plain
+    if (this.words.load(this.head + 1) !== 0) this.words.notify(this.tail); // [wake]: after the store, or it could be missed
   }
 }
 
@@ -212,6 +219,7 @@ export class ChannelReceiver extends ChannelEnd {
 
   #pull({ byteOffset, byteLength, label }: Message, sequence: number): void {
     const cell = this.slot(sequence);
+    // Plain reads: [acquire] came before, and the sender keeps the slot until HEAD.
     const sent = this.words.get(cell + MESSAGE.BYTES) >>> 0;
     if (sent !== byteLength) this.#failMismatch({ cell, sent, byteLength, label, sequence });
     const from = this.words.get(cell + MESSAGE.OFFSET) >>> 0;
@@ -235,7 +243,7 @@ export class ChannelReceiver extends ChannelEnd {
     const message = `Mismatch at message #${at.sequence} of group ${name}: rank ${rank} called recv of ` +
       `${at.byteLength} bytes (${text(rank, at.label)}), but rank ${peer} called send of ${at.sent} bytes ` +
       `(${text(peer, this.words.get(at.cell + MESSAGE.LABEL))})`;
-    abort.raise(rank, message);
+    abort.raise(rank, message); // before it throws: the sender waits for HEAD, which will not come
     throw new MismatchError(message);
   }
 }

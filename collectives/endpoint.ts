@@ -1,6 +1,7 @@
 import { type PeerLink, WasmPeerLink } from "../kernels/mod.ts";
 import { AbortWord } from "./abort.ts";
 import { ControlBlock, type Topology } from "./control_block.ts";
+import type { Group } from "./group.ts";
 import { Ledger } from "./ledger.ts";
 import type { BufferHeap } from "./options.ts";
 import { ProcessGroup } from "./process_group.ts";
@@ -83,7 +84,7 @@ export class Endpoint {
    *
    * @throws {RangeError} If there is none.
    */
-  group(name: string): ProcessGroup {
+  group(name: string): Group {
     const known = this.#groups.find((group) => group.name === name);
     if (known !== undefined) return known;
     const { groups } = this.control.layout.topology;

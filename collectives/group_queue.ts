@@ -1,30 +1,12 @@
 import { now, type PeerLink } from "../kernels/mod.ts";
-import { type AbortWord, MismatchError } from "./abort.ts";
-import type { ControlBlock } from "./control_block.ts";
+import { MismatchError } from "./abort.ts";
 import { describeOperation, DESCRIPTOR, packShape } from "./descriptor.ts";
+import type { GroupParts } from "./group_parts.ts";
 import { type Ledger, TIMED_BYTES } from "./ledger.ts";
 import { Operation } from "./operation.ts";
 import { emptyWaitPoint } from "./status.ts";
-import type { Waitable, Waiter } from "./wait.ts";
+import type { Waitable } from "./wait.ts";
 import { hasReached, type Words } from "./words.ts";
-
-/** What a group of one rank needs from its rank. */
-export interface GroupParts {
-  /** The words of the world. */
-  control: ControlBlock;
-  /** This rank. */
-  rank: number;
-  /** Place of the group in the topology. */
-  group: number;
-  /** Links by rank of the world. */
-  links: readonly PeerLink[];
-  /** What every wait reads. */
-  abort: AbortWord;
-  /** Where time and traffic are booked. */
-  ledger: Ledger;
-  /** Waits for this rank. */
-  waiter: Waiter;
-}
 
 /** Does an operation's part of the work as far as possible; true when it is complete. */
 export type Work = (queue: GroupQueue, operation: Operation) => boolean;
@@ -57,6 +39,14 @@ export type Work = (queue: GroupQueue, operation: Operation) => boolean;
  *   If 4 sees 3, 2 happens before 5. If 7 (or a later 1) sees 6, 5 happens before what the caller does next.
  *   Ring steps use the same pattern on STEP: [step] publishes, [left?] acquires.
  *
+ * Order       1 before 2: a slot is written again only when every peer has done its part of s - 16, which named it.
+ *             2 before 3: whoever sees ANNOUNCED = s sees all of the descriptor, and the input as it was when announced.
+ *             5 before 6: DONE = s says that this rank touches no payload of s any more. Work is done in order, so it
+ *             says the same of all operations before s, and one counter per member is enough.
+ *             7 only if peers read or write the caller's own spans (`needsAllDone`); of the others a slot is guarded by 1.
+ * Abort       Who fails sets ABORT and stops where it is; its words do not move again. `wait.ts` reads ABORT between
+ *             looks, `isComplete` after each. Nothing is taken back: words and payload of what was under way are
+ *             undefined, and no later world uses the block.
  * Waiting     `poll` fills in `at` with the first word that is missing; `wait.ts` parks on it. After every store
  *             the member reads PARKED and notifies if somebody is parked.
  * Checked by  tests/interleavings/barrier_test.ts and all_reduce_test.ts
@@ -127,7 +117,7 @@ export class GroupQueue implements Waitable {
   /** Opens the next operation; waits while 16 are announced that some peer has not done. */
   open(): Operation {
     const sequence = (this.#issued + 1) | 0;
-    const oldest = (sequence - this.#slots) | 0;
+    const oldest = (sequence - this.#slots) | 0; // used the slot last
     if (!hasReached(this.#completed, oldest) || !this.#isDone(oldest)) this.#wait(oldest, true);
     this.#issued = sequence;
     const operation = this.#operations[sequence & (this.#slots - 1)];
@@ -147,7 +137,7 @@ export class GroupQueue implements Waitable {
     words.set(cell + DESCRIPTOR.DETAIL, operation.detail);
     words.set(cell + DESCRIPTOR.OFFSET, operation.published | 0);
     words.set(cell + DESCRIPTOR.LABEL, operation.label);
-    words.store(this.#announcedWords[this.index], sequence); // [publish]
+    words.store(this.#announcedWords[this.index], sequence); // [publish]: last, the sets above are plain
     this.#wake(this.#announcedWords[this.index]);
   }
 
@@ -160,6 +150,7 @@ export class GroupQueue implements Waitable {
       this.#words.store(this.#doneWords[this.index], this.#worked); // [release]
       this.#wake(this.#doneWords[this.index]);
     }
+    // Apart from the work: that of the next operation may begin while a straggler is still at this one.
     while (this.#completed !== this.#worked) {
       const operation = this.#operations[(this.#completed + 1) & (this.#slots - 1)];
       if (operation.needsAllDone && !this.#isDone(operation.sequence)) break;
@@ -229,6 +220,7 @@ export class GroupQueue implements Waitable {
   #enter(operation: Operation): boolean {
     const { sequence } = operation;
     let missing = -1;
+    // Downwards, so that reports name the first who is missing; all are looked at, so that a mismatch is found early.
     for (let i = this.size - 1; i >= 0; i--) {
       if (i === this.index || this.#verified[i] === sequence) continue;
       if (!hasReached(this.#announcedSeen[i], sequence)) {
@@ -247,6 +239,7 @@ export class GroupQueue implements Waitable {
     const { layout } = this.#parts.control;
     const { sequence, kind, algorithm, reduction, elementBytes } = operation;
     const cell = layout.descriptor(this.#parts.group, index, sequence);
+    // Plain reads: [acquire] came before, and the peer keeps the cell until this rank's DONE.
     const isEqual =
       words.get(cell + DESCRIPTOR.SHAPE) === packShape(kind, algorithm, reduction, elementBytes) &&
       words.get(cell + DESCRIPTOR.LENGTH) === operation.length &&
@@ -263,7 +256,7 @@ export class GroupQueue implements Waitable {
     const peer = describeOperation(control, { group, index, sequence });
     const message = `Mismatch at operation #${sequence} of group ${name}: ` +
       `rank ${rank} called ${own}, but rank ${ranks[index]} called ${peer}`;
-    abort.raise(rank, message);
+    abort.raise(rank, message); // before it throws: the peer waits for this rank's DONE, which will not come
     throw new MismatchError(message);
   }
 

@@ -30,13 +30,13 @@ export {
 } from "./control_block.ts";
 export { type Algorithm, ALGORITHMS } from "./descriptor.ts";
 export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts";
-export type { GroupParts } from "./group_queue.ts";
+export type { Group } from "./group.ts";
+export type { MemberPlace } from "./group_buffers.ts";
 export { Ledger, type LedgerEntry } from "./ledger.ts";
 export type { Reduction } from "./operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
 export type * from "./options.ts";
 export { PlannedGroup, type PlannedOperation } from "./planned_group.ts";
-export { ProcessGroup } from "./process_group.ts";
 export {
   describeStatus,
   describeWorld,

@@ -1,12 +1,13 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
-import { resolveAlgorithm } from "./all_reduce.ts";
+import { type AlgorithmChoice, resolveAlgorithm } from "./all_reduce.ts";
 import { chunkOf, lineChunkStart } from "./chunks.ts";
-import type { GroupParts } from "./group_queue.ts";
+import type { Group } from "./group.ts";
+import { GroupBuffers, type MemberPlace } from "./group_buffers.ts";
+import { checkAllGather, checkAllToAll, checkMember, checkReduceScatter } from "./group_checks.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
 import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
-import { ProcessGroup } from "./process_group.ts";
-import type { OperationName, RankStatus } from "./status.ts";
+import type { OperationName } from "./status.ts";
 
 /** What a rank would do in a group: one operation, and the bytes that it reads from and writes to its peers. */
 export interface PlannedOperation {
@@ -24,30 +25,46 @@ export interface PlannedOperation {
 const DONE = new Pending({ isComplete: () => true, waitFor: () => {} }, 0);
 
 /**
- * A group that takes the buffers of a real one and only books what its operations would move.
+ * A group on paper: it takes the buffers of one over shared memory, refuses what that refuses, and books what its
+ * operations would move. There are no words and no peers, so nothing is ever waited for.
  *
  * Of a payload of P bytes in a group of n: all-reduce 2 P (n-1)/n per rank (a small one P (n-1), in one phase),
  * reduce-scatter, all-gather and all-to-all P (n-1)/n, a broadcast and a message P for who receives. Chunks are whole
  * elements or lines, so the bytes of a rank are those of the chunk that it owns.
  */
-export class PlannedGroup extends ProcessGroup {
+export class PlannedGroup implements Group {
+  /** Name in the topology. */
+  readonly name: string;
+  /** Ranks of the members, in order. */
+  readonly ranks: readonly number[];
+  /** Place of this rank in the group. */
+  readonly index: number;
+  /** Of all-reduces that do not ask for one. */
+  algorithm: AlgorithmChoice = "auto";
+  readonly #buffers: GroupBuffers;
   readonly #book: (operation: PlannedOperation) => void;
 
-  /** Allocates as a real group; `book` is told of every operation. */
-  constructor(
-    parts: GroupParts,
-    of: { status: RankStatus; heap: BufferHeap; book: (operation: PlannedOperation) => void },
-  ) {
-    super(parts, of.status, of.heap);
-    this.#book = of.book;
+  /** Allocates what a member takes; `book` is told of every operation. */
+  constructor(place: MemberPlace, heap: BufferHeap, book: (operation: PlannedOperation) => void) {
+    const { name, ranks } = place.layout.topology.groups[place.group];
+    this.name = name;
+    this.ranks = ranks;
+    this.index = ranks.indexOf(place.rank);
+    this.#buffers = new GroupBuffers(place, heap);
+    this.#book = book;
+  }
+
+  /** Number of members. */
+  get size(): number {
+    return this.ranks.length;
   }
 
   /** Books an all-reduce. */
-  override startAllReduce(span: Span, options: AllReduceOptions = {}): Pending {
+  startAllReduce(span: Span, options: AllReduceOptions = {}): Pending {
+    this.#buffers.reductionOf(span, options);
     const { size, index } = this, { length } = span, elementBytes = DTYPE_BYTES[span.dtype];
-    const bytes = length * elementBytes,
-      chosen = resolveAlgorithm(options.algorithm ?? this.algorithm, bytes, size);
-    this.reductionOf(span, options);
+    const bytes = length * elementBytes;
+    const chosen = resolveAlgorithm(options.algorithm ?? this.algorithm, bytes, size);
     const chunk = (i: number) => lineChunkStart(length, size, i + 1) - lineChunkStart(length, size, i);
     if (chosen === "eager") return this.#add("allReduce", (size - 1) * bytes, options);
     if (chosen === "ordered") {
@@ -59,53 +76,89 @@ export class PlannedGroup extends ProcessGroup {
   }
 
   /** Books an all-reduce. */
-  override allReduce(span: Span, options: AllReduceOptions = {}): void {
+  allReduce(span: Span, options: AllReduceOptions = {}): void {
     this.startAllReduce(span, options);
   }
 
   /** Books a reduce-scatter. */
-  override startReduceScatter(input: Span, _output: Span, options: ReduceScatterOptions = {}): Pending {
-    this.reductionOf(input, options);
+  startReduceScatter(input: Span, output: Span, options: ReduceScatterOptions = {}): Pending {
+    checkReduceScatter(this, input, output, options.row);
+    this.#buffers.reductionOf(input, options);
     return this.#add("reduceScatter", (this.size - 1) * this.#chunkBytes(input, options.row), options);
   }
 
+  /** Books a reduce-scatter. */
+  reduceScatter(input: Span, output: Span, options: ReduceScatterOptions = {}): void {
+    this.startReduceScatter(input, output, options);
+  }
+
   /** Books an all-gather. */
-  override startAllGather(_input: Span, output: Span, options: ChunkOptions = {}): Pending {
+  startAllGather(input: Span, output: Span, options: ChunkOptions = {}): Pending {
+    checkAllGather(this, input, output, options.row);
     return this.#add("allGather", spanByteLength(output) - this.#chunkBytes(output, options.row), options);
   }
 
+  /** Books an all-gather. */
+  allGather(input: Span, output: Span, options: ChunkOptions = {}): void {
+    this.startAllGather(input, output, options);
+  }
+
   /** Books a broadcast. */
-  override startBroadcast(span: Span, rootIndex: number, options: OperationOptions = {}): Pending {
+  startBroadcast(span: Span, rootIndex: number, options: OperationOptions = {}): Pending {
+    checkMember(this, "broadcast from", rootIndex);
     return this.#add("broadcast", rootIndex === this.index ? 0 : spanByteLength(span), options);
   }
 
+  /** Books a broadcast. */
+  broadcast(span: Span, rootIndex: number, options: OperationOptions = {}): void {
+    this.startBroadcast(span, rootIndex, options);
+  }
+
   /** Books an all-to-all. */
-  override startAllToAll(input: Span, _output: Span, options: OperationOptions = {}): Pending {
+  startAllToAll(input: Span, output: Span, options: OperationOptions = {}): Pending {
+    checkAllToAll(this, input, output);
     return this.#add("allToAll", (this.size - 1) * this.#chunkBytes(input), options);
   }
 
+  /** Books an all-to-all. */
+  allToAll(input: Span, output: Span, options: OperationOptions = {}): void {
+    this.startAllToAll(input, output, options);
+  }
+
   /** Books a barrier. */
-  override startBarrier(options: OperationOptions = {}): Pending {
+  startBarrier(options: OperationOptions = {}): Pending {
     return this.#add("barrier", 0, options);
   }
 
   /** Books a barrier. */
-  override barrier(options: OperationOptions = {}): void {
+  barrier(options: OperationOptions = {}): void {
     this.startBarrier(options);
   }
 
   /** Books a message: who receives it moves its bytes. */
-  override startSend(_span: Span, _toIndex: number, options: OperationOptions = {}): Pending {
+  startSend(_span: Span, toIndex: number, options: OperationOptions = {}): Pending {
+    checkMember(this, "send to", toIndex);
     return this.#add("send", 0, options);
   }
 
   /** Books a message. */
-  override startRecv(span: Span, _fromIndex: number, options: OperationOptions = {}): Pending {
+  send(span: Span, toIndex: number, options: OperationOptions = {}): void {
+    this.startSend(span, toIndex, options);
+  }
+
+  /** Books a message. */
+  startRecv(span: Span, fromIndex: number, options: OperationOptions = {}): Pending {
+    checkMember(this, "recv from", fromIndex);
     return this.#add("recv", spanByteLength(span), options);
   }
 
+  /** Books a message. */
+  recv(span: Span, fromIndex: number, options: OperationOptions = {}): void {
+    this.startRecv(span, fromIndex, options);
+  }
+
   /** Nothing is ever left to do. */
-  override progressExcept(_current: unknown): boolean {
+  progress(): boolean {
     return false;
   }
 

@@ -1,5 +1,5 @@
 import { UsageError } from "../files/mod.ts";
-import { toShared } from "../kernels/mod.ts";
+import { numElements, toShared } from "../kernels/mod.ts";
 import { type CorpusOptions, loadCorpus } from "./corpus.ts";
 import { type DataSpec, firstSample, type SourceOrder } from "./source.ts";
 
@@ -54,7 +54,7 @@ function loadSamples(samples: Samples, { batch, cp }: DataOptions): LoadedData {
   }
   checkSamples(samples);
   const { inputs, inputShape, targets } = samples, numSamples = targets.length;
-  const perSample = inputShape.reduce((product, size) => product * size, 1);
+  const perSample = numElements(inputShape);
   if (inputs.length !== numSamples * perSample) {
     throw new UsageError(
       `Cannot train on ${numSamples} targets and ${inputs.length} input values: ` +

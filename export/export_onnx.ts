@@ -5,6 +5,7 @@ import {
   type TensorIndex,
   TensorReader,
   UsageError,
+  writeAllSync,
 } from "../files/mod.ts";
 import { onnx } from "../kernels/mod.ts";
 import type { ModelSizes } from "../models/mod.ts";
@@ -122,8 +123,7 @@ async function copyWeights(weights: TensorIndex, path: string, places: Places): 
     const tensor = weights.get(name)!;
     file.seekSync(offset, Deno.SeekMode.Start);
     reader.visit(tensor, { start: 0, length: storedLength(tensor) }, (values) => {
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+      writeAllSync(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     });
   }
   await Deno.rename(`${path}.tmp`, path);

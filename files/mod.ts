@@ -18,3 +18,4 @@ export * from "./safetensors.ts";
 export * from "./sharded_safetensors.ts";
 export * from "./tensor_files.ts";
 export * from "./usage_error.ts";
+export * from "./write_all.ts";

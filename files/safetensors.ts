@@ -15,6 +15,7 @@ import {
   type TensorIndex,
 } from "./tensor_files.ts";
 import { fileProblem, UsageError } from "./usage_error.ts";
+import { writeAll } from "./write_all.ts";
 
 /** A tensor to write, in the order of the file. */
 export interface TensorToWrite {
@@ -139,7 +140,7 @@ function readEntries(
     const shape = entry.shape;
     if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`tensor ${name} has no valid shape`);
     const [start, end] = offsetsOf(name, entry, fail);
-    const needed = shape.reduce((a, b) => a * b, STORED_BYTES[dtype]);
+    const needed = STORED_BYTES[dtype] * storedLength({ shape });
     if (end - start !== needed) {
       fail(
         `tensor ${name} has ${end - start} bytes, its shape [${
@@ -236,10 +237,6 @@ function encodeHeader(entries: Readonly<Record<string, unknown>>): Uint8Array<Ar
   new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
   bytes.set(text, 8);
   return bytes;
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }
 
 function isStoredDType(value: unknown): value is StoredDType {

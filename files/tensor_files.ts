@@ -5,6 +5,7 @@
  * @module
  */
 import { fileProblem, UsageError } from "./usage_error.ts";
+import { writeAllSync } from "./write_all.ts";
 
 /** Bytes of an element, by its type in a file. */
 export const STORED_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
@@ -206,7 +207,7 @@ class OpenFiles {
   writeAt(path: string, position: number, bytes: Uint8Array): void {
     const file = this.#at(path, position);
     try {
-      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      writeAllSync(file, bytes);
     } catch (error) {
       throw new Error(`Cannot write ${path}: ${fileProblem(error)}`);
     }

@@ -30,6 +30,13 @@ export type * from "./expert_arguments.ts";
 export type * from "./spread_arguments.ts";
 export type * from "./row_arguments.ts";
 
+/** An operation that may take workspace, and its arguments. */
+export type ReservedCall =
+  | [operation: "matmul", args: MatmulArgs]
+  | [operation: "attention", args: AttentionArgs]
+  | [operation: "attentionBackward", args: AttentionBackwardArgs]
+  | [operation: "scatterAdd", args: ScatterAddArgs];
+
 /**
  * Arithmetic on the memory of one device. Every operation is synchronous, works on float32 spans (ids and
  * targets are i32), and accepts any size, also 0.
@@ -117,4 +124,9 @@ export interface Backend {
    * @param out f64 [2].
    */
   sumSquaresExact(scale: number, x: Span, out: Span): void;
+  /**
+   * Takes the workspace that an operation takes for such arguments, as its first run does, and computes nothing: what a
+   * heap without memory is planned with. A backend leaves it out that takes none, or takes it without memory, too.
+   */
+  reserve?(...call: ReservedCall): void;
 }

@@ -2,7 +2,7 @@ import type { Epilogue, MatmulArgs } from "./arguments.ts";
 import type { Backend } from "./backend.ts";
 import { type Bf16Staging, type BlockSpan, isBf16 } from "./bf16_staging.ts";
 import { DTYPE_BYTES, type Span } from "./span.ts";
-import { checkMatmul } from "./wasm/matmul.ts";
+import { checkMatmul } from "./check_matmul.ts";
 
 /** Rows, columns and terms of a block: with all three, 3 MiB are staged. A multiple of the blocks of `wasm/matmul.ts`. */
 const BLOCK_ROWS = 480, BLOCK_COLUMNS = 512, BLOCK_TERMS = 512;

@@ -1,7 +1,7 @@
 import type { MatmulArgs } from "./arguments.ts";
+import { checkMatmul } from "./check_matmul.ts";
 import type { DeviceHeap } from "./heap.ts";
 import { gelu, geluGradient } from "./reference_math.ts";
-import { checkMatmul } from "./wasm/matmul.ts";
 
 /** All products of a batch: a sum over k in float64 for each element, then its epilogue. */
 export function matmul(heap: DeviceHeap, args: MatmulArgs): void {

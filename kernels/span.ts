@@ -18,6 +18,11 @@ export interface Span {
   readonly dtype: DType;
 }
 
+/** Number of elements of a tensor with dims of these sizes; of none, 1. */
+export function numElements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
 /** Bytes that a span covers. */
 export function spanByteLength(span: Span): number {
   return span.length * DTYPE_BYTES[span.dtype];

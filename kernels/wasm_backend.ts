@@ -9,7 +9,6 @@ import {
 } from "./check_experts.ts";
 import type { DeviceHeap } from "./heap.ts";
 import type { Span } from "./span.ts";
-import type { SumTree } from "./sum_tree.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
 import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./wasm/experts.ts";
@@ -70,16 +69,6 @@ export class WasmBackend implements args.Backend {
   attention(a: args.AttentionArgs): void {
     check.checkAttention(a);
     this.#attention.forward(a);
-  }
-
-  /** Takes the workspace that {@link attention} and its backward pass take for such arguments; computes nothing. */
-  reserveAttention(a: args.AttentionArgs): void {
-    this.#attention.reserve(a);
-  }
-
-  /** Takes the workspace that a product over such a tree takes; computes nothing. */
-  reserveTree(tree: SumTree): void {
-    this.#matmul.reserve(tree);
   }
 
   /** Computes the probabilities again from `logSumExp`. */
@@ -163,11 +152,6 @@ export class WasmBackend implements args.Backend {
     this.#checkIds("scatterAdd", a.ids, a.rows, Math.floor(a.table.length / a.cols));
     if (a.tree !== undefined) this.#scatter.run(a, a.tree);
     else this.#kernels.scatterAdd(a.ids.byteOffset, a.x.byteOffset, a.table.byteOffset, a.rows, a.cols);
-  }
-
-  /** Takes the workspace that {@link scatterAdd} takes for such arguments; computes nothing. */
-  reserveScatter(a: args.ScatterAddArgs): void {
-    if (a.tree !== undefined) this.#scatter.reserve(a, a.tree);
   }
 
   /** Scalar code: experts x choices operations for each token. */
@@ -284,6 +268,17 @@ export class WasmBackend implements args.Backend {
   sumSquaresExact(scale: number, x: Span, out: Span): void {
     check.checkSquares(x, out);
     this.#kernels.sumSquaresExact(scale, x.byteOffset, x.length, out.byteOffset);
+  }
+
+  /** Workspace is kept from call to call, and grows with the largest. */
+  reserve(...[operation, a]: args.ReservedCall): void {
+    if (operation === "matmul") {
+      if (a.tree !== undefined) this.#matmul.reserve(a.tree);
+    } else if (operation === "scatterAdd") {
+      if (a.tree !== undefined) this.#scatter.reserve(a, a.tree);
+    } else {
+      this.#attention.reserve(a);
+    }
   }
 
   #checkIds(operation: string, ids: Span, rows: number, limit: number): void {

@@ -1,5 +1,4 @@
-import { onnx } from "../kernels/mod.ts";
-import { numElements } from "./shape.ts";
+import { numElements, onnx } from "../kernels/mod.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Computes attention of a fused projection [B, T, 3C]; `headDim` is the width of a head. Result [B, T, C]. */

@@ -40,6 +40,7 @@ export * from "./ops/rows.ts";
 export * from "./optim.ts";
 export * from "./random.ts";
 export * from "./recompute.ts";
+export * from "./recompute_mode.ts";
 export * from "./choose_token.ts";
 export * from "./scope.ts";
 export * from "./shape.ts";

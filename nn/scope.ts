@@ -1,9 +1,9 @@
-import { type DeviceHeap, type Span, writeElements } from "../kernels/mod.ts";
+import { type DeviceHeap, numElements, type Span, writeElements } from "../kernels/mod.ts";
 import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
 import type { Tape } from "./tape.ts";
-import { numElements, type Shape } from "./shape.ts";
+import { type Shape } from "./shape.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Starting value of a parameter, element by element; index counts the elements of the whole tensor. */

@@ -1,10 +1,9 @@
+import { numElements } from "../kernels/mod.ts";
+
+export { numElements };
+
 /** Sizes of a tensor's dims, outermost first. */
 export type Shape = readonly number[];
-
-/** Number of elements of a shape. */
-export function numElements(shape: Shape): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
 
 /** `[2, 3]`: a shape as text for messages. */
 export function formatShape(shape: Shape): string {

@@ -1,4 +1,5 @@
-import { numElements, type Shape } from "./shape.ts";
+import { numElements } from "../kernels/mod.ts";
+import { type Shape } from "./shape.ts";
 
 /** Consecutive indices of a dim. */
 export interface Run {

@@ -11,16 +11,12 @@ import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
 import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import type { Lowering } from "./lowering.ts";
+import type { Recompute } from "./recompute_mode.ts";
 import { numElements, type Shape } from "./shape.ts";
 import { Parameter, Tensor } from "./tensor.ts";
 
 /** How a strategy computes the loss of logits of which this device holds some of the classes. */
 export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) => Loss | undefined;
-
-/** Which activations are computed again in the backward pass instead of kept: none, those of feed-forward parts, all. */
-export const RECOMPUTE = ["none", "selective", "full"] as const;
-/** One of {@link RECOMPUTE}. */
-export type Recompute = typeof RECOMPUTE[number];
 
 /** How a tape recomputes. */
 export interface Recomputation {
@@ -30,18 +26,10 @@ export interface Recomputation {
   readonly makeInner: () => Tape;
 }
 
-/** How a tape is made. */
-export interface TapeOptions {
-  /** Runs the kernels; tensors live in its heap. */
-  readonly backend: Backend;
-  /** Records a backward pass; without it outputs need no gradient. */
-  readonly training: boolean;
+/** Which part of a run's numbers a device holds, and how it adds them up: what the strategies around a model decide. */
+export interface Placement {
   /** Element type of activations and their gradients, by default f32; row statistics and losses are always f32. */
   readonly precision?: Precision;
-  /** Weight gradients run apart from input gradients (`backwardInput`, `backwardWeight`): costs memory. */
-  readonly deferWeights?: boolean;
-  /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
-  readonly arena?: GradientArena;
   /** Place in its sequence of each token of a row of the batch; by default 0, 1, 2, ... */
   readonly positions?: readonly number[];
   /**
@@ -53,6 +41,20 @@ export interface TapeOptions {
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
   /** The order of sums over rows, in exact numerics; by default one chain each. */
   readonly exact?: ExactSums;
+}
+
+/** How a tape is made. */
+export interface TapeOptions {
+  /** Runs the kernels; tensors live in its heap. */
+  readonly backend: Backend;
+  /** Records a backward pass; without it outputs need no gradient. */
+  readonly training: boolean;
+  /** By default whole sequences, all classes, float32. */
+  readonly placement?: Placement;
+  /** Weight gradients run apart from input gradients (`backwardInput`, `backwardWeight`): costs memory. */
+  readonly deferWeights?: boolean;
+  /** Where gradients of activations live; tapes whose backward passes never interleave may share one. */
+  readonly arena?: GradientArena;
   /** Gives the memory of activations; by default spans of their own on the heap. */
   readonly allocate?: (name: string, length: number, dtype: DType) => Span;
   /** Activations that are computed again instead of kept. */
@@ -67,12 +69,10 @@ export class Tape {
   readonly isTraining: boolean;
   /** Element type of activations. */
   readonly precision: Precision;
-  /** See {@link TapeOptions}. */
-  readonly spreadCrossEntropy: SpreadCrossEntropy | undefined;
-  /** See {@link TapeOptions}. */
+  /** What the strategies around the model decide. */
+  readonly placement: Placement;
+  /** See {@link Placement}. */
   readonly exact: ExactSums | undefined;
-  /** See {@link TapeOptions}. */
-  readonly unitsPerRow: number;
   /**
    * What each row counts for in the gradients of auxiliary losses: 1 / (counted rows of the global batch). The scale of
    * the main loss sets it; a tape without one, such as that of a pipeline stage, is told. Read by the backward pass.
@@ -83,7 +83,6 @@ export class Tape {
   /** See {@link TapeOptions}; undefined also where nothing is recomputed. */
   readonly recompute: Recomputation | undefined;
   readonly #allocate: TapeOptions["allocate"];
-  readonly #positions: readonly number[] | undefined;
   readonly #arena: GradientArena;
   readonly #isDeferring: boolean;
   readonly #destined = new Map<Tensor, Span>();
@@ -94,17 +93,15 @@ export class Tape {
   #passes: BackwardPass[] | undefined;
 
   /** Makes an empty tape. */
-  constructor(options: TapeOptions) {
+  constructor({ placement = {}, ...options }: TapeOptions) {
     this.backend = options.backend;
     this.isTraining = options.training;
-    this.precision = options.precision ?? "f32";
+    this.precision = placement.precision ?? "f32";
+    this.placement = placement;
+    this.exact = placement.exact;
     this.#isDeferring = options.deferWeights ?? false;
     this.#allocate = options.allocate;
     this.recompute = options.recompute?.mode === "none" ? undefined : options.recompute;
-    this.#positions = options.positions;
-    this.spreadCrossEntropy = options.spreadCrossEntropy;
-    this.exact = options.exact;
-    this.unitsPerRow = options.unitsPerRow ?? 8;
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }
 
@@ -115,7 +112,7 @@ export class Tape {
 
   /** Place in its whole sequence of the token at `index` of a row: a device may hold a part of each sequence. */
   positionOf(index: number): number {
-    return this.#positions?.[index] ?? index;
+    return this.placement.positions?.[index] ?? index;
   }
 
   /** Names of the recorded ops, in order. */

@@ -9,7 +9,7 @@ import { createBackend, type DeviceHeap } from "../kernels/mod.ts";
 import { familyOf, type ModelFamily } from "../models/mod.ts";
 import { type ModelSpec, Scope } from "../nn/mod.ts";
 import type { SampleOptions } from "./sample_options.ts";
-import { Writer } from "./writer.ts";
+import { TokenWriter } from "./writer.ts";
 
 /** What to write, and with which model. */
 export interface GenerateJob {
@@ -47,7 +47,7 @@ export function planGenerate(model: WriterModel): number {
 
 function buildWriter(heap: DeviceHeap, { family, config, kernels }: WriterModel) {
   const scope = Scope.of({ heap, seed: undefined }), model = family.decoder(scope, config);
-  return { scope, writer: new Writer(createBackend(kernels, heap), model) };
+  return { scope, writer: new TokenWriter(createBackend(kernels, heap), model) };
 }
 
 /** Straight from the files to their places: the model is in memory once. */

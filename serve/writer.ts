@@ -10,7 +10,7 @@ import type { SampleOptions } from "./sample_options.ts";
  *
  * Cost: one pass of one token each, attention to all cached ones.
  */
-export class Writer {
+export class TokenWriter {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
   readonly #tape: Tape;

@@ -1,7 +1,13 @@
 /** Events that may wait to be taken before their sender is held back. */
 const CAPACITY = 64;
 
-/** Events on their way from a run to whoever iterates it. */
+/**
+ * Events on their way from a run to whoever iterates it.
+ *
+ * Not a `ReadableStream`, which would hold the sender back as well: its `error()` throws away what is queued, but the events
+ * before a failure (a checkpoint, the last step) are those that matter then; and it has one reader for ever, but a run may
+ * be asked for its events by one after the other.
+ */
 export class EventQueue<Event> implements AsyncIterable<Event> {
   readonly #events: Event[] = [];
   #wake: () => void = () => {};

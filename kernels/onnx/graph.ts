@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { numElements } from "../span.ts";
 
 /** Element type of a value. */
 export type ValueType = "f32" | "i32" | "i64" | "bool";
@@ -144,7 +145,7 @@ export function partOf(
 
 /** Number of elements of a shape without named dims. */
 export function countElements(shape: readonly Dim[]): number {
-  return shape.reduce<number>((product, dim) => product * numberOf(dim), 1);
+  return numElements(shape.map(numberOf));
 }
 
 /**

@@ -1,6 +1,6 @@
-import { onnx, type UnaryOp } from "../../kernels/mod.ts";
+import { numElements, onnx, type UnaryOp } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
-import { formatShape, numElements } from "../shape.ts";
+import { formatShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 
 /** Applies a function to each element. Backward: `dX = dOut * f'(x)`. */

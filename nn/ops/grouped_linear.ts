@@ -1,8 +1,8 @@
-import { type Span, subspan } from "../../kernels/mod.ts";
+import { numElements, type Span, subspan } from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import { chunkTree } from "../sum_chunks.ts";
-import { formatShape, numElements } from "../shape.ts";
+import { formatShape } from "../shape.ts";
 import type { Tape } from "../tape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
 

@@ -22,7 +22,7 @@ export function sumLoss({ heap }: Backend, loss: Loss): number {
  * Shapes: logits [..., V], targets i32 [...] (negative = masked), result rows [...].
  */
 export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss {
-  const spread = tape.spreadCrossEntropy?.(tape, logits, targets);
+  const spread = tape.placement.spreadCrossEntropy?.(tape, logits, targets);
   if (spread !== undefined) return tieScale(tape, spread);
   const backend = tape.backend, { rows, cols } = asMatrix(logits.shape);
   const out = tape.output("loss", [rows], [logits], "f32");

@@ -9,6 +9,7 @@ import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import type { AuxiliaryLoss } from "../loss.ts";
 import { formatShape } from "../shape.ts";
+import { SEQUENCE_UNITS } from "../exact_sums.ts";
 import type { Tape } from "../tape.ts";
 import { Tensor } from "../tensor.ts";
 
@@ -54,7 +55,8 @@ export function expertCapacity(
  * that cannot be split into eighths.
  */
 export function routeSizes(tape: Tape, logits: Tensor, options: RouterOptions): RouteSizes {
-  const [batch, steps, experts] = logits.shape, isSplit = steps % tape.unitsPerRow === 0;
+  const [batch, steps, experts] = logits.shape, { unitsPerRow = SEQUENCE_UNITS } = tape.placement;
+  const isSplit = steps % unitsPerRow === 0;
   if (logits.shape.length !== 3) {
     throw new RangeError(
       `Cannot route ${logits.name} ${
@@ -63,7 +65,7 @@ export function routeSizes(tape: Tape, logits: Tensor, options: RouterOptions): 
         `are chosen within parts of a sequence`,
     );
   }
-  if (!isSplit && tape.unitsPerRow !== 8) {
+  if (!isSplit && unitsPerRow !== SEQUENCE_UNITS) {
     throw new RangeError(
       `Cannot route ${logits.name} ${
         formatShape(logits.shape)
@@ -71,7 +73,7 @@ export function routeSizes(tape: Tape, logits: Tensor, options: RouterOptions): 
         `multiple of 8 tokens`,
     );
   }
-  const perRow = isSplit ? tape.unitsPerRow : 1, unitTokens = steps / perRow;
+  const perRow = isSplit ? unitsPerRow : 1, unitTokens = steps / perRow;
   const capacity = expertCapacity(options, { unitTokens, experts });
   return { units: batch * perRow, unitTokens, experts, choices: options.choices, capacity };
 }

@@ -1,7 +1,8 @@
+import type { Group } from "../../collectives/mod.ts";
 import type { LayerHooks, Shape, Shard, Sharding, SumChunks } from "../../nn/mod.ts";
 import { contextPositions } from "./context_placement.ts";
-import { GatherBuffers, gatheredAttention, type GatherGroup } from "./gathered_attention.ts";
-import { ringAttention, type RingGroup } from "./ring_attention.ts";
+import { GatherBuffers, gatheredAttention } from "./gathered_attention.ts";
+import { ringAttention } from "./ring_attention.ts";
 import { RingBuffers } from "./ring_buffers.ts";
 
 /**
@@ -18,7 +19,7 @@ import { RingBuffers } from "./ring_buffers.ts";
  */
 export class ContextParallel implements Sharding {
   /** Ranks that hold parts of the same sequences. */
-  readonly group: RingGroup & GatherGroup;
+  readonly group: Group;
   readonly #inner: Sharding | undefined;
   readonly #isExact: boolean;
   readonly #buffers = new RingBuffers();
@@ -30,7 +31,7 @@ export class ContextParallel implements Sharding {
    * @param inner How the model is spread otherwise: tensor or expert parallelism.
    * @param options With `exact`, attention has the bits of one device (`gatheredAttention` in place of the ring).
    */
-  constructor(group: RingGroup & GatherGroup, inner?: Sharding, { exact = false } = {}) {
+  constructor(group: Group, inner?: Sharding, { exact = false } = {}) {
     this.group = group;
     this.#isExact = exact;
     this.#inner = inner;

@@ -7,7 +7,7 @@
  *
  * Source: Llama Team, The Llama 3 Herd of Models, 2024, section 3.3.2 (all-gather based context parallelism).
  */
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import { type AttentionArgs, type DeviceHeap, type Span, subspan } from "../../kernels/mod.ts";
 import {
   type BackwardPass,
@@ -18,13 +18,10 @@ import {
 } from "../../nn/mod.ts";
 import { contextPositions } from "./context_placement.ts";
 
-/** What the op needs of the group of its ranks. */
-export type GatherGroup = Pick<ProcessGroup, "size" | "index" | "allGather" | "reduceScatter">;
-
 /** How to run it. */
 export interface GatheredAttentionOptions {
   /** Ranks that hold parts of the same sequences, as `contextPositions` says. */
-  readonly group: GatherGroup;
+  readonly group: Group;
   /** D, the width of a head. */
   readonly headDim: number;
   /** Name of the layer, in reports. */

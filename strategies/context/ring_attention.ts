@@ -16,7 +16,7 @@
  *
  * Source: Liu, Zaharia and Abbeel, Ring Attention with Blockwise Transformers, 2023, section 3.
  */
-import type { Pending, ProcessGroup } from "../../collectives/mod.ts";
+import type { Group, Pending } from "../../collectives/mod.ts";
 import {
   type AttentionArgs,
   type AttentionBackwardArgs,
@@ -37,13 +37,10 @@ import {
 import { ringSteps } from "./context_placement.ts";
 import type { RingBlocks, RingBuffers } from "./ring_buffers.ts";
 
-/** What a ring needs of the group of its ranks. */
-export type RingGroup = Pick<ProcessGroup, "size" | "index" | "startSend" | "startRecv">;
-
 /** How to run a ring. */
 export interface RingAttentionOptions {
   /** Ranks that hold parts of the same sequences, as `contextPositions` says. */
-  readonly group: RingGroup;
+  readonly group: Group;
   /** D, the width of a head. */
   readonly headDim: number;
   /** Name of the layer, in reports. */

@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import { type Backend, type DType, normFromSquares, type Span, squareScale } from "../../kernels/mod.ts";
 
 /** What gradients that lie elsewhere, on a GPU, add to the norm. */
@@ -43,7 +43,7 @@ export class GradientNorm {
    *
    * @param elsewhere Gradients of this rank that are not in its memory.
    */
-  compute(group: Pick<ProcessGroup, "allReduce">, elsewhere?: GradientShare): number {
+  compute(group: Group, elsewhere?: GradientShare): number {
     const backend = this.#backend, { heap } = backend;
     let max = elsewhere === undefined ? 0 : orInfinity(elsewhere.max + 0 * elsewhere.squares);
     for (const gradient of this.#gradients) {

@@ -4,9 +4,11 @@
  * @module
  */
 export * from "./bracket.ts";
+export * from "./bucket.ts";
 export * from "./bucket_memory.ts";
 export * from "./buckets.ts";
 export * from "./gradient_fold.ts";
 export * from "./gradient_norm.ts";
 export * from "./parameter_store.ts";
 export * from "./replica_check.ts";
+export * from "./zero.ts";

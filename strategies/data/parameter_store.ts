@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import { type Backend, type Precision, subspan } from "../../kernels/mod.ts";
 import {
   type Layer,
@@ -10,7 +10,6 @@ import {
 } from "../../nn/mod.ts";
 import { bracketLayer } from "./bracket.ts";
 import {
-  allocateBuckets,
   type Bucket,
   isFurtherUse,
   type Piece,
@@ -18,20 +17,21 @@ import {
   type StoredPiece,
   storedPieces,
   updatedPieces,
-  type ZeroStage,
-} from "./bucket_memory.ts";
+} from "./bucket.ts";
+import { allocateBuckets } from "./bucket_memory.ts";
 import { type BucketPlans, type LayerPlan, planBuckets } from "./buckets.ts";
+import type { ZeroPolicy } from "./zero.ts";
 
 /** How to make a {@link ParameterStore}. */
 export interface ParameterStoreOptions {
   /** Computes on the device's heap. */
   readonly backend: Backend;
   /** Ranks that see different data and hold the same parameters (or shards of them). */
-  readonly group: ProcessGroup;
+  readonly group: Group;
   /** The same of experts; by default `group`. */
-  readonly expertGroup?: ProcessGroup;
+  readonly expertGroup?: Group;
   /** What these ranks share out. */
-  readonly zeroStage: ZeroStage;
+  readonly zero: ZeroPolicy;
   /** Element type of values and gradients; by default f32. */
   readonly precision?: Precision;
   /** Of the initial values. */
@@ -54,12 +54,12 @@ export interface ParameterStoreOptions {
 /**
  * Parameters and gradients of a device, and how the ranks of the data axis share them out (ZeRO).
  *
- * Every layer's parameters are a bucket. Stage 0 keeps values and gradients whole and all-reduces gradients; stage 1
- * reduce-scatters them, updates a chunk of each bucket and gathers the values; stage 2 keeps a chunk of the gradients only; stage 3 a chunk of
- * the values too: a layer is gathered before its forward and before its backward pass, the next one ahead of time.
+ * Every layer's parameters are a bucket, and a {@link ZeroPolicy} says what of it stays here and what is exchanged. A bucket
+ * is reduced when the backward pass of its layer is done: in the last one of a step, or in each where gradients are sharded.
+ * Where values are, a layer is gathered before its forward and before its backward pass, the next one ahead of time.
  * Entries on the tape around each layer do it; the layers do not know.
  *
- * Bytes moved per rank and step, P bytes of parameters, n ranks: 2 P (n-1)/n in stages 0 to 2, 3 P (n-1)/n in stage 3.
+ * Bytes moved per rank and step: see `zero.ts`.
  *
  * Source: Rajbhandari et al., ZeRO, SC 2020, sections 5 and 7; Zhao et al., PyTorch FSDP, VLDB 2023, for prefetching.
  */
@@ -102,7 +102,7 @@ export class ParameterStore {
         use.gradient = subspan(bucket.gradients, 0, use.span.length);
         bucket.parameters.push(use);
       });
-      if (options.zeroStage === 3) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
+      if (options.zero.shardsParameters) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
       return bracketLayer(factory.isRecomputable ? recomputedLayer(factory.name, layer) : layer, {
         enterForward: () => this.#enterForward(i),
         enterBackward: () => this.#enterBackward(i),
@@ -116,29 +116,25 @@ export class ParameterStore {
 
   /** What this rank updates. */
   updatePieces(): Piece[] {
-    return this.#ownBuckets.flatMap((bucket) =>
-      updatedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage > 0)
-    );
+    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zero.shardsOptimizer));
   }
 
   /** What this rank alone answers for: every element of the group's parameters is in one rank's chunk. */
   chunkPieces(): Piece[] {
-    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zeroStage, true));
+    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, true));
   }
 
   /** Values that stay on this rank: what a checkpoint must fill. */
   residentPieces(): StoredPiece[] {
-    return this.#ownBuckets.flatMap((bucket) =>
-      storedPieces(bucket, this.#options.zeroStage, this.#options.zeroStage === 3)
-    );
+    return this.#ownBuckets.flatMap((bucket) => storedPieces(bucket, this.#options.zero.shardsParameters));
   }
 
   /** Sets all gradients to zero: a step begins. */
   clearGradients(): void {
-    const { backend, zeroStage } = this.#options;
+    const { backend, zero } = this.#options;
     for (const bucket of this.#buckets) {
       bucket.isReduced = false;
-      backend.fill(0, zeroStage < 2 ? bucket.gradients : bucket.ownGradients);
+      backend.fill(0, zero.accumulated(bucket));
     }
   }
 
@@ -158,14 +154,10 @@ export class ParameterStore {
   finishGradients(): void {
     this.#startReductions();
     for (const bucket of this.#buckets) this.#settle(bucket);
-    const { backend, zeroStage } = this.#options, isWhole = zeroStage === 0;
+    const { backend, zero } = this.#options;
     for (const further of this.#buckets.filter(isFurtherUse)) {
       const first = this.#buckets[further.plan.furtherUseOf!];
-      backend.axpy(
-        1,
-        isWhole ? further.gradients : further.ownGradients,
-        isWhole ? first.gradients : first.ownGradients,
-      );
+      backend.axpy(1, zero.summed(further), zero.summed(first));
     }
   }
 
@@ -175,21 +167,21 @@ export class ParameterStore {
   }
 
   /** Sums the gradients of shared parameters over the stages that hold a copy; after {@link finishGradients}. */
-  reduceShared(stages: ProcessGroup): void {
-    for (const { plan, gradients, ownGradients } of this.#ownBuckets) {
-      if (!plan.isShared) continue;
-      const span = this.#options.zeroStage === 0 ? gradients : ownGradients;
-      stages.allReduce(span, { algorithm: "ordered", label: `gradient of ${plan.name}` });
+  reduceShared(stages: Group): void {
+    const { zero } = this.#options;
+    for (const bucket of this.#ownBuckets) {
+      const { plan: { isShared, name } } = bucket;
+      if (isShared) {
+        stages.allReduce(zero.summed(bucket), { algorithm: "ordered", label: `gradient of ${name}` });
+      }
     }
   }
 
   /** Makes the updated values whole again where they are resident. */
   finishUpdate(): void {
-    const { zeroStage } = this.#options;
-    if (zeroStage === 0) return;
-    for (const bucket of this.#ownBuckets) {
-      const label = `values of ${bucket.plan.name}`;
-      if (zeroStage < 3) bucket.group.allGather(bucket.ownValues, bucket.values, { label });
+    if (!this.#options.zero.gathersUpdates) return;
+    for (const { group, plan, ownValues, values } of this.#ownBuckets) {
+      group.allGather(ownValues, values, { label: `values of ${plan.name}` });
     }
   }
 
@@ -223,14 +215,14 @@ export class ParameterStore {
 
   /** Waits until a layer's gradients may be written: the sums of a micro-batch before, or of a layer before, may be under way. */
   #settleGradients(layer: number): void {
-    if (this.#options.zeroStage < 2 && this.#options.exact === undefined) return;
+    if (!this.#options.zero.shardsGradients && this.#options.exact === undefined) return;
     const places = this.#lastUsed(layer).map((bucket) => bucket.gradients.byteOffset);
     for (const other of this.#buckets) if (places.includes(other.gradients.byteOffset)) this.#settle(other);
   }
 
   #leaveBackward(layer: number): void {
-    const { zeroStage, group } = this.#options;
-    const isReducedEachPass = zeroStage >= 2 || (this.#options.exact?.microBatches ?? 1) > 1;
+    const { zero, group, exact } = this.#options;
+    const isReducedEachPass = zero.shardsGradients || (exact?.microBatches ?? 1) > 1;
     if (isReducedEachPass || this.#isLastPass) {
       for (const bucket of this.#firstUsed(layer)) this.#startReduction(bucket);
     }
@@ -246,7 +238,7 @@ export class ParameterStore {
 
   /** Waits for values that are needed now and asks for those that are needed next. */
   #gather(now: readonly Bucket[], next: readonly Bucket[]): void {
-    if (this.#options.zeroStage < 3) return;
+    if (!this.#options.zero.shardsParameters) return;
     for (const bucket of now) {
       this.#startGather(bucket);
       bucket.gather!.wait();
@@ -262,28 +254,20 @@ export class ParameterStore {
 
   #startReduction(bucket: Bucket): void {
     if (bucket.isReduced || bucket.reduction !== undefined) return;
-    const { zeroStage } = this.#options, { group, gradients, chunk } = bucket;
-    const label = `gradients of ${bucket.plan.name}`;
     bucket.isReduced = this.#isLastPass;
     this.#completions[this.#buckets.indexOf(bucket)]?.sum();
-    if (zeroStage === 0) {
-      bucket.reduction = group.startAllReduce(gradients, { label });
-    } else {
-      const own = subspan(gradients, chunk.start, chunk.length);
-      bucket.reduction = group.startReduceScatter(gradients, own, { label });
-    }
+    bucket.reduction = this.#options.zero.startReduction(bucket, `gradients of ${bucket.plan.name}`);
   }
 
   #settle(bucket: Bucket): void {
     if (bucket.reduction === undefined) return;
     bucket.reduction.wait();
     bucket.reduction = undefined;
-    const { backend, zeroStage } = this.#options, { gradients, chunk, fold } = bucket;
-    if (zeroStage < 2 && fold === undefined) return;
-    const sum = zeroStage === 0 ? gradients : subspan(gradients, chunk.start, chunk.length);
-    const isComplete = fold?.add(sum) ?? true;
-    if (zeroStage >= 2 && isComplete) backend.axpy(1, sum, bucket.ownGradients);
-    if (zeroStage >= 2 || !isComplete) backend.fill(0, gradients);
+    const { backend, zero } = this.#options, { gradients, fold } = bucket;
+    if (!zero.shardsGradients && fold === undefined) return;
+    const sum = zero.reduced(bucket), isComplete = fold?.add(sum) ?? true;
+    if (zero.shardsGradients && isComplete) backend.axpy(1, sum, zero.accumulated(bucket));
+    if (zero.shardsGradients || !isComplete) backend.fill(0, gradients);
   }
 
   #keepChunk({ plan, values, ownValues, chunk }: Bucket): void {

@@ -1,7 +1,8 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import type { DeviceHeap, Span } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
-import type { StoredPiece, ZeroStage } from "./bucket_memory.ts";
+import type { StoredPiece } from "./bucket.ts";
+import type { ZeroPolicy } from "./zero.ts";
 import { isExpertParameter } from "../expert/mod.ts";
 
 /** Ranks that must hold equal parameters do not. */
@@ -18,17 +19,17 @@ export interface ReplicaCheckOptions {
   readonly parameters: readonly Parameter[];
   /** Those of their values that stay on this rank. */
   readonly pieces: readonly StoredPiece[];
-  /** In stage 3 a rank of the data axis holds a chunk of its own: nobody has a second one to compare it with. */
-  readonly zeroStage: ZeroStage;
+  /** Where values are sharded, a rank of the data axis holds a chunk of its own: nobody has a second one to compare it with. */
+  readonly zero: ZeroPolicy;
   /** Parameters with copies on the first and the last stage of a pipeline. */
   readonly sharedNames: readonly string[];
   /** Groups of this rank by name; `ends` is asked for only if there are shared parameters. */
-  readonly groupOf: (name: string) => ProcessGroup;
+  readonly groupOf: (name: string) => Group;
 }
 
 /** One exchange: the hashes of some parameters, over the ranks of a group. */
 interface Comparison {
-  readonly group: ProcessGroup;
+  readonly group: Group;
   readonly names: readonly string[];
   /** The ranks hold parts: their hashes are added. Otherwise they hold the same, and are compared. */
   readonly isSum: boolean;
@@ -54,17 +55,17 @@ export class ReplicaCheck {
 
   /** Allocates the places of the hashes; every rank of the groups must make one. */
   constructor(options: ReplicaCheckOptions) {
-    const { heap, parameters, pieces, zeroStage, sharedNames, groupOf } = options;
+    const { heap, parameters, pieces, zero: { shardsParameters }, sharedNames, groupOf } = options;
     this.#heap = heap;
     this.#pieces = pieces;
-    this.#isSharded = zeroStage === 3;
+    this.#isSharded = shardsParameters;
     const names = (isMeant: (name: string) => boolean) =>
       parameters.map(({ name }) => name).filter((name) => isMeant(name));
     const whole = new Set(parameters.filter(({ shard }) => shard === undefined).map(({ name }) => name));
     // The data axes first: with ZeRO stage 3 they complete the hashes that the others compare.
     const wanted: [group: string, names: string[], isSum: boolean][] = [
-      ["data", names((name) => !isExpertParameter(name)), zeroStage === 3],
-      ["expertData", names(isExpertParameter), zeroStage === 3],
+      ["data", names((name) => !isExpertParameter(name)), shardsParameters],
+      ["expertData", names(isExpertParameter), shardsParameters],
       ["tp", names((name) => whole.has(name)), false],
       ["ends", names((name) => sharedNames.includes(name)), false],
     ];
@@ -142,7 +143,7 @@ function oddOnes(ranks: readonly number[], hashes: readonly number[]): number[] 
 
 function describe(
   step: number,
-  { name, ranks }: ProcessGroup,
+  { name, ranks }: Group,
   { differing, isSharded }: {
     readonly differing: readonly { readonly name: string; readonly odd: readonly number[] }[];
     readonly isSharded: boolean;

@@ -5,7 +5,7 @@
  * Source: Lepikhin et al., GShard, 2020, section 3.2 (experts over devices, all-to-all); Fedus et al., Switch
  * Transformers, JMLR 2022, section 5.4.
  */
-import type { Pending, ProcessGroup } from "../../collectives/mod.ts";
+import type { Group, Pending } from "../../collectives/mod.ts";
 import { subspan } from "../../kernels/mod.ts";
 import {
   type ExpertHooks,
@@ -18,9 +18,6 @@ import {
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
-
-/** What expert parallelism needs of the group of its ranks. */
-export type ExpertGroup = Pick<ProcessGroup, "size" | "index" | "startAllToAll">;
 
 /** Parameters of experts; all others are on every rank of the group. */
 const EXPERT_NAME = /(?:^|\.)experts\.\d+\./;
@@ -39,7 +36,10 @@ export function isExpertParameter(name: string): boolean {
  *
  * @throws {RangeError} If the ranks cannot share the experts evenly.
  */
-export function expertsOf(experts: number, { size, index }: Pick<ExpertGroup, "size" | "index">): number[] {
+export function expertsOf(
+  experts: number,
+  { size, index }: { readonly size: number; readonly index: number },
+): number[] {
   if (experts % size !== 0) {
     throw new RangeError(
       `Cannot spread ${experts} experts over ep ${size}: the number of experts must be a multiple of ep`,
@@ -95,7 +95,7 @@ export function checkExpertParallel(
  */
 export class ExpertParallel implements Sharding {
   /** Ranks that share the experts. */
-  readonly group: ExpertGroup;
+  readonly group: Group;
   /** Number of experts of a layer. */
   readonly experts: number;
   /** Those that this rank holds, ascending. */
@@ -108,7 +108,7 @@ export class ExpertParallel implements Sharding {
    * @param inner What splits the parameters of each expert, and all else: tensor parallelism.
    * @throws {RangeError} If the ranks cannot share the experts evenly.
    */
-  constructor(group: ExpertGroup, experts: number, inner?: Sharding) {
+  constructor(group: Group, experts: number, inner?: Sharding) {
     this.group = group;
     this.experts = experts;
     this.held = expertsOf(experts, group);
@@ -166,7 +166,7 @@ export class ExpertParallel implements Sharding {
 }
 
 interface Exchange {
-  readonly group: ExpertGroup;
+  readonly group: Group;
   /** Of the result. */
   readonly shape: Shape;
   readonly label: string;
@@ -209,12 +209,4 @@ function exchangeRows(tape: Tape, rows: Tensor, { group, shape, label }: Exchang
       };
     },
   });
-}
-
-/** A group to plan with, on a device that computes nothing: its collectives throw. */
-export function phantomExpertGroup(size: number, index: number): ExpertGroup {
-  const refuse = () => {
-    throw new TypeError("Cannot communicate in a phantom group: it only has a size");
-  };
-  return { size, index, startAllToAll: refuse };
 }

@@ -1,4 +1,4 @@
-import type { Pending, ProcessGroup } from "../../collectives/mod.ts";
+import type { Group, Pending } from "../../collectives/mod.ts";
 import type { Span } from "../../kernels/mod.ts";
 import { deviceOfStage, type Instruction, type Schedule } from "./schedule.ts";
 import { checkSchedule } from "./schedule_check.ts";
@@ -62,7 +62,7 @@ export class Pipeline {
   readonly schedule: Schedule;
   /** Recordings that each stage needs, by stage: micro-batches in flight there. */
   readonly slotsOfStage: readonly number[];
-  readonly #group: ProcessGroup;
+  readonly #group: Group;
   readonly #handoffs = new Map<string, Handoff>();
 
   /**
@@ -70,7 +70,7 @@ export class Pipeline {
    *
    * @throws {RangeError} If the schedule is not valid, or not for as many devices as the group has.
    */
-  constructor(group: ProcessGroup, schedule: Schedule) {
+  constructor(group: Group, schedule: Schedule) {
     const report = checkSchedule(schedule);
     if (report.problems.length > 0) {
       throw new RangeError(`Cannot run schedule ${schedule.name}: ${report.problems[0].message}`);

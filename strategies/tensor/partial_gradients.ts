@@ -1,6 +1,6 @@
+import type { Group } from "../../collectives/mod.ts";
 import { type Backend, type Span, subspan } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
-import type { TensorGroup } from "./tensor_ops.ts";
 
 /**
  * Sums over the tensor group for the gradients of parameters that every rank holds whole but sees some rows for only
@@ -9,7 +9,7 @@ import type { TensorGroup } from "./tensor_ops.ts";
  * Cost: 2 (n-1)/n x their bytes per rank, and two copies.
  */
 export class PartialGradients {
-  readonly #group: TensorGroup;
+  readonly #group: Group;
   readonly #backend: Backend;
   readonly #parameters: readonly Parameter[];
   readonly #buffer: Span | undefined;
@@ -20,7 +20,7 @@ export class PartialGradients {
    *
    * @param parameters Those whose gradients are partial; the same on every rank, in the same order.
    */
-  constructor(group: TensorGroup, backend: Backend, parameters: readonly Parameter[]) {
+  constructor(group: Group, backend: Backend, parameters: readonly Parameter[]) {
     this.#group = group;
     this.#backend = backend;
     this.#parameters = parameters;

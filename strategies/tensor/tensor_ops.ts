@@ -16,17 +16,14 @@
  *
  * [1] Shoeybi et al., Megatron-LM, 2019, section 3. [2] Korthikanti et al., MLSys 2023, section 4.2.2.
  */
-import { chunkOf, type ProcessGroup } from "../../collectives/mod.ts";
+import { chunkOf, type Group } from "../../collectives/mod.ts";
 import { subspan } from "../../kernels/mod.ts";
 import { asMatrix, type BackwardPass, type Gradients, type Shape, type Tape, Tensor } from "../../nn/mod.ts";
-
-/** What tensor parallelism needs of the group of its ranks. */
-export type TensorGroup = Pick<ProcessGroup, "size" | "index" | "allReduce" | "allGather" | "reduceScatter">;
 
 /** Who takes part, and for which layer: the label of the collectives in reports. */
 export interface GroupOp {
   /** Ranks that hold parts of the layer. */
-  readonly group: TensorGroup;
+  readonly group: Group;
   /** Name of the layer. */
   readonly label: string;
 }
@@ -184,7 +181,7 @@ function alias(x: Tensor): Tensor {
   return new Tensor({ name, shape, span, requiresGradient });
 }
 
-function rowsOf(x: Tensor, { size, index }: TensorGroup): Tensor {
+function rowsOf(x: Tensor, { size, index }: Group): Tensor {
   const tail = x.dtype === "i32" ? [] : x.shape.slice(-1), row = tail[0] ?? 1;
   const { start, length } = chunkOf(x.span.length, size, index, row);
   const { name, requiresGradient } = x;

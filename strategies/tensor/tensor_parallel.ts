@@ -5,12 +5,12 @@
  * Source: Shoeybi et al., Megatron-LM, 2019, section 3; Korthikanti et al., Reducing Activation Recomputation in Large
  * Transformer Models, MLSys 2023, section 4.2.
  */
-import { chunkOf } from "../../collectives/mod.ts";
+import { chunkOf, type Group } from "../../collectives/mod.ts";
+import { numElements } from "../../kernels/mod.ts";
 import {
   type ExactOptions,
   formatShape,
   type LayerHooks,
-  numElements,
   type Parameter,
   type Shape,
   type Shard,
@@ -38,7 +38,6 @@ import {
   scatterRows,
   sliceRows,
   sumOverGroup,
-  type TensorGroup,
   tokensOf,
 } from "./tensor_ops.ts";
 import { type ClassRange, ownIds, vocabParallelCrossEntropy } from "./vocab_parallel.ts";
@@ -74,7 +73,7 @@ interface TapeState {
  */
 export class TensorParallel implements Sharding {
   /** Ranks that share every layer. */
-  readonly group: TensorGroup;
+  readonly group: Group;
   /** What is split, and how. */
   readonly plan: ParallelPlan;
   /** Whether rows are spread between split layers. */
@@ -85,7 +84,7 @@ export class TensorParallel implements Sharding {
   readonly #classes = new Map<string, ClassRange>();
 
   /** Splits nothing if the group has one rank. */
-  constructor(group: TensorGroup, plan: ParallelPlan, options: TensorParallelOptions = {}) {
+  constructor(group: Group, plan: ParallelPlan, options: TensorParallelOptions = {}) {
     this.group = group;
     this.plan = plan;
     this.isSequenceParallel = group.size > 1 && (options.sequenceParallel ?? false);
@@ -286,12 +285,4 @@ export class TensorParallel implements Sharding {
 
 function isWhole(x: Tensor, tokens: Shape): boolean {
   return formatShape(tokensOf(x)) === formatShape(tokens);
-}
-
-/** A group to plan with, on a device that computes nothing: its collectives throw. */
-export function phantomGroup(size: number, index: number): TensorGroup {
-  const refuse = () => {
-    throw new TypeError("Cannot communicate in a phantom group: it only has a size");
-  };
-  return { size, index, allReduce: refuse, allGather: refuse, reduceScatter: refuse };
 }

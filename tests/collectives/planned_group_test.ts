@@ -1,10 +1,10 @@
 /** What a planned group books; that ledgers count the same is shown by tests/train/plan/plan_run_test.ts. */
 import { assertEquals } from "@std/assert";
 import { PhantomDevice } from "../../actors/mod.ts";
-import type { AllReduceOptions, PlannedOperation, ProcessGroup } from "../../collectives/mod.ts";
+import type { AllReduceOptions, Group, PlannedOperation } from "../../collectives/mod.ts";
 import type { Span } from "../../kernels/mod.ts";
 
-type Use = (group: ProcessGroup, span: (length: number) => Span) => void;
+type Use = (group: Group, span: (length: number) => Span) => void;
 
 /** Bytes that the ranks of a group book. */
 function booked(size: number, use: Use): number[] {
@@ -31,7 +31,7 @@ Deno.test("all ranks together book 2 (n-1) times the payload of an all-reduce, n
 
 Deno.test("all ranks together book n - 1 times the payload of the other collectives", () => {
   const length = 3000,
-    own = ({ size, index }: ProcessGroup) => {
+    own = ({ size, index }: Group) => {
       const chunk = Math.ceil(length / size);
       return Math.max(0, Math.min(length, chunk * (index + 1)) - Math.min(length, chunk * index));
     };

@@ -1,6 +1,6 @@
 import { assertThrows } from "@std/assert";
 import type { Span } from "../../kernels/mod.ts";
-import { checkMatmul } from "../../kernels/wasm/matmul.ts";
+import { checkMatmul } from "../../kernels/check_matmul.ts";
 import {
   badId,
   checkAttentionBackward,

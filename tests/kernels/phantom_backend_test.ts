@@ -23,9 +23,17 @@ function scatter(backend: Backend, sequences: number): void {
   backend.scatterAdd({ rows, cols, ids, x, table, tree });
 }
 
+function multiply(backend: Backend, sequences: number): void {
+  const { heap } = backend, rows = 4 * sequences, tree = rowTree({ sequences, units: 2, unitRows: 2 });
+  const span = (name: string, length: number) => heap.allocate(name, length, "activations");
+  const size = { m: 5, n: 3, k: rows }, [a, b, c] = [5 * rows, 3 * rows, 15].map((n) => span("x", n));
+  backend.matmul({ ...size, a, b, c, transposeA: true });
+  backend.matmul({ ...size, a, b, c, transposeA: true, tree });
+}
+
 for (const name of ["wasm", "reference"] as const) {
   Deno.test(`on a heap without memory the ${name} backend takes the same bytes and computes nothing`, () => {
-    const capBytes = 8 << 20, phantom = createBackend(name, new DeviceHeap({ capBytes }));
+    const capBytes = 32 << 20, phantom = createBackend(name, new DeviceHeap({ capBytes }));
     const real = createBackend(name, new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }));
     assertEquals([phantom.name, real.name], [name, name]);
     for (const keys of [16, 40]) {
@@ -35,6 +43,11 @@ for (const name of ["wasm", "reference"] as const) {
     }
     for (const sequences of [8, 40, 8]) {
       for (const backend of [phantom, real]) scatter(backend, sequences);
+      assertEquals(phantom.heap.usedBytes(), real.heap.usedBytes());
+    }
+    // The second tree is summed in several groups.
+    for (const sequences of [2, 600]) {
+      for (const backend of [phantom, real]) multiply(backend, sequences);
       assertEquals(phantom.heap.usedBytes(), real.heap.usedBytes());
     }
     const x = phantom.heap.allocate("x", 4, "activations");

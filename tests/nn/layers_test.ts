@@ -104,7 +104,7 @@ Deno.test("CausalSelfAttention attends as the hooks of its path say, unless it i
 });
 
 Deno.test("causalSelfAttention() refuses rows that are parts of sequences", () => {
-  const tape = new Tape({ backend: phantomBackend(), training: true, positions: [0, 3] });
+  const tape = new Tape({ backend: phantomBackend(), training: true, placement: { positions: [0, 3] } });
   const call = () => causalSelfAttention(tape, tape.input("qkv", [1, 2, 6]), 1);
   assertThrows(call, RangeError, "Cannot attend within qkv: token 1 of a row is token 3 of its sequence");
 });

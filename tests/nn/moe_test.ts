@@ -41,7 +41,7 @@ function setUp(setting: Setting) {
     const stream = new RandomStream(seed, name);
     heap.f32(span).forEach((_, i, all) => all[i] = stream.normal(i));
   }
-  const tape = new Tape({ backend, training: true, unitsPerRow: setting.unitsPerRow }),
+  const tape = new Tape({ backend, training: true, placement: { unitsPerRow: setting.unitsPerRow } }),
     [x, residual] = inputs;
   const out = layer.forward(tape, x, residual);
   const get = (name: string) => scope.parameters.find((p) => p.name === name)!;

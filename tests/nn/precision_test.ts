@@ -25,7 +25,7 @@ function run(precision: Precision) {
     parameter.gradient = heap.allocate("gradient", parameter.span.length, "gradients", precision);
     backend.fill(0, parameter.gradient);
   }
-  const tape = new Tape({ backend, training: true, precision });
+  const tape = new Tape({ backend, training: true, placement: { precision } });
   const ids = tape.input("ids", [2, SIZES.context], "i32"),
     targets = tape.input("targets", [2, SIZES.context], "i32");
   const loss = crossEntropy(tape, model.logits(tape, ids), targets), stream = new RandomStream(1, "ids");

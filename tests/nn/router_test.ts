@@ -22,7 +22,7 @@ Deno.test("expertCapacity() is the ceiling of the even share times the factor, a
 Deno.test("routeSizes() cuts sequences into eighths, or leaves them whole", () => {
   const backend = phantomBackend(),
     sizes = (steps: number, unitsPerRow?: number) => {
-      const tape = new Tape({ backend, training: true, unitsPerRow });
+      const tape = new Tape({ backend, training: true, placement: { unitsPerRow } });
       const { units, unitTokens } = routeSizes(tape, tape.input("logits", [3, steps, 4]), OPTIONS);
       return [units, unitTokens];
     };

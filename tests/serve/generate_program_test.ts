@@ -6,7 +6,7 @@ import { Gpt, modelOf } from "../../models/mod.ts";
 import { Scope } from "../../nn/mod.ts";
 import { Mesh } from "../../strategies/mod.ts";
 import { planGenerate } from "../../serve/generate_program.ts";
-import { Writer } from "../../serve/writer.ts";
+import { TokenWriter } from "../../serve/writer.ts";
 import { within } from "../support/deadline.ts";
 import { makeBackend } from "../support/device.ts";
 import { withTempDir } from "../support/temp_dir.ts";
@@ -30,5 +30,5 @@ Deno.test("the program of generate reports the tokens that the model writes in t
       onReport: (_rank, token) => void tokens.push(token),
     });
     await within(world.done);
-    assertEquals(tokens, [...new Writer(backend, twin).write(sample)]);
+    assertEquals(tokens, [...new TokenWriter(backend, twin).write(sample)]);
   }));

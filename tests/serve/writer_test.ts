@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Backend } from "../../kernels/mod.ts";
 import { Gpt } from "../../models/mod.ts";
 import { Scope, Tape } from "../../nn/mod.ts";
-import { Writer } from "../../serve/writer.ts";
+import { TokenWriter } from "../../serve/writer.ts";
 import { makeBackend } from "../support/device.ts";
 
 const SIZES = { layers: 2, heads: 2, embed: 16, context: 8, vocab: 29 };
@@ -25,8 +25,8 @@ function fullPass(backend: Backend, model: Gpt, ids: readonly number[]): Float32
   return scores;
 }
 
-Deno.test("Writer scores as a full pass over the tokens that it remembers, also when the context is full", () => {
-  const { backend, model } = build(), writer = new Writer(backend, model);
+Deno.test("TokenWriter scores as a full pass over the tokens that it remembers, also when the context is full", () => {
+  const { backend, model } = build(), writer = new TokenWriter(backend, model);
   let remembered: number[] = [];
   for (let i = 0; i < 3 * SIZES.context; i++) {
     writer.read(token(i));
@@ -42,28 +42,30 @@ Deno.test("Writer scores as a full pass over the tokens that it remembers, also 
   }
 });
 
-Deno.test("Writer write() gives the same text for the same seed, and stops after numTokens", () => {
+Deno.test("TokenWriter write() gives the same text for the same seed, and stops after numTokens", () => {
   const { backend, model } = build(),
-    write = (seed: number) => [...new Writer(backend, model).write({ ...OPTIONS, prompt: [1, 2], seed })];
+    write = (
+      seed: number,
+    ) => [...new TokenWriter(backend, model).write({ ...OPTIONS, prompt: [1, 2], seed })];
   const text = write(3);
   assertEquals(text.length, 30);
   assertEquals(write(3), text);
   assert(write(4).join() !== text.join());
 });
 
-Deno.test("Writer write() ends before a token that ends the text", () => {
+Deno.test("TokenWriter write() ends before a token that ends the text", () => {
   const { backend, model } = build(),
     prompt = [1, 2],
     all = [
-      ...new Writer(backend, model).write({ ...OPTIONS, prompt }),
+      ...new TokenWriter(backend, model).write({ ...OPTIONS, prompt }),
     ];
   const end = all[7],
-    text = [...new Writer(backend, model).write({ ...OPTIONS, prompt, endTokens: [99, end] })];
+    text = [...new TokenWriter(backend, model).write({ ...OPTIONS, prompt, endTokens: [99, end] })];
   assertEquals(text, all.slice(0, all.indexOf(end)));
 });
 
 /** NaN became token -1; minus infinity is what a head gives whose sums overflow. */
-Deno.test("Writer write() names a score that is not finite", () => {
+Deno.test("TokenWriter write() names a score that is not finite", () => {
   for (
     const [value, shown] of [[NaN, "id 0 is NaN"], [9, "id 0 is Infinity"], [
       -9,
@@ -72,7 +74,7 @@ Deno.test("Writer write() names a score that is not finite", () => {
   ) {
     const backend = makeBackend(), scope = Scope.root(backend.heap, 4), model = new Gpt(scope, SIZES);
     const of = (name: string) => backend.heap.f32(scope.parameters.find((p) => p.name === name)!.span);
-    const writer = new Writer(backend, model);
+    const writer = new TokenWriter(backend, model);
     of("ln_f.weight").fill(0);
     of("ln_f.bias").fill(0)[0] = 3e38;
     of("wte.weight").fill(0)[0] = value;
@@ -81,10 +83,10 @@ Deno.test("Writer write() names a score that is not finite", () => {
   }
 });
 
-Deno.test("Writer close() gives its memory back", () => {
+Deno.test("TokenWriter close() gives its memory back", () => {
   const { backend, model } = build();
   const write = () => {
-    const writer = new Writer(backend, model);
+    const writer = new TokenWriter(backend, model);
     assertEquals([...writer.write({ ...OPTIONS, prompt: [1] })].length, OPTIONS.numTokens);
     writer.close();
     return backend.heap.usedBytes();

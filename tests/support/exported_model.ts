@@ -1,7 +1,7 @@
 /** Runs exported models with onnxruntime, as a user of them would. */
 import { assert, assertEquals } from "@std/assert";
 import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../kernels/onnx/ort.ts";
-import { Writer } from "../../serve/writer.ts";
+import { TokenWriter } from "../../serve/writer.ts";
 import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
 import { Scope } from "../../nn/mod.ts";
 import { readTensor } from "../../files/mod.ts";
@@ -44,7 +44,7 @@ export async function computeHere(
     scope = Scope.root(heap, 0);
   const model = family.decoder(scope, config);
   for (const { name, span } of scope.parameters) heap.f32(span).set(readTensor(weights.get(name)!));
-  const writer = new Writer(createBackend("wasm", heap), model),
+  const writer = new TokenWriter(createBackend("wasm", heap), model),
     logits: Float32Array[] = [],
     tokens: number[] = [];
   for (const token of prompt) {

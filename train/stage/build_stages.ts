@@ -1,4 +1,4 @@
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import type { Source } from "../../data/mod.ts";
 import type { Backend, onnx } from "../../kernels/mod.ts";
 import type { Parameter } from "../../nn/mod.ts";
@@ -10,6 +10,7 @@ import {
   PartialGradients,
   type Pipeline,
   TensorParallel,
+  ZERO_STAGES,
 } from "../../strategies/mod.ts";
 import { partitionOf, type TrainConfig } from "../config/mod.ts";
 import type { ModelParts } from "../../models/mod.ts";
@@ -31,7 +32,7 @@ export interface StageParts {
   /** Says which stages this rank has. */
   readonly pipeline: Pipeline;
   /** Groups of this rank by name. */
-  readonly groupOf: (name: string) => ProcessGroup;
+  readonly groupOf: (name: string) => Group;
   /** Where the rank computes, if not in its memory: `runtime` is undefined while a run is planned. */
   readonly graphs?: { readonly runtime: onnx.OnnxRuntime | undefined };
 }
@@ -44,7 +45,7 @@ export function buildStages(
   { backend, config, seed, parts, source, pipeline, groupOf, graphs }: StageParts,
 ): Map<number, TrainStage> {
   const { layers } = parts, tp = groupOf("tp"), ep = groupOf("ep"), sequenceParallel = config.sp;
-  const exact = config.numerics === "exact";
+  const exact = config.numerics === "exact", { precision } = config;
   // In exact numerics one device cuts its sums as several do.
   const tensor = tp.size === 1 && !exact
     ? undefined
@@ -54,11 +55,11 @@ export function buildStages(
   const completeWith = tensor && ((own: readonly Parameter[]) => {
     return new PartialGradients(tensor.group, backend, tensor.partialParameters(own));
   });
-  const groups = { group: groupOf("data"), expertGroup: groupOf("expertData"), zeroStage: config.zero };
-  const sums = exact ? { microBatches: pipeline.schedule.m } : undefined, { precision } = config;
   const stored = {
-    ...groups,
-    exact: sums,
+    group: groupOf("data"),
+    expertGroup: groupOf("expertData"),
+    zero: ZERO_STAGES[config.zero],
+    exact: exact ? { microBatches: pipeline.schedule.m } : undefined,
     precision,
     backend,
     sharding,
@@ -67,7 +68,7 @@ export function buildStages(
     allLayers: layers,
   };
   const deferWeights = pipeline.schedule.devices.flat().some(({ kind }) => kind === "W");
-  const place = cp.size === 1
+  const tokens = cp.size === 1
     ? {}
     : { positions: contextPositions(config.context, cp.size, cp.index), unitsPerRow: 8 / cp.size };
   const shared = {
@@ -78,8 +79,7 @@ export function buildStages(
     sharding,
     deferWeights,
     recompute: config.recompute,
-    precision,
-    place,
+    placement: { precision, ...tokens },
     exactRanks: exact ? cp.size : undefined,
   };
   const { ranges } = partitionOf(parts, pipeline.schedule, config.partition);

@@ -1,15 +1,15 @@
 import type { BatchViews, Source } from "../../data/mod.ts";
-import type { Backend, DeviceHeap, DType, Precision } from "../../kernels/mod.ts";
+import { type Backend, type DeviceHeap, type DType, numElements } from "../../kernels/mod.ts";
 import {
   ExactSums,
   GradientArena,
   type Loss,
+  type Placement,
   type Recompute,
   SegmentMemory,
   SEQUENCE_UNITS,
   type Sharding,
   Tape,
-  type TapeOptions,
   type Tensor,
 } from "../../nn/mod.ts";
 import type { ParameterStore, StagePass, StageProgram, TensorParallel } from "../../strategies/mod.ts";
@@ -46,16 +46,14 @@ export interface StageOptions {
   readonly deferWeights: boolean;
   /** Activations that are computed again instead of kept. */
   readonly recompute: Recompute;
-  /** Element type of activations; by default f32. */
-  readonly precision?: Precision;
   /** Tensor parallelism. */
   readonly tensor?: TensorParallel;
   /** Tensor, expert and context parallelism, as the model was built with. */
   readonly sharding?: Sharding;
   /** Exact numerics: the number of ranks that hold parts of a sequence. */
   readonly exactRanks?: number;
-  /** Which tokens of each sequence this rank sees; all, unless they are shared out. */
-  readonly place?: Pick<TapeOptions, "positions" | "unitsPerRow">;
+  /** Which tokens of each sequence this rank sees, and in which type. */
+  readonly placement?: Omit<Placement, "spreadCrossEntropy" | "exact">;
 }
 
 /** A pipeline stage, however it computes. */
@@ -79,7 +77,7 @@ export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, s
   if (inputs === undefined && targets === undefined) return;
   const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
     // A stage that is first but not last has no place for targets, and the other way round.
-    if (tensor === undefined) return new Int32Array(size * shape.reduce((a, b) => a * b, 1));
+    if (tensor === undefined) return new Int32Array(size * numElements(shape));
     return tensor.dtype === "i32" ? heap.i32(tensor.span) : heap.f32(tensor.span);
   };
   const views = {
@@ -126,18 +124,14 @@ export class Stage implements TrainStage {
   }
 
   #record(size: number): RecordedPass {
-    const { backend, parts, source, store, range, deferWeights, tensor, recompute, place, precision } =
-      this.#options;
+    const { backend, parts, source, store, range, deferWeights, tensor, recompute } = this.#options;
     const arena = deferWeights ? undefined : this.#arena;
     const tape = new Tape({
       backend,
       training: true,
-      precision,
-      ...place,
+      placement: this.#placement(size),
       deferWeights,
       arena,
-      spreadCrossEntropy: tensor?.spreadCrossEntropy,
-      exact: this.#exactSums(size),
       recompute: { mode: recompute, makeInner: () => this.#makeInner(size) },
     });
     const isFirst = range.start === 0, isLast = range.end === parts.layers.length;
@@ -159,19 +153,24 @@ export class Stage implements TrainStage {
 
   /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */
   #makeInner(size: number): Tape {
-    const { backend, tensor, source, place, precision } = this.#options, memory = this.#segmentMemory;
+    const { backend, tensor, source } = this.#options, memory = this.#segmentMemory;
     memory.begin();
     const allocate = (name: string, length: number, dtype: DType) => memory.allocate(name, length, dtype);
-    const memories = { arena: this.#segmentArena, allocate }, exact = this.#exactSums(size);
-    const tape = new Tape({ backend, training: true, precision, ...place, ...memories, exact });
+    const memories = { arena: this.#segmentArena, allocate }, placement = this.#placement(size);
+    const tape = new Tape({ backend, training: true, placement, ...memories });
     tensor?.beginLocal(tape, [size, ...source.inputShape]);
     return tape;
+  }
+
+  #placement(size: number): Placement {
+    const { placement, tensor } = this.#options;
+    return { ...placement, spreadCrossEntropy: tensor?.spreadCrossEntropy, exact: this.#exactSums(size) };
   }
 
   #exactSums(size: number): ExactSums | undefined {
     const { backend, exactRanks, source, tensor } = this.#options;
     if (exactRanks === undefined) return undefined;
-    const tokens = source.inputShape.reduce((a, b) => a * b, 1);
+    const tokens = numElements(source.inputShape);
     const units = tokens * exactRanks % SEQUENCE_UNITS === 0 ? SEQUENCE_UNITS / exactRanks : 1;
     const { gatherUnits } = tensor ?? {};
     return new ExactSums({ backend, sequences: size, tokens, units, arena: this.#sumArena, gatherUnits });

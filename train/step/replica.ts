@@ -1,5 +1,5 @@
 import type { DeviceView } from "../../actors/mod.ts";
-import type { ProcessGroup } from "../../collectives/mod.ts";
+import type { Group } from "../../collectives/mod.ts";
 import { partOf, type Source } from "../../data/mod.ts";
 import { type Backend, bf16Backend, createBackend, onnx } from "../../kernels/mod.ts";
 import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../../nn/mod.ts";
@@ -13,6 +13,7 @@ import {
   ReplicaCheck,
   type StagePass,
   type StageRunner,
+  ZERO_STAGES,
 } from "../../strategies/mod.ts";
 import { type CheckpointTensors, RankTensors } from "../../checkpoint/mod.ts";
 import { graphProvider, hostKernels, kernelsOfRank, type TrainConfig, type TrainJob } from "../config/mod.ts";
@@ -229,12 +230,12 @@ export class Replica implements StageRunner {
     this.#stages.get(stage)!.store.beginPass(microBatch === this.pipeline.schedule.m - 1);
   }
 
-  #makeCheck(groupOf: (name: string) => ProcessGroup): ReplicaCheck {
+  #makeCheck(groupOf: (name: string) => Group): ReplicaCheck {
     const pieces = this.#stores.flatMap((store) => store.residentPieces());
     const parameters = this.#stores.flatMap((store) => store.parameters);
     const sharedNames = this.#sharedNames;
-    const { backend: { heap } } = this, { zero: zeroStage } = this.#config;
-    return new ReplicaCheck({ heap, parameters, pieces, zeroStage, sharedNames, groupOf });
+    const { backend: { heap } } = this, zero = ZERO_STAGES[this.#config.zero];
+    return new ReplicaCheck({ heap, parameters, pieces, zero, sharedNames, groupOf });
   }
 
   /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */
@@ -257,7 +258,7 @@ export class Replica implements StageRunner {
   }
 
   /** First and last stage, which hold copies of shared parameters; undefined elsewhere, and without a pipeline. */
-  get #ends(): ProcessGroup | undefined {
+  get #ends(): Group | undefined {
     const { index, size } = this.#device.group("pp");
     return size > 1 && (index === 0 || index === size - 1) ? this.#device.group("ends") : undefined;
   }

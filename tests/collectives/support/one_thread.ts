@@ -1,17 +1,11 @@
 /** A world whose ranks all live in this thread: operations are started on all, then progressed in turn. */
-import {
-  ControlBlock,
-  Endpoint,
-  type Pending,
-  type ProcessGroup,
-  type Topology,
-} from "../../../collectives/mod.ts";
+import { ControlBlock, Endpoint, type Group, type Pending, type Topology } from "../../../collectives/mod.ts";
 import { createDeviceMemory, DeviceHeap, type Span } from "../../../kernels/mod.ts";
 
 /** One rank. */
 export interface Member {
   endpoint: Endpoint;
-  group: ProcessGroup;
+  group: Group;
   heap: DeviceHeap;
 }
 

@@ -1,5 +1,5 @@
 /** Programs that every rank of a test world runs; results and configurations are plain data. */
-import type { AllReduceOptions, Endpoint, ProcessGroup } from "../../../collectives/mod.ts";
+import type { AllReduceOptions, Endpoint, Group } from "../../../collectives/mod.ts";
 import { chunkOf } from "../../../collectives/mod.ts";
 import {
   type Elements,
@@ -69,7 +69,7 @@ function conformance({ endpoint, heap, config }: Device): string[] {
 
 function expectedOf(
   { operation, length, dtype, reduction, algorithm, row }: Case,
-  group: ProcessGroup,
+  group: Group,
 ): Elements {
   const { size, index } = group;
   const inputs = Array.from({ length: size }, (_, i) => inputOf(i, length, dtype));
@@ -91,7 +91,7 @@ function expectedOf(
   }
 }
 
-function actualOf(test: Case, group: ProcessGroup, heap: DeviceHeap): Elements {
+function actualOf(test: Case, group: Group, heap: DeviceHeap): Elements {
   const { operation, length, dtype, row } = test;
   const { size, index } = group;
   const input = inputOf(index, length, dtype);

@@ -1,22 +1,22 @@
 import { assert, assertEquals } from "@std/assert";
 import { Parameter } from "../../../nn/mod.ts";
-import {
-  allocateBuckets,
-  storedPieces,
-  updatedPieces,
-  type ZeroStage,
-} from "../../../strategies/data/bucket_memory.ts";
+import { storedPieces, updatedPieces } from "../../../strategies/data/bucket.ts";
+import { allocateBuckets } from "../../../strategies/data/bucket_memory.ts";
 import { gptLayers } from "../../../models/mod.ts";
-import { planBuckets } from "../../../strategies/mod.ts";
+import { planBuckets, ZERO_STAGES, type ZeroStage } from "../../../strategies/mod.ts";
 import { fakeGroup } from "../support/fake_group.ts";
 import { makeBackend } from "../../support/device.ts";
 
 const LAYERS = gptLayers({ layers: 2, heads: 1, embed: 5, context: 3, vocab: 7 });
 const PLANS = planBuckets(LAYERS, LAYERS, undefined).buckets;
 
-function makeBuckets(size: number, index: number, zeroStage: ZeroStage) {
+function makeBuckets(size: number, index: number, stage: ZeroStage) {
   const backend = makeBackend();
-  const buckets = allocateBuckets(PLANS, { backend, group: fakeGroup(size, index), zeroStage });
+  const buckets = allocateBuckets(PLANS, {
+    backend,
+    group: fakeGroup(size, index),
+    zero: ZERO_STAGES[stage],
+  });
   for (const { plan, parameters, values } of buckets) {
     for (const { name, length } of plan.entries) {
       parameters.push(new Parameter({ name, shape: [length], span: values }));
@@ -30,7 +30,7 @@ Deno.test("the chunks of all ranks hold every element of every parameter once", 
     const seen = new Map<string, number[]>();
     for (let index = 0; index < size; index++) {
       for (
-        const piece of makeBuckets(size, index, 3).buckets.flatMap((bucket) => storedPieces(bucket, 3, true))
+        const piece of makeBuckets(size, index, 3).buckets.flatMap((bucket) => storedPieces(bucket, true))
       ) {
         const { name, span: _span, shape } = piece.parameter,
           counts = seen.get(name) ?? new Array(shape[0]).fill(0);
@@ -56,7 +56,7 @@ Deno.test("a higher ZeRO stage keeps fewer bytes, in the categories it shares ou
 Deno.test("updatedPieces() puts values and gradients of a run at the same place", () => {
   for (const stage of [0, 1, 2, 3] as const) {
     for (const bucket of makeBuckets(3, 1, stage).buckets) {
-      for (const { values, gradient } of updatedPieces(bucket, stage, true)) {
+      for (const { values, gradient } of updatedPieces(bucket, true)) {
         assertEquals(values.length, gradient.length);
       }
     }

@@ -2,8 +2,9 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { subspan } from "../../../kernels/mod.ts";
 import { GradientNorm } from "../../../strategies/mod.ts";
 import { makeBackend } from "../../support/device.ts";
+import { fakeGroup } from "../support/fake_group.ts";
 
-const ALONE = { allReduce: () => {} };
+const ALONE = fakeGroup();
 
 function gradients() {
   const backend = makeBackend(), span = backend.heap.allocate("gradients", 1000, "gradients");

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Gpt, gptLayers } from "../../../models/mod.ts";
 import { allocateGradients, crossEntropy, Scope, Tape, type Tensor } from "../../../nn/mod.ts";
-import { ParameterStore, type ZeroStage } from "../../../strategies/mod.ts";
+import { ParameterStore, REPLICATE, ZERO_STAGES, type ZeroStage } from "../../../strategies/mod.ts";
 import { makeBackend } from "../../support/device.ts";
 import { fakeGroup } from "../support/fake_group.ts";
 
@@ -35,12 +35,12 @@ function reference(): Result {
   return { rows, gradients: new Map(scope.parameters.map((p) => [p.name, heap.f32(p.gradient).slice()])) };
 }
 
-function stored(zeroStage: ZeroStage, numPasses: number): Result {
+function stored(stage: ZeroStage, numPasses: number): Result {
   const backend = makeBackend(), { heap } = backend, allLayers = gptLayers(SIZES);
   const store = new ParameterStore({
     backend,
     group: fakeGroup(),
-    zeroStage,
+    zero: ZERO_STAGES[stage],
     seed: 3,
     allLayers,
     ownLayers: allLayers,
@@ -90,7 +90,7 @@ Deno.test("chunkPieces() and updatePieces() cover the same elements on one rank"
   const store = new ParameterStore({
     backend,
     group,
-    zeroStage: 0,
+    zero: REPLICATE,
     seed: 3,
     allLayers,
     ownLayers: allLayers,

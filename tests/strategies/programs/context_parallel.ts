@@ -4,6 +4,7 @@
  * @module
  */
 import type { Device } from "../../../actors/mod.ts";
+import type { Group } from "../../../collectives/mod.ts";
 import { type Backend, createBackend, type DeviceHeap, type Span } from "../../../kernels/mod.ts";
 import { type GptConfig, gptLayers, gptPlan } from "../../../models/mod.ts";
 import {
@@ -28,7 +29,6 @@ import {
   PartialGradients,
   ringAttention,
   RingBuffers,
-  type RingGroup,
   TensorParallel,
 } from "../../../strategies/mod.ts";
 
@@ -93,7 +93,7 @@ export interface ContextResult {
 
 /** Where a case runs: on one device by default. */
 export interface Place {
-  readonly group?: RingGroup;
+  readonly group?: Group;
   readonly sharding?: Sharding;
   readonly spreadCrossEntropy?: SpreadCrossEntropy;
   readonly positions: readonly number[];
@@ -141,7 +141,7 @@ function runBackward(tape: Tape, test: OpCase | GptCase): void {
 
 function recordOp(backend: Backend, test: OpCase, { group, positions }: Place): Recorded {
   const { batch, tokens, heads, headDim, uses = 1 } = test, width = heads * headDim, n = positions.length;
-  const { heap } = backend, tape = new Tape({ backend, training: true, positions });
+  const { heap } = backend, tape = new Tape({ backend, training: true, placement: { positions } });
   const { tensor: qkv, gradient } = tape.handoff("qkv", [batch, n, 3 * width]);
   fill(heap, qkv.span, { seed: 1, width: 3 * width, tokens, positions });
   const buffers = new RingBuffers();
@@ -189,7 +189,7 @@ function recordGpt(backend: Backend, test: GptCase, place: Place): Recorded {
   const layers = gptLayers(config).map(({ name, build }) => recomputedLayer(name, build(scope)));
   const { parameters } = scope, gradients = allocateGradients(heap, parameters);
   const { deferWeights, recompute: mode = "none" } = test, memory = new SegmentMemory(heap);
-  const shared = { backend, training: true, positions, spreadCrossEntropy };
+  const shared = { backend, training: true, placement: { positions, spreadCrossEntropy } };
   const makeInner = () => {
     memory.begin();
     return new Tape({ ...shared, allocate: (...of) => memory.allocate(...of) });

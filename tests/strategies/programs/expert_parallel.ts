@@ -72,7 +72,7 @@ export function runExperts(backend: Backend, test: ExpertCase, place: ExpertPlac
     backend,
     training: true,
     deferWeights,
-    spreadCrossEntropy: place.spreadCrossEntropy,
+    placement: { spreadCrossEntropy: place.spreadCrossEntropy },
   });
   const [inputs, targets] = ["inputs", "targets"].map((name) => tape.input(name, [count, steps], "i32"));
   const loss = model.loss(tape, inputs, targets), start = first * steps;

@@ -73,7 +73,7 @@ export function runPass(backend: Backend, test: TestModel, options: PassOptions 
   const values = parameters.map(({ span }) => heap.f32(span).slice());
   const before = heap.usedBytes().activations;
   const record = (training: boolean) => {
-    const tape = new Tape({ backend, training, spreadCrossEntropy, deferWeights });
+    const tape = new Tape({ backend, training, placement: { spreadCrossEntropy }, deferWeights });
     const { inputs, targets } = batchOf(tape, test);
     return { tape, loss: model.loss(tape, inputs, targets) };
   };

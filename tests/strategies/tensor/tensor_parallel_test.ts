@@ -10,16 +10,12 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { launch } from "../../../actors/mod.ts";
 import { type GptConfig, gptPlan } from "../../../models/mod.ts";
 import { eachRun, Linear, numElements, Scope, Tape } from "../../../nn/mod.ts";
-import {
-  type ParallelPlan,
-  phantomGroup,
-  type TensorGroup,
-  TensorParallel,
-} from "../../../strategies/mod.ts";
+import { type ParallelPlan, TensorParallel } from "../../../strategies/mod.ts";
 import { EPS } from "../../conformance/backend_pair.ts";
 
 import { within } from "../../support/deadline.ts";
 import { makeBackend, phantomBackend } from "../../support/device.ts";
+import { fakeGroup } from "../support/fake_group.ts";
 import { buildModel, type Sizes, type TestModel } from "../programs/models.ts";
 import { type PartResult, type PassResult, runPass, type TensorCase } from "../programs/tensor_parallel.ts";
 
@@ -190,13 +186,11 @@ Deno.test("a block moves 4 all-reduces of its activations, or their halves under
 /** What a rank of a group in which nobody answers asks of it: two runs forward and backward, and one forward. */
 function callsOf(test: TensorCase, index: number): string[] {
   const calls: string[] = [];
-  const group: TensorGroup = {
-    size: test.tp,
-    index,
+  const group = fakeGroup(test.tp, index, {
     allReduce: (_, options) => calls.push(`sum: ${options?.label}`),
     allGather: (_input, _output, options) => calls.push(`gather: ${options?.label}`),
     reduceScatter: (_input, _output, options) => calls.push(`scatter: ${options?.label}`),
-  };
+  });
   const sharding = new TensorParallel(group, test.plan, test), { spreadCrossEntropy } = sharding;
   runPass(makeBackend(), test.model, { sharding, spreadCrossEntropy });
   return calls;
@@ -231,10 +225,14 @@ Deno.test("every collective names the layer that it is for, in the order of the 
 
 /** Records a model without memory, as rank `index` of a group. */
 function recordPhantom(test: TensorCase, index = 0): void {
-  const parallel = new TensorParallel(phantomGroup(test.tp, index), test.plan, test),
+  const parallel = new TensorParallel(fakeGroup(test.tp, index), test.plan, test),
     backend = phantomBackend();
   const model = buildModel(Scope.root(backend.heap, 1, parallel), test.model);
-  const tape = new Tape({ backend, training: true, spreadCrossEntropy: parallel.spreadCrossEntropy });
+  const tape = new Tape({
+    backend,
+    training: true,
+    placement: { spreadCrossEntropy: parallel.spreadCrossEntropy },
+  });
   const { inputs, targets } = { inputs: tape.input("x", [13, 10]), targets: tape.input("y", [13], "i32") };
   model.loss(tape, inputs, targets);
 }
@@ -256,28 +254,23 @@ Deno.test("TensorParallel refuses by name what cannot work", () => {
     RangeError,
     "Cannot apply stem.weight [12, 12] to entry [13, 6]",
   );
-  const parallel = new TensorParallel(phantomGroup(2, 0), GATED_PLAN, { sequenceParallel: true });
+  const parallel = new TensorParallel(fakeGroup(2, 0), GATED_PLAN, { sequenceParallel: true });
   const tape = new Tape({ backend: phantomBackend(), training: true });
   parallel.beginLocal(tape, [2, 3]);
   assertThrows(() => parallel.beginLocal(tape, [6]), RangeError, "those of this tape are [2, 3]");
   const single = new Tape({ backend: phantomBackend(), training: true });
   assertThrows(() => parallel.beginLocal(single, [1]), RangeError, "needs more than one");
-  assertThrows(
-    () => parallel.group.allReduce({ byteOffset: 0, length: 1, dtype: "f32" }),
-    TypeError,
-    "phantom",
-  );
 });
 
 Deno.test("localShape() is that of a chunk of the rows under sequence parallelism", () => {
   const shapes = (options: { sequenceParallel: boolean }) =>
-    [0, 1, 2].map((i) => new TensorParallel(phantomGroup(3, i), {}, options).localShape([2, 2, 8]));
+    [0, 1, 2].map((i) => new TensorParallel(fakeGroup(3, i), {}, options).localShape([2, 2, 8]));
   assertEquals(shapes({ sequenceParallel: false }), [[2, 2, 8], [2, 2, 8], [2, 2, 8]]);
   assertEquals(shapes({ sequenceParallel: true }), [[2, 8], [2, 8], [0, 8]]);
 });
 
 Deno.test("beginLocal() lets a tape start with the rows that a stage before has scattered", () => {
-  const parallel = new TensorParallel(phantomGroup(2, 1), GATED_PLAN, { sequenceParallel: true });
+  const parallel = new TensorParallel(fakeGroup(2, 1), GATED_PLAN, { sequenceParallel: true });
   const { heap } = phantomBackend(), backend = phantomBackend();
   const gate = new Linear(Scope.root(heap, 1, parallel).child("gate"), { inputs: 12, outputs: 23 });
   const tape = new Tape({ backend, training: true }), { tensor } = tape.handoff("rows", [3, 12]);

@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { allocateGradients, crossEntropy, linear, normal, Scope, Tape } from "../../../nn/mod.ts";
-import { ownIds, phantomGroup, vocabParallelCrossEntropy } from "../../../strategies/mod.ts";
+import { ownIds, vocabParallelCrossEntropy } from "../../../strategies/mod.ts";
 import { makeBackend } from "../../support/device.ts";
+import { fakeGroup } from "../support/fake_group.ts";
 
 Deno.test("ownIds() gives places in this device's rows, and -1 for those of others", () => {
   const backend = makeBackend(), { heap } = backend, tape = new Tape({ backend, training: true });
@@ -22,7 +23,7 @@ Deno.test("vocabParallelCrossEntropy() over one device has the bits of crossEntr
     backend.fill(0, block);
     const tape = new Tape({ backend, training: true }), targets = tape.input("targets", [5], "i32");
     heap.i32(targets.span).set([0, 10, -1, 5, 7]);
-    const group = { ...phantomGroup(1, 0), allReduce: () => {} }, range = { start: 0, end: 11, total: 11 };
+    const group = fakeGroup(), range = { start: 0, end: 11, total: 11 };
     const logits = linear(tape, x, w);
     const loss = isSpread
       ? vocabParallelCrossEntropy(tape, logits, targets, { group, label: "head", range })

@@ -5,7 +5,7 @@ import { openSource } from "../../../data/mod.ts";
 import { lowerDecoder } from "../../../export/decoder_graph.ts";
 import { GraphStage } from "../../../train/stage/graph_stage.ts";
 import { lowerStage } from "../../../train/stage/lower_stage.ts";
-import { ParameterStore } from "../../../strategies/mod.ts";
+import { ParameterStore, REPLICATE } from "../../../strategies/mod.ts";
 import { fakeGroup } from "../../strategies/support/fake_group.ts";
 import { phantomBackend } from "../../support/device.ts";
 import { tokenData } from "../../support/token_data.ts";
@@ -53,7 +53,7 @@ Deno.test("lowerStage() and lowerDecoder() name what has no ONNX form", async ()
 
 Deno.test("GraphStage plans its passes without memory or a runtime", async () => {
   const backend = phantomBackend(), parts = await loadModel(gpt(SIZES)), { layers: allLayers } = parts;
-  const stored = { backend, group: fakeGroup(), zeroStage: 0, seed: 1, allLayers } as const;
+  const stored = { backend, group: fakeGroup(), zero: REPLICATE, seed: 1, allLayers } as const;
   const store = new ParameterStore({ ...stored, ownLayers: allLayers.slice(0, 2) });
   const range = { start: 0, end: 2 }, { heap } = backend;
   const stage = new GraphStage({ runtime: undefined, heap, store, parts, source, range });

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { gpt } from "../../../models/mod.ts";
-import { ParameterStore } from "../../../strategies/mod.ts";
+import { ParameterStore, REPLICATE } from "../../../strategies/mod.ts";
 import { openSource } from "../../../data/mod.ts";
 import { loadModel } from "../../../models/model_parts.ts";
 import { Stage } from "../../../train/stage/stage.ts";
@@ -15,7 +15,7 @@ async function makeStage(start: number, end: number) {
   const backend = makeBackend(), parts = await loadModel(gpt(SIZES)), { layers } = parts;
   const data = tokenData(TOKENS, { context: 6 });
   const source = openSource(data, { order: "sequential", seed: 1, batch: 2 });
-  const stored = { backend, group: fakeGroup(), zeroStage: 0, seed: 3, allLayers: layers } as const;
+  const stored = { backend, group: fakeGroup(), zero: REPLICATE, seed: 3, allLayers: layers } as const;
   const store = new ParameterStore({ ...stored, ownLayers: layers.slice(start, end) });
   return {
     backend,

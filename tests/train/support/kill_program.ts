@@ -1,5 +1,5 @@
 import type { Device } from "../../../actors/mod.ts";
-import { ProcessGroup } from "../../../collectives/mod.ts";
+import { ProcessGroup } from "../../../collectives/process_group.ts";
 import type { TrainJob } from "../../../train/mod.ts";
 import trainProgram from "../../../train/step/train_program.ts";
 
