@@ -2,6 +2,8 @@ import {
   LAYER_NORM,
   LAYER_NORM_BACKWARD,
   onnx,
+  RMS_NORM,
+  RMS_NORM_BACKWARD,
   SOFTMAX,
   SOFTMAX_BACKWARD,
   type Span,
@@ -42,6 +44,33 @@ export function layerNorm(tape: Tape, x: Tensor, { gamma, beta, epsilon }: Layer
       return () => backend.row(LAYER_NORM_BACKWARD, gradients);
     },
     lower: ([x, gamma, beta]) => LAYER_NORM.lower({ x, gamma, beta, epsilon }),
+  });
+}
+
+/** Gain of an RMSNorm. */
+export type RmsNormOptions = Omit<LayerNormOptions, "beta">;
+
+/**
+ * Divides each row by its root mean square, then scales: `out = x / sqrt(mean(x^2) + epsilon) * gamma`.
+ *
+ * Shapes: x [..., C], gamma [C], result as x.
+ * Source: Zhang and Sennrich, Root Mean Square Layer Normalization, NeurIPS 2019, equation 4.
+ *
+ * @throws {RangeError} If the shapes do not fit.
+ */
+export function rmsNorm(tape: Tape, x: Tensor, { gamma, epsilon }: RmsNormOptions): Tensor {
+  const { backend } = tape, { name, out, rows, cols } = openNorm(tape, x, [gamma]);
+  const shared = { rows, cols, x: x.span, gamma: gamma.span, rstd: tape.scratch(`${name} rstd`, rows) };
+  const args = { ...shared, out: out.span, epsilon };
+  return recordNorm(tape, x, {
+    ...{ name, out },
+    parameters: [[gamma, "gains"]],
+    forward: () => backend.row(RMS_NORM, args),
+    backward: (deltas, [dGamma]) => {
+      const gradients = { ...shared, ...deltas, dGamma };
+      return () => backend.row(RMS_NORM_BACKWARD, gradients);
+    },
+    lower: ([x, gamma]) => RMS_NORM.lower({ x, gamma, epsilon }),
   });
 }
 
