@@ -129,6 +129,9 @@ export function fieldLength(shape: RowShape, rows: number, cols: number): number
   return shape === "[rows, cols]" ? rows * cols : shape === "[rows]" ? rows : cols;
 }
 
+/** Parameters that a program may have: spans, rows, cols and numbers. */
+export const MAX_PARAMETERS = 12;
+
 /** A kernel of rows, as `Backend.row` runs it. Arguments `A`, of which `R` are its results. */
 export class RowKernel<A extends RowSizes = RowSizes, R extends keyof A = never> {
   /**
@@ -151,9 +154,10 @@ export class RowKernel<A extends RowSizes = RowSizes, R extends keyof A = never>
   /**
    * Takes the form apart.
    *
+   * @throws {RangeError} If there are too many operands.
    * @internal
    */
-  constructor(form: RowForm<A, R>) {
+  constructor(form: NoInfer<RowForm<A, R>>) {
     this.form = form;
     this.name = form.name;
     const operands: [string, readonly [RowField["use"], RowShape] | "number"][] = Object.entries(
@@ -163,6 +167,12 @@ export class RowKernel<A extends RowSizes = RowSizes, R extends keyof A = never>
       return operand === "number" ? [] : [{ name, use: operand[0], shape: operand[1] }];
     });
     this.numbers = operands.filter(([, operand]) => operand === "number").map(([name]) => name);
+    const count = operands.length + 2;
+    if (count > MAX_PARAMETERS) {
+      throw new RangeError(
+        `Cannot make ${form.name}: with rows and cols it has ${count} parameters, ${MAX_PARAMETERS} are allowed; use fewer`,
+      );
+    }
     this.hasSums = this.fields.some(({ use }) => use === "sum");
     this.hasTargets = this.fields.some(({ use }) => use === "target");
   }

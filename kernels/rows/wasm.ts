@@ -4,7 +4,14 @@
 import { type Kernels, type ModuleBuilder, parameters } from "../wasm/builder.ts";
 import { eachRow } from "../wasm/elementwise.ts";
 import type { F32Local, I32Local } from "../wasm/values.ts";
-import { fieldLength, numberOf, type RowGradientSizes, type RowKernel, spanOf } from "./kernel.ts";
+import {
+  fieldLength,
+  MAX_PARAMETERS,
+  numberOf,
+  type RowGradientSizes,
+  type RowKernel,
+  spanOf,
+} from "./kernel.ts";
 import { ROW_KERNELS } from "./mod.ts";
 
 /**
@@ -37,9 +44,6 @@ function addProgram(
     eachRow(k, rows, steps as Parameters<typeof eachRow>[2], emitRow);
   });
 }
-
-/** Parameters that a program may have: a call passes as many, as a spread would take longer than a short row. */
-const MAX_PARAMETERS = 12;
 
 /** A kernel bound to the memory of a backend. */
 interface Call {
@@ -87,15 +91,9 @@ export class RowCalls {
   }
 
   #bind(kernel: RowKernel): Call {
-    const { name, fields, numbers } = kernel, { [name]: overwrite, [`${name}Add`]: add } = this.#kernels;
+    const { name } = kernel, { [name]: overwrite, [`${name}Add`]: add } = this.#kernels;
     if (!ROW_KERNELS.includes(kernel)) {
       throw new TypeError(`Cannot run ${name}: backends run the kernels of ROW_KERNELS, add it there`);
-    }
-    const count = fields.length + 2 + numbers.length;
-    if (count > MAX_PARAMETERS) {
-      throw new RangeError(
-        `Cannot run ${name}: it has ${count} parameters, ${MAX_PARAMETERS} are allowed; raise MAX_PARAMETERS`,
-      );
     }
     const call = { overwrite, add, values: new Array<number>(MAX_PARAMETERS).fill(0) };
     this.#calls.set(kernel, call);
@@ -103,7 +101,7 @@ export class RowCalls {
   }
 }
 
-/** Passes {@link MAX_PARAMETERS} numbers; a program leaves out what it has no parameter for. */
+/** Passes {@link MAX_PARAMETERS} numbers, as a spread takes longer than a short row; a program leaves out the rest. */
 function callWith(program: Kernels[string], v: readonly number[]): void {
   program(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
 }
