@@ -8,7 +8,15 @@ import { LAYER_NORM, LAYER_NORM_BACKWARD } from "./layer_norm.ts";
 import { RMS_NORM, RMS_NORM_BACKWARD } from "./rms_norm.ts";
 import { SOFTMAX, SOFTMAX_BACKWARD } from "./softmax.ts";
 
-export * from "./kernel.ts";
+export {
+  type RowField,
+  type RowGradientSizes,
+  RowKernel,
+  type RowParts,
+  type RowResult,
+  type RowShape,
+  type RowSizes,
+} from "./kernel.ts";
 export * from "./layer_norm.ts";
 export * from "./rms_norm.ts";
 export * from "./softmax.ts";

@@ -1,12 +1,7 @@
 /** Cases of every kernel of rows, made from what the kernel says of itself. */
 import { assertEquals, assertThrows } from "@std/assert";
-import {
-  fieldLength,
-  ROW_KERNELS,
-  type RowGradientSizes,
-  type RowKernel,
-  type Span,
-} from "../../kernels/mod.ts";
+import { ROW_KERNELS, type RowGradientSizes, type RowKernel, type Span } from "../../kernels/mod.ts";
+import { fieldLength } from "../../kernels/rows/kernel.ts";
 import { type BackendPair, type Bound, chain, EPS, noise } from "./backend_pair.ts";
 
 const SHAPES = [[0, 5], [3, 0], [1, 1], [2, 3], [3, 4], [5, 7], [4, 8], [17, 33], [3, 257]];
