@@ -15,13 +15,10 @@ import type {
   CrossEntropyArgs,
   FoldRowsArgs,
   GatherArgs,
-  LayerNormArgs,
-  LayerNormBackwardArgs,
   ScatterAddArgs,
-  SoftmaxArgs,
-  SoftmaxBackwardArgs,
   SumRowsArgs,
 } from "./row_arguments.ts";
+import type { RowKernel, RowSizes } from "./rows/kernel.ts";
 import type { Span } from "./span.ts";
 import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 
@@ -59,14 +56,8 @@ export interface Backend {
   attentionBackward(args: AttentionBackwardArgs): void;
   /** Adds attention to other keys to a result of {@link attention}. */
   mergeAttention(args: MergeAttentionArgs): void;
-  /** Rows of mean 0 and variance 1, scaled and shifted. */
-  layerNorm(args: LayerNormArgs): void;
-  /** Gradients of rows, gain and shift. */
-  layerNormBackward(args: LayerNormBackwardArgs): void;
-  /** Rows of probabilities. */
-  softmax(args: SoftmaxArgs): void;
-  /** Gradient of the scores. */
-  softmaxBackward(args: SoftmaxBackwardArgs): void;
+  /** A kernel of rows, such as a norm or a softmax: `ROW_KERNELS` are those that there are. */
+  row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, args: NoInfer<A>): void;
   /** Loss of each row in nats, and the gradient of the logits. */
   crossEntropy(args: CrossEntropyArgs): void;
   /** Largest element of each row. */

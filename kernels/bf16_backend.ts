@@ -6,6 +6,8 @@ import { Bf16Matmul } from "./bf16_matmul.ts";
 import { runColumns } from "./bf16_rows.ts";
 import { isBf16 } from "./bf16_staging.ts";
 import { need } from "./check.ts";
+import { stagedOperands } from "./rows/bf16.ts";
+import type { RowGradientSizes, RowKernel } from "./rows/kernel.ts";
 
 /**
  * A backend whose spans of floats may be bf16 in place of f32, each for itself: bf16 is a storage format, another backend
@@ -45,39 +47,12 @@ export class Bf16Backend extends Bf16Elements implements args.Backend {
     this.#attention.merge(a);
   }
 
-  /** Some rows at a time. */
-  layerNorm(a: args.LayerNormArgs): void {
-    const { rows, cols } = a;
-    this.runRows("layerNorm", a, rows, [
-      ...[["x", "in", cols], ["out", "out", cols], ["mean", "out", 1], ["rstd", "out", 1]] as const,
-      ...[["gamma", "in"], ["beta", "in"]] as const,
-    ], (block) => this.inner.layerNorm(block));
-  }
-
-  /** Some rows at a time; dGamma and dBeta are rounded after the last. */
-  layerNormBackward(a: args.LayerNormBackwardArgs): void {
-    const { rows, cols, units, accumulate } = a;
-    // Units have sums of their own, which no block may cut.
-    const perRow = units === undefined ? [cols, 1] : [undefined, undefined];
-    this.runRows("layerNormBackward", a, units === undefined ? rows : 1, [
-      ...[["x", "in", perRow[0]], ["dOut", "in", perRow[0]], ["mean", "in", perRow[1]]] as const,
-      ...[["rstd", "in", perRow[1]], ["dX", accumulate ? "inout" : "out", perRow[0]]] as const,
-      ...[["gamma", "in"], ["dGamma", "inout"], ["dBeta", "inout"]] as const,
-    ], (block) => this.inner.layerNormBackward(units === undefined ? block : { ...block, rows }));
-  }
-
-  /** Some rows at a time. */
-  softmax(a: args.SoftmaxArgs): void {
-    this.runRows("softmax", a, a.rows, [["x", "in", a.cols], ["out", "out", a.cols]], (block) => {
-      this.inner.softmax(block);
+  /** Some rows at a time; sums are rounded after the last. */
+  row<A extends RowGradientSizes, R extends keyof A>(kernel: RowKernel<A, R>, a: NoInfer<A>): void {
+    const { rows, units } = a, blocks = units === undefined ? rows : 1;
+    this.runRows(kernel.name, a, blocks, stagedOperands<A>(kernel, a), (block) => {
+      this.inner.row(kernel, units === undefined ? block : { ...block, rows });
     });
-  }
-
-  /** Some rows at a time. */
-  softmaxBackward(a: args.SoftmaxBackwardArgs): void {
-    const { rows, cols } = a;
-    const operands = [["out", "in", cols], ["dOut", "in", cols], ["dX", "out", cols]] as const;
-    this.runRows("softmaxBackward", a, rows, operands, (block) => this.inner.softmaxBackward(block));
   }
 
   /** Some rows at a time. */

@@ -3,16 +3,9 @@
  * neighbour. They cost a few comparisons a call.
  */
 import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./arguments.ts";
-import type {
-  CrossEntropyArgs,
-  FoldRowsArgs,
-  LayerNormArgs,
-  LayerNormBackwardArgs,
-  ScatterAddArgs,
-  SumRowsArgs,
-} from "./row_arguments.ts";
-import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
+import type { CrossEntropyArgs, FoldRowsArgs, ScatterAddArgs, SumRowsArgs } from "./row_arguments.ts";
 import type { Span } from "./span.ts";
+import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 import { sumSteps } from "./sum_steps.ts";
 
 /** @throws {RangeError} If a span has fewer than `length` elements. */
@@ -21,31 +14,6 @@ export function need(operation: string, name: string, span: Span, length: number
   throw new RangeError(
     `Cannot run ${operation}: ${name} needs ${length} elements, its span has ${span.length}`,
   );
-}
-
-/** @throws {RangeError} If a span of the arguments is too short. */
-export function checkLayerNorm(args: LayerNormArgs): void {
-  const { rows, cols } = args, size = rows * cols;
-  need("layerNorm", "x", args.x, size);
-  need("layerNorm", "gamma", args.gamma, cols);
-  need("layerNorm", "beta", args.beta, cols);
-  need("layerNorm", "out", args.out, size);
-  need("layerNorm", "mean", args.mean, rows);
-  need("layerNorm", "rstd", args.rstd, rows);
-}
-
-/** @throws {RangeError} If a span of the arguments is too short, or units cannot be equal. */
-export function checkLayerNormBackward(args: LayerNormBackwardArgs): void {
-  const { rows, cols, units } = args, size = rows * cols;
-  checkUnits("layerNormBackward", rows, units);
-  need("layerNormBackward", "x", args.x, size);
-  need("layerNormBackward", "gamma", args.gamma, cols);
-  need("layerNormBackward", "mean", args.mean, rows);
-  need("layerNormBackward", "rstd", args.rstd, rows);
-  need("layerNormBackward", "dOut", args.dOut, size);
-  need("layerNormBackward", "dX", args.dX, size);
-  need("layerNormBackward", "dGamma", args.dGamma, (units ?? 1) * cols);
-  need("layerNormBackward", "dBeta", args.dBeta, (units ?? 1) * cols);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short, or units cannot be equal. */
@@ -76,7 +44,8 @@ export function checkSquares(x: Span, out: Span): void {
   throw new RangeError(`Cannot run sumSquaresExact: x may have 2^27 elements, its span has ${x.length}`);
 }
 
-function checkUnits(operation: string, rows: number, units = 1): void {
+/** @throws {RangeError} If rows are not that many equal runs. */
+export function checkUnits(operation: string, rows: number, units = 1): void {
   if (units >= 1 && rows % units === 0) return;
   throw new RangeError(`Cannot run ${operation}: ${rows} rows are not ${units} equal units`);
 }

@@ -29,6 +29,7 @@ export * as onnx from "./onnx/mod.ts";
 export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
 export * from "./phantom_backend.ts";
 export * from "./reference.ts";
+export * from "./rows/mod.ts";
 export * from "./select.ts";
 export * from "./shared.ts";
 export * from "./span.ts";

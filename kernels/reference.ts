@@ -7,6 +7,8 @@ import { UNARY } from "./reference_math.ts";
 import { matmul } from "./reference_matmul.ts";
 import * as rows from "./reference_rows.ts";
 import { foldRows } from "./reference_trees.ts";
+import type { RowKernel, RowSizes } from "./rows/kernel.ts";
+import { runRowReference } from "./rows/reference.ts";
 import type { Span } from "./span.ts";
 
 /**
@@ -45,23 +47,8 @@ export class ReferenceBackend implements args.Backend {
   }
 
   /** Row by row. */
-  layerNorm(a: args.LayerNormArgs): void {
-    rows.layerNorm(this.heap, a);
-  }
-
-  /** Row by row. */
-  layerNormBackward(a: args.LayerNormBackwardArgs): void {
-    rows.layerNormBackward(this.heap, a);
-  }
-
-  /** Row by row. */
-  softmax(a: args.SoftmaxArgs): void {
-    rows.softmax(this.heap, a);
-  }
-
-  /** Row by row. */
-  softmaxBackward(a: args.SoftmaxBackwardArgs): void {
-    rows.softmaxBackward(this.heap, a);
+  row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, a: NoInfer<A>): void {
+    runRowReference(this.heap, kernel, a);
   }
 
   /** Row by row. */

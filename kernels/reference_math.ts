@@ -23,6 +23,17 @@ export function geluGradient(x: number): number {
   return sigmoid(argument) + bounded * sigmoid(argument) * sigmoid(-argument) * slope;
 }
 
+/** `e^(score - max)` of a row of scores, their sum, and the largest score unless it is given. */
+export function exponentials(row: ArrayLike<number>, given?: number): {
+  powers: Float64Array;
+  total: number;
+  max: number;
+} {
+  const scores = Float64Array.from(row), max = given ?? scores.reduce((a, x) => Math.max(a, x), -Infinity);
+  const powers = scores.map((score) => Math.exp(score - max));
+  return { powers, total: powers.reduce((a, power) => a + power, 0), max };
+}
+
 /** Value and derivative of every unary op. */
 export const UNARY: Record<UnaryOp, { value(x: number): number; derivative(x: number): number }> = {
   gelu: { value: gelu, derivative: geluGradient },

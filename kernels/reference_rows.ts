@@ -1,67 +1,14 @@
 /**
  * Row operations of the reference backend: float64 in between, float32 at the end.
  */
-import type {
-  CrossEntropyArgs,
-  GatherArgs,
-  LayerNormArgs,
-  LayerNormBackwardArgs,
-  ScatterAddArgs,
-  SoftmaxArgs,
-  SoftmaxBackwardArgs,
-  SumRowsArgs,
-} from "./row_arguments.ts";
+import type { CrossEntropyArgs, GatherArgs, ScatterAddArgs, SumRowsArgs } from "./row_arguments.ts";
 import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 import * as check from "./check.ts";
 import { badId, need } from "./check.ts";
 import type { DeviceHeap } from "./heap.ts";
+import { exponentials } from "./reference_math.ts";
 import { treeSum } from "./reference_trees.ts";
 import { bisectionTree } from "./sum_tree.ts";
-
-/** Mean, then the variance around it, then the affine map. */
-export function layerNorm(heap: DeviceHeap, args: LayerNormArgs): void {
-  check.checkLayerNorm(args);
-  const { rows, cols } = args;
-  const x = heap.f32(args.x), gamma = heap.f32(args.gamma), beta = heap.f32(args.beta);
-  const out = heap.f32(args.out), mean = heap.f32(args.mean), rstd = heap.f32(args.rstd);
-  for (let r = 0; r < rows; r++) {
-    const row = Float64Array.from(x.subarray(r * cols, (r + 1) * cols));
-    const center = row.reduce((a, value) => a + value, 0) / cols;
-    const variance = row.reduce((a, value) => a + (value - center) ** 2, 0) / cols;
-    const inverse = 1 / Math.sqrt(variance + args.epsilon);
-    row.forEach((value, c) => out[r * cols + c] = (value - center) * inverse * gamma[c] + beta[c]);
-    mean[r] = center;
-    rstd[r] = inverse;
-  }
-}
-
-/** With h = (x - mean) rstd and g = dOut gamma: `dX = rstd (g - mean(g) - h mean(g h))`. */
-export function layerNormBackward(heap: DeviceHeap, args: LayerNormBackwardArgs): void {
-  check.checkLayerNormBackward(args);
-  const { rows, cols, units } = args, unitRows = rows / (units ?? 1), numSums = (units ?? 1) * cols;
-  const x = heap.f32(args.x), gamma = heap.f32(args.gamma), mean = heap.f32(args.mean);
-  const rstd = heap.f32(args.rstd), dOut = heap.f32(args.dOut), dX = heap.f32(args.dX);
-  const sums = [args.dGamma, args.dBeta].map((span) =>
-    Float64Array.from(heap.f32(span).subarray(0, numSums))
-  );
-  if (units !== undefined) sums.forEach((sum) => sum.fill(0));
-  const [dGamma, dBeta] = sums;
-  for (let r = 0; r < rows; r++) {
-    const at = r * cols, atSum = Math.floor(r / unitRows) * cols;
-    const h = Float64Array.from({ length: cols }, (_, c) => (x[at + c] - mean[r]) * rstd[r]);
-    const g = Float64Array.from({ length: cols }, (_, c) => dOut[at + c] * gamma[c]);
-    const meanG = g.reduce((a, value) => a + value, 0) / cols;
-    const meanGh = g.reduce((a, value, c) => a + value * h[c], 0) / cols;
-    for (let c = 0; c < cols; c++) {
-      dGamma[atSum + c] += dOut[at + c] * h[c];
-      dBeta[atSum + c] += dOut[at + c];
-      const gradient = rstd[r] * (g[c] - meanG - h[c] * meanGh);
-      dX[at + c] = args.accumulate ? dX[at + c] + gradient : gradient;
-    }
-  }
-  heap.f32(args.dGamma).set(dGamma);
-  heap.f32(args.dBeta).set(dBeta);
-}
 
 /** Sums in float64, rounded once. */
 export function sumRows(heap: DeviceHeap, args: SumRowsArgs): void {
@@ -73,29 +20,6 @@ export function sumRows(heap: DeviceHeap, args: SumRowsArgs): void {
     let sum = accumulate ? out[i] : 0;
     for (let r = 0; r < unitRows; r++) sum += x[first + r * cols];
     out[i] = sum;
-  }
-}
-
-/** Exponentials relative to the row's maximum, over their sum. */
-export function softmax(heap: DeviceHeap, { rows, cols, x, out }: SoftmaxArgs): void {
-  need("softmax", "x", x, rows * cols);
-  need("softmax", "out", out, rows * cols);
-  const from = heap.f32(x), to = heap.f32(out);
-  for (let r = 0; r < rows; r++) {
-    const { powers, total } = exponentials(from.subarray(r * cols, (r + 1) * cols));
-    powers.forEach((power, c) => to[r * cols + c] = power / total);
-  }
-}
-
-/** `dX = out (dOut - sum(out dOut))`. */
-export function softmaxBackward(heap: DeviceHeap, args: SoftmaxBackwardArgs): void {
-  const { rows, cols } = args;
-  for (const name of ["out", "dOut", "dX"] as const) need("softmaxBackward", name, args[name], rows * cols);
-  const out = heap.f32(args.out), dOut = heap.f32(args.dOut), dX = heap.f32(args.dX);
-  for (let r = 0; r < rows; r++) {
-    let dot = 0;
-    for (let i = r * cols; i < (r + 1) * cols; i++) dot += out[i] * dOut[i];
-    for (let i = r * cols; i < (r + 1) * cols; i++) dX[i] = out[i] * (dOut[i] - dot);
   }
 }
 
@@ -202,11 +126,6 @@ export function scatterAdd(heap: DeviceHeap, args: ScatterAddArgs): void {
 
 function largest(row: Float32Array): number {
   return row.reduce((a, value) => value > a ? value : a, -Infinity);
-}
-
-function exponentials(row: Float32Array, max = row.reduce((a, value) => Math.max(a, value), -Infinity)) {
-  const powers = Float64Array.from(row, (value) => Math.exp(value - max));
-  return { powers, total: powers.reduce((a, power) => a + power, 0), max };
 }
 
 function checkIds(operation: string, ids: Int32Array, limit: number): void {

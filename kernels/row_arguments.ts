@@ -1,89 +1,11 @@
 /**
- * Arguments of operations on rows: norms, softmax, losses, tables and column sums. Rows are tight.
+ * Arguments of operations on rows that ids or trees steer: losses, tables and column sums. Rows are tight; other kernels of
+ * rows are in `rows/`.
  *
  * @module
  */
 import type { Span } from "./span.ts";
 import type { SumTree } from "./sum_tree.ts";
-
-/** `out = (x - mean) * rstd * gamma + beta` for each row; mean and rstd [rows] are kept for the backward pass. */
-export interface LayerNormArgs {
-  /** Number of vectors to normalise. */
-  readonly rows: number;
-  /** Elements of each. */
-  readonly cols: number;
-  /** [rows, cols]. */
-  readonly x: Span;
-  /** [cols]: gain. */
-  readonly gamma: Span;
-  /** [cols]: shift. */
-  readonly beta: Span;
-  /** [rows, cols]; may be `x`. */
-  readonly out: Span;
-  /** [rows]: mean of each row. */
-  readonly mean: Span;
-  /** [rows]: 1 / standard deviation of each row. */
-  readonly rstd: Span;
-  /** Added to the variance before its root is taken. */
-  readonly epsilon: number;
-}
-
-/**
- * dGamma and dBeta are added to (rows in order); dX is overwritten, or added to with `accumulate`. With `units`, dGamma
- * and dBeta are overwritten by the sums over each of them.
- */
-export interface LayerNormBackwardArgs {
-  /** Number of vectors. */
-  readonly rows: number;
-  /** Elements of each. */
-  readonly cols: number;
-  /** [rows, cols]: what was normalised. */
-  readonly x: Span;
-  /** [cols]: gain of the forward pass. */
-  readonly gamma: Span;
-  /** [rows]: kept by the forward pass. */
-  readonly mean: Span;
-  /** [rows]: kept by the forward pass. */
-  readonly rstd: Span;
-  /** [rows, cols]: gradient of the result. */
-  readonly dOut: Span;
-  /** [rows, cols]; may be `dOut`, unless it is added to. */
-  readonly dX: Span;
-  /** [cols], or [units, cols]. */
-  readonly dGamma: Span;
-  /** [cols], or [units, cols]. */
-  readonly dBeta: Span;
-  /** `dX += ...`; by default it is overwritten. */
-  readonly accumulate?: boolean;
-  /** Rows are that many equal runs, each with sums of its own that start at 0. */
-  readonly units?: number;
-}
-
-/** Row-wise softmax; `out` may be `x`. */
-export interface SoftmaxArgs {
-  /** Number of distributions. */
-  readonly rows: number;
-  /** Classes of each. */
-  readonly cols: number;
-  /** [rows, cols]: scores. */
-  readonly x: Span;
-  /** [rows, cols]: probabilities. */
-  readonly out: Span;
-}
-
-/** `dX = out * (dOut - sum(out * dOut))` for each row; `dX` may be `dOut`. */
-export interface SoftmaxBackwardArgs {
-  /** Number of distributions. */
-  readonly rows: number;
-  /** Classes of each. */
-  readonly cols: number;
-  /** [rows, cols]: probabilities of the forward pass. */
-  readonly out: Span;
-  /** [rows, cols]: their gradient. */
-  readonly dOut: Span;
-  /** [rows, cols]: gradient of the scores, overwritten. */
-  readonly dX: Span;
-}
 
 /**
  * `losses[r] = log(sum exp logits[r]) - logits[r][targets[r]]`, and, if `dLogits` is given (it may be `logits`),

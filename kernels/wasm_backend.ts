@@ -8,6 +8,8 @@ import {
   type FindBadId,
 } from "./check_experts.ts";
 import type { DeviceHeap } from "./heap.ts";
+import type { RowKernel, RowSizes } from "./rows/kernel.ts";
+import { RowCalls } from "./rows/wasm.ts";
 import type { Span } from "./span.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
@@ -22,8 +24,6 @@ import {
   runCrossEntropy,
   runFoldRows,
   runGather,
-  runLayerNorm,
-  runLayerNormBackward,
   runRowExpSum,
   runSpreadCrossEntropy,
   runSumRows,
@@ -43,6 +43,7 @@ export class WasmBackend implements args.Backend {
   readonly #kernels: Kernels;
   readonly #matmul: Matmul;
   readonly #attention: Attention;
+  readonly #rows: RowCalls;
   readonly #scatter: TreeScatter;
   readonly #findBadId: FindBadId = (ids, n, limit, lowest) =>
     this.#kernels.firstBadId(ids.byteOffset, n, limit, lowest);
@@ -57,6 +58,7 @@ export class WasmBackend implements args.Backend {
     this.#kernels = instantiateKernels(heap, tile);
     this.#matmul = new Matmul(heap, this.#kernels, tile);
     this.#attention = new Attention(heap, this.#kernels, this.#matmul);
+    this.#rows = new RowCalls(this.#kernels);
     this.#scatter = new TreeScatter(heap, this.#kernels);
   }
 
@@ -83,31 +85,9 @@ export class WasmBackend implements args.Backend {
     this.#attention.merge(a);
   }
 
-  /** Mean first, then the variance around it. */
-  layerNorm(a: args.LayerNormArgs): void {
-    check.checkLayerNorm(a);
-    runLayerNorm(this.#kernels, a);
-  }
-
-  /** Two passes over each row. */
-  layerNormBackward(a: args.LayerNormBackwardArgs): void {
-    check.checkLayerNormBackward(a);
-    runLayerNormBackward(this.#kernels, a);
-  }
-
-  /** Three passes over each row, one exponential per element. */
-  softmax({ rows, cols, x, out }: args.SoftmaxArgs): void {
-    check.need("softmax", "x", x, rows * cols);
-    check.need("softmax", "out", out, rows * cols);
-    this.#kernels.softmax(x.byteOffset, out.byteOffset, rows, cols);
-  }
-
-  /** Two passes over each row. */
-  softmaxBackward({ rows, cols, out, dOut, dX }: args.SoftmaxBackwardArgs): void {
-    check.need("softmaxBackward", "out", out, rows * cols);
-    check.need("softmaxBackward", "dOut", dOut, rows * cols);
-    check.need("softmaxBackward", "dX", dX, rows * cols);
-    this.#kernels.softmaxBackward(out.byteOffset, dOut.byteOffset, dX.byteOffset, rows, cols);
+  /** Two or three passes over each row. */
+  row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, a: NoInfer<A>): void {
+    this.#rows.run(kernel, a);
   }
 
   /** One exponential per logit, gradient included. */

@@ -74,18 +74,22 @@ export interface CheckpointForm<Config> {
   shorten?(weights: TensorIndex, context: number): TensorIndex;
 }
 
+/** What pipelines and tensor parallelism need of a model: a module may export just that by default. */
+export interface LayeredModel<Config = unknown> {
+  /** The model as layers in a row: pipelines cut it between them, and shapes of parameters follow from them. */
+  layers(config: Config): readonly LayerFactory[];
+  /** Which layers tensor parallelism splits, and how; by default none. */
+  plan?(config: Config): ParallelPlan;
+}
+
 /** A kind of model. `Config` is plain data: it is sent to devices. */
-export interface ModelFamily<Config = unknown> {
+export interface ModelFamily<Config = unknown> extends LayeredModel<Config> {
   /** `model_type` of its `config.json`. */
   readonly modelType: string;
   /** What people call it. */
   readonly name: string;
   /** URL of the module whose default export this value is: `import.meta.url`. Devices load it. */
   readonly module: string;
-  /** The model as layers in a row: pipelines cut it between them, and shapes of parameters follow from them. */
-  layers(config: Config): readonly LayerFactory[];
-  /** Which layers tensor parallelism splits, and how; an empty plan splits none. */
-  plan(config: Config): ParallelPlan;
   /** Builds the model for generation. */
   decoder(scope: Scope, config: Config): DecoderModel;
   /** The sizes that have options. */

@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from "../nn/mod.ts";
 import type { ParallelPlan } from "../strategies/mod.ts";
-import type { ModelFamily } from "./family.ts";
+import type { LayeredModel, ModelFamily } from "./family.ts";
 
 /** A model as a job sees it: layers in a row, and the loss of what the last one returns. */
 export interface ModelParts {
@@ -33,20 +33,23 @@ export interface ModelParts {
 export async function loadModel(model: ModelSpec): Promise<ModelParts> {
   const exported = await exportOf(model);
   if (typeof exported === "function") return wholeModel(exported, model.config);
-  return { ...layeredModel(exported.layers(model.config)), plan: exported.plan(model.config) };
+  return { ...layeredModel(exported.layers(model.config)), plan: exported.plan?.(model.config) ?? {} };
 }
 
-/** The family of a model; undefined for one that is not of a family: a function builds it. */
+/** The family of a model; undefined for one of none, of which there is only the code. */
 export async function familyOf(model: ModelSpec): Promise<ModelFamily | undefined> {
   const exported = await exportOf(model);
-  return typeof exported === "function" ? undefined : exported;
+  return "modelType" in exported ? exported : undefined;
 }
 
-async function exportOf({ module }: ModelSpec): Promise<BuildModel | ModelFamily> {
-  const { default: exported } = await import(module) as { default?: BuildModel | ModelFamily };
+/** What a module of a model exports by default. */
+type ModelExport = BuildModel | LayeredModel | ModelFamily;
+
+async function exportOf({ module }: ModelSpec): Promise<ModelExport> {
+  const { default: exported } = await import(module) as { default?: ModelExport };
   if (typeof exported === "function" || exported?.layers !== undefined) return exported;
   throw new TypeError(
-    `Cannot use the model ${module}: its default export must be a function that builds a model, or a model family`,
+    `Cannot use the model ${module}: its default export must be a function that builds a model, or have its layers`,
   );
 }
 

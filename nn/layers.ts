@@ -1,7 +1,7 @@
 import { causalSelfAttention } from "./ops/attention.ts";
 import { add } from "./ops/elementwise.ts";
 import { addBias, linear, type LinearOptions, project } from "./ops/linear.ts";
-import { embedding, layerNorm } from "./ops/rows.ts";
+import { embedding, layerNorm, rmsNorm } from "./ops/rows.ts";
 import { constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Parameter, Tensor } from "./tensor.ts";
@@ -109,6 +109,24 @@ export class LayerNorm {
   /** Shapes: x [..., width], result the same. */
   forward(tape: Tape, x: Tensor): Tensor {
     return layerNorm(tape, x, { gamma: this.weight, beta: this.bias, epsilon: this.#epsilon });
+  }
+}
+
+/** RMSNorm with a gain: the norm of Llama. */
+export class RmsNorm {
+  /** [width], from one: the gain. */
+  readonly weight: Parameter;
+  readonly #epsilon: number;
+
+  /** Normalises rows of `width` elements; `epsilon` is added to their mean square. */
+  constructor(scope: Scope, width: number, epsilon = 1e-5) {
+    this.weight = scope.parameter("weight", [width], constant(1));
+    this.#epsilon = epsilon;
+  }
+
+  /** Shapes: x [..., width], result the same. */
+  forward(tape: Tape, x: Tensor): Tensor {
+    return rmsNorm(tape, x, { gamma: this.weight, epsilon: this.#epsilon });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DeviceHeap } from "../heap.ts";
+import { addRowKernels } from "../rows/wasm.ts";
 import { addAttentionRows } from "./attention_rows.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { compileOnce } from "./compile_once.ts";
@@ -7,9 +8,10 @@ import { addExperts } from "./experts.ts";
 import { addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
-import { addRows } from "./rows.ts";
 import { addSpreadLoss } from "./spread_loss.ts";
+import { addSumUnits } from "./sum_units.ts";
 import { addTreeGemm } from "./tree_gemm.ts";
+import { addTreeScatter } from "./tree_scatter.ts";
 
 /** The module with every kernel of a device; emitted and compiled once per tile. */
 export function kernelModule(tile: Tile): WebAssembly.Module {
@@ -20,7 +22,9 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     addEpilogues(builder);
     addAttentionRows(builder);
     addElementwise(builder);
-    addRows(builder);
+    addRowKernels(builder);
+    addSumUnits(builder);
+    addTreeScatter(builder);
     addLoss(builder);
     addSpreadLoss(builder);
     addExperts(builder);

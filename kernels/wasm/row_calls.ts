@@ -1,57 +1,10 @@
 /**
  * Calls of the kernels of rows: addresses and sizes out of the arguments of the interface, which are checked before.
  */
-import type {
-  CrossEntropyArgs,
-  FoldRowsArgs,
-  GatherArgs,
-  LayerNormArgs,
-  LayerNormBackwardArgs,
-  SumRowsArgs,
-} from "../row_arguments.ts";
+import type { CrossEntropyArgs, FoldRowsArgs, GatherArgs, SumRowsArgs } from "../row_arguments.ts";
 import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "../spread_arguments.ts";
 import { sumSteps } from "../sum_steps.ts";
 import type { Kernels } from "./builder.ts";
-
-/** Calls `layerNorm`. */
-export function runLayerNorm(kernels: Kernels, a: LayerNormArgs): void {
-  kernels.layerNorm(
-    a.x.byteOffset,
-    a.gamma.byteOffset,
-    a.beta.byteOffset,
-    a.out.byteOffset,
-    a.mean.byteOffset,
-    a.rstd.byteOffset,
-    a.rows,
-    a.cols,
-    a.epsilon,
-  );
-}
-
-/** Calls the variant of `layerNormBackward` that the arguments ask for, once for each run of rows. */
-export function runLayerNormBackward(kernels: Kernels, a: LayerNormBackwardArgs): void {
-  const kernel = a.accumulate ? kernels.layerNormBackwardAdd : kernels.layerNormBackward;
-  const { cols, units = 1 } = a, rows = a.rows / units;
-  if (a.units !== undefined) {
-    kernels.fill(0, a.dGamma.byteOffset, units * cols);
-    kernels.fill(0, a.dBeta.byteOffset, units * cols);
-  }
-  for (let unit = 0; unit < units; unit++) {
-    const sums = 4 * unit * cols, each = 4 * unit * rows, all = each * cols;
-    kernel(
-      a.x.byteOffset + all,
-      a.gamma.byteOffset,
-      a.mean.byteOffset + each,
-      a.rstd.byteOffset + each,
-      a.dOut.byteOffset + all,
-      a.dX.byteOffset + all,
-      a.dGamma.byteOffset + sums,
-      a.dBeta.byteOffset + sums,
-      rows,
-      cols,
-    );
-  }
-}
 
 /** Calls the variant of `crossEntropy` that the arguments ask for. */
 export function runCrossEntropy(kernels: Kernels, a: CrossEntropyArgs): void {

@@ -4,7 +4,14 @@
  * A unit is one eighth of a sequence (the whole sequence where 8 does not divide it), whatever part of the batch a
  * device holds: so every layout makes the same choices, fills the same slots and drops the same tokens.
  */
-import type { DType, RouteArgs, RouteSizes, Span } from "../../kernels/mod.ts";
+import {
+  type DType,
+  type RouteArgs,
+  type RouteSizes,
+  SOFTMAX,
+  SOFTMAX_BACKWARD,
+  type Span,
+} from "../../kernels/mod.ts";
 import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import type { AuxiliaryLoss } from "../loss.ts";
@@ -108,7 +115,7 @@ export function route(tape: Tape, logits: Tensor, options: RouterOptions): Routi
     output: weights,
     forward: () => {
       if (numLive < experts) tape.backend.addBias(silence);
-      tape.backend.softmax(scores);
+      tape.backend.row(SOFTMAX, scores);
       tape.backend.route(args);
     },
     backward: (gradients) => routeBackward(tape, { logits, weights, args, gradients }),
@@ -132,7 +139,7 @@ function routeBackward(
     input: () => {
       gradient.lossFactor = args.lossFactor * tape.lossScale;
       backend.routeBackward(gradient);
-      backend.softmaxBackward(softmax);
+      backend.row(SOFTMAX_BACKWARD, softmax);
       target.after?.();
     },
   };

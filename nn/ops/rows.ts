@@ -1,4 +1,13 @@
-import { onnx } from "../../kernels/mod.ts";
+import {
+  LAYER_NORM,
+  LAYER_NORM_BACKWARD,
+  onnx,
+  RMS_NORM,
+  RMS_NORM_BACKWARD,
+  SOFTMAX,
+  SOFTMAX_BACKWARD,
+  type Span,
+} from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
 import { asMatrix, formatShape } from "../shape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
@@ -21,8 +30,53 @@ export interface LayerNormOptions {
  *
  * @throws {RangeError} If the shapes do not fit.
  */
-export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Tensor {
-  const { gamma, beta, epsilon } = options, backend = tape.backend, { rows, cols } = asMatrix(x.shape);
+export function layerNorm(tape: Tape, x: Tensor, { gamma, beta, epsilon }: LayerNormOptions): Tensor {
+  const { backend } = tape, { name, out, rows, cols } = openNorm(tape, x, [gamma, beta]);
+  const mean = tape.scratch(`${name} mean`, rows), rstd = tape.scratch(`${name} rstd`, rows);
+  const shared = { rows, cols, x: x.span, gamma: gamma.span, mean, rstd };
+  const args = { ...shared, beta: beta.span, out: out.span, epsilon };
+  return recordNorm(tape, x, {
+    ...{ name, out },
+    parameters: [[gamma, "gains"], [beta, "shifts"]],
+    forward: () => backend.row(LAYER_NORM, args),
+    backward: (deltas, [dGamma, dBeta]) => {
+      const gradients = { ...shared, ...deltas, dGamma, dBeta };
+      return () => backend.row(LAYER_NORM_BACKWARD, gradients);
+    },
+    lower: ([x, gamma, beta]) => LAYER_NORM.lower({ x, gamma, beta, epsilon }),
+  });
+}
+
+/** Gain of an RMSNorm. */
+export type RmsNormOptions = Omit<LayerNormOptions, "beta">;
+
+/**
+ * Divides each row by its root mean square, then scales: `out = x / sqrt(mean(x^2) + epsilon) * gamma`.
+ *
+ * Shapes: x [..., C], gamma [C], result as x.
+ * Source: Zhang and Sennrich, Root Mean Square Layer Normalization, NeurIPS 2019, equation 4.
+ *
+ * @throws {RangeError} If the shapes do not fit.
+ */
+export function rmsNorm(tape: Tape, x: Tensor, { gamma, epsilon }: RmsNormOptions): Tensor {
+  const { backend } = tape, { name, out, rows, cols } = openNorm(tape, x, [gamma]);
+  const shared = { rows, cols, x: x.span, gamma: gamma.span, rstd: tape.scratch(`${name} rstd`, rows) };
+  const args = { ...shared, out: out.span, epsilon };
+  return recordNorm(tape, x, {
+    ...{ name, out },
+    parameters: [[gamma, "gains"]],
+    forward: () => backend.row(RMS_NORM, args),
+    backward: (deltas, [dGamma]) => {
+      const gradients = { ...shared, ...deltas, dGamma };
+      return () => backend.row(RMS_NORM_BACKWARD, gradients);
+    },
+    lower: ([x, gamma]) => RMS_NORM.lower({ x, gamma, epsilon }),
+  });
+}
+
+/** The output of a norm, named after its gain, and its sizes. */
+function openNorm(tape: Tape, x: Tensor, parameters: readonly [gamma: Parameter, ...rest: Parameter[]]) {
+  const [gamma] = parameters, { rows, cols } = asMatrix(x.shape);
   if (gamma.shape[0] !== cols) {
     throw new RangeError(
       `Cannot normalise ${x.name} ${formatShape(x.shape)} by ${gamma.name} ${formatShape(gamma.shape)}: ` +
@@ -30,37 +84,54 @@ export function layerNorm(tape: Tape, x: Tensor, options: LayerNormOptions): Ten
     );
   }
   const name = gamma.name.replace(/\.weight$/, "");
-  const out = tape.output(name, x.shape, [x, gamma, beta]);
-  const mean = tape.scratch(`${name} mean`, rows), rstd = tape.scratch(`${name} rstd`, rows);
-  const shared = { rows, cols, x: x.span, gamma: gamma.span, mean, rstd };
-  const args = { ...shared, beta: beta.span, out: out.span, epsilon };
+  return { name, rows, cols, out: tape.output(name, x.shape, [x, ...parameters]) };
+}
+
+/** What differs between norms. */
+interface Norm {
+  readonly name: string;
+  readonly out: Tensor;
+  /** Parameters [C], and what their elements are called. */
+  readonly parameters: readonly (readonly [parameter: Parameter, what: string])[];
+  readonly forward: () => void;
+  /** Plans the backward pass: gradients of rows, and where the sums over rows for each parameter go. */
+  readonly backward: (deltas: RowDeltas, sums: readonly Span[]) => () => void;
+  readonly lower: (inputs: readonly onnx.Value[]) => onnx.Value;
+}
+
+/** Spans of gradients of rows, and how the kernel delivers. */
+interface RowDeltas {
+  readonly dOut: Span;
+  readonly dX: Span;
+  readonly accumulate?: boolean;
+  readonly units?: number;
+}
+
+function recordNorm(
+  tape: Tape,
+  x: Tensor,
+  { name, out, parameters, forward, backward, lower }: Norm,
+): Tensor {
+  const inputs = [x, ...parameters.map(([parameter]) => parameter)];
   return tape.record({
-    name,
-    inputs: [x, gamma, beta],
-    output: out,
-    forward: () => backend.layerNorm(args),
+    ...{ name, inputs, output: out, forward },
     backward: (gradients) => {
       const dOut = gradients.output(out), target = gradients.input(x);
       // Without a taker of dX the kernel may overwrite dOut, which nobody reads afterwards.
-      const deltas = { dOut, dX: target?.span ?? dOut, accumulate: target?.accumulate };
-      const whole = { ...shared, ...deltas, dGamma: gamma.gradient, dBeta: beta.gradient };
-      if (tape.exact === undefined) return { input: () => backend.layerNormBackward(whole) };
-      const kept = (what: string) => (length: number) => tape.scratch(`${name} sums of ${what}`, length);
-      const gains = tape.exact.keptUnitSums(rows, cols, kept("gains"));
-      const shifts = tape.exact.keptUnitSums(rows, cols, kept("shifts"));
-      const byUnit = { ...whole, dGamma: gains.sums, dBeta: shifts.sums, units: gains.units };
+      const deltas = { dOut, dX: target?.span ?? dOut, accumulate: target?.accumulate }, { exact } = tape;
+      if (exact === undefined) {
+        return { input: backward(deltas, parameters.map(([{ gradient }]) => gradient)) };
+      }
+      const { rows, cols } = asMatrix(x.shape);
+      const kept = parameters.map(([, what]) =>
+        exact.keptUnitSums(rows, cols, (length) => tape.scratch(`${name} sums of ${what}`, length))
+      );
       return {
-        input: () => backend.layerNormBackward(byUnit),
-        weight: () => {
-          gains.fold(gamma.gradient);
-          shifts.fold(beta.gradient);
-        },
+        input: backward({ ...deltas, units: kept[0].units }, kept.map(({ sums }) => sums)),
+        weight: () => kept.forEach(({ fold }, i) => fold(parameters[i][0].gradient)),
       };
     },
-    lower: (lowering) => {
-      const [rowsOf, scale, bias] = [x, gamma, beta].map((tensor) => lowering.valueOf(tensor));
-      return onnx.layerNorm(rowsOf, scale, { bias, epsilon });
-    },
+    lower: (lowering) => lower(inputs.map((tensor) => lowering.valueOf(tensor))),
   });
 }
 
@@ -74,19 +145,19 @@ export function softmax(tape: Tape, x: Tensor): Tensor {
     name: "softmax",
     inputs: [x],
     output: out,
-    forward: () => backend.softmax(args),
+    forward: () => backend.row(SOFTMAX, args),
     backward: (gradients) => {
       const dOut = gradients.output(out), target = gradients.inputOverwritten(x);
       if (target === undefined) return {};
       const gradient = { rows, cols, out: out.span, dOut, dX: target.span };
       return {
         input: () => {
-          backend.softmaxBackward(gradient);
+          backend.row(SOFTMAX_BACKWARD, gradient);
           target.after?.();
         },
       };
     },
-    lower: (lowering) => onnx.softmax(lowering.valueOf(x)),
+    lower: (lowering) => SOFTMAX.lower({ x: lowering.valueOf(x) }),
   });
 }
 

@@ -5,6 +5,7 @@ import { EXPERT_CASES } from "./expert_cases.ts";
 import { ELEMENT_CASES } from "./element_cases.ts";
 import { MATMUL_CASES } from "./matmul_cases.ts";
 import { ROW_CASES } from "./row_cases.ts";
+import { ROW_KERNEL_CASES } from "./row_kernel_cases.ts";
 import { SPREAD_LOSS_CASES } from "./spread_loss_cases.ts";
 import { TREE_CASES } from "./tree_cases.ts";
 
@@ -13,6 +14,7 @@ export function testBackend(name: string, create: (heap: DeviceHeap) => Backend,
   const cases = {
     ...ELEMENT_CASES,
     ...ROW_CASES,
+    ...ROW_KERNEL_CASES,
     ...SPREAD_LOSS_CASES,
     ...TREE_CASES,
     ...MATMUL_CASES,

@@ -1,4 +1,5 @@
 import { assert, assertThrows } from "@std/assert";
+import { LAYER_NORM, LAYER_NORM_BACKWARD, SOFTMAX, SOFTMAX_BACKWARD } from "../../kernels/mod.ts";
 import { type BackendPair, type Bound, chain, EPS, noise, ulp } from "./backend_pair.ts";
 
 const SHAPES = [[0, 5], [3, 0], [1, 1], [2, 3], [3, 4], [5, 7], [4, 8], [17, 33], [3, 257]];
@@ -35,8 +36,12 @@ export const ROW_CASES: Record<string, (pair: BackendPair) => void> = {
         const values = noise(rows * cols).map((x) => scale * x);
         const x = pair.tensor(values), out = pair.tensor(values);
         const bound: Bound = (_, want) => softmaxError(2 * scale, cols) * want + 2 ** -148;
-        pair.compare(`${rows}x${cols}`, [[out, bound]], (b) => b.softmax({ rows, cols, x, out }));
-        pair.compare(`${rows}x${cols} in place`, [[x, bound]], (b) => b.softmax({ rows, cols, x, out: x }));
+        pair.compare(`${rows}x${cols}`, [[out, bound]], (b) => b.row(SOFTMAX, { rows, cols, x, out }));
+        pair.compare(
+          `${rows}x${cols} in place`,
+          [[x, bound]],
+          (b) => b.row(SOFTMAX, { rows, cols, x, out: x }),
+        );
       }
     }
   },
@@ -51,7 +56,11 @@ export const ROW_CASES: Record<string, (pair: BackendPair) => void> = {
     ]];
     for (const row of rows) {
       const x = pair.tensor(row), out = pair.tensor(row);
-      pair.compare(`${row}`, [[out, softmaxError(5, 5)]], (b) => b.softmax({ rows: 1, cols: 5, x, out }));
+      pair.compare(
+        `${row}`,
+        [[out, softmaxError(5, 5)]],
+        (b) => b.row(SOFTMAX, { rows: 1, cols: 5, x, out }),
+      );
     }
   },
 
@@ -60,7 +69,7 @@ export const ROW_CASES: Record<string, (pair: BackendPair) => void> = {
       const out = pair.tensor(noise(rows * cols).map(Math.abs)), dOut = pair.tensor(noise(rows * cols, 2));
       const bound = EPS * (chain(cols) + 4) * (cols + 1);
       const args = { rows, cols, out, dOut, dX: dOut };
-      pair.compare(`${rows}x${cols}`, [[dOut, bound]], (b) => b.softmaxBackward(args));
+      pair.compare(`${rows}x${cols}`, [[dOut, bound]], (b) => b.row(SOFTMAX_BACKWARD, args));
     }
   },
 
@@ -117,7 +126,7 @@ export const ROW_CASES: Record<string, (pair: BackendPair) => void> = {
 
   "spans that are too short are refused"(pair) {
     const x = pair.tensor(noise(5));
-    const softmax = () => pair.candidate.softmax({ rows: 2, cols: 3, x, out: x });
+    const softmax = () => pair.candidate.row(SOFTMAX, { rows: 2, cols: 3, x, out: x });
     assertThrows(softmax, RangeError, "Cannot run softmax: x needs 6 elements, its span has 5");
   },
 
@@ -149,7 +158,7 @@ function layerNormCase(
   pair.compare(
     `${rows}x${cols} + ${shift}`,
     [[out, boundOut], [mean, errorMean], [rstd, boundRstd]],
-    (b) => b.layerNorm({ rows, cols, x, gamma, beta, out, mean, rstd, epsilon }),
+    (b) => b.row(LAYER_NORM, { rows, cols, x, gamma, beta, out, mean, rstd, epsilon }),
   );
 }
 
@@ -168,7 +177,7 @@ function layerNormBackwardCase(
   pair.compare(
     `${rows}x${cols} ${accumulate}`,
     [[dX, boundX], [dGamma, boundGamma], [dBeta, boundBeta]],
-    (b) => b.layerNormBackward(args),
+    (b) => b.row(LAYER_NORM_BACKWARD, args),
   );
 }
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { bisectionTree, rowTree, type SumTree, unitTree } from "../../kernels/mod.ts";
+import { bisectionTree, LAYER_NORM_BACKWARD, rowTree, type SumTree, unitTree } from "../../kernels/mod.ts";
 import { type BackendPair, EPS, noise } from "./backend_pair.ts";
 
 /** Trees over rows: of pairs of units, of single rows, of no rows, and with leaves that are empty. */
@@ -120,7 +120,7 @@ export const TREE_CASES: Record<string, (pair: BackendPair) => void> = {
       const sums = tensor(6, units * cols), dGamma = tensor(7, units * cols), dBeta = tensor(8, units * cols);
       const dX = tensor(9), before = pair.values(dX), b = pair.candidate;
       b.sumRows({ rows, cols, x, out: sums, units });
-      b.layerNormBackward({ rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta, units });
+      b.row(LAYER_NORM_BACKWARD, { rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta, units });
       const part = (from: typeof x, unit: number, length: number) =>
         pair.tensor(pair.values(from).subarray(unit * length, (unit + 1) * length));
       for (let unit = 0; unit < units; unit++) {
@@ -131,7 +131,7 @@ export const TREE_CASES: Record<string, (pair: BackendPair) => void> = {
         const gains = zero(), shifts = zero(), total = tensor(10, cols);
         b.sumRows({ ...own, out: total });
         const gradients = { dOut: part(dOut, unit, size), dX: out, dGamma: gains, dBeta: shifts };
-        b.layerNormBackward({ ...own, ...norm, ...gradients });
+        b.row(LAYER_NORM_BACKWARD, { ...own, ...norm, ...gradients });
         const pairs = [[sums, total], [dGamma, gains], [dBeta, shifts], [dX, out]];
         for (const [all, one] of pairs) {
           const length = one.length;
@@ -157,7 +157,7 @@ export const TREE_CASES: Record<string, (pair: BackendPair) => void> = {
     const dGamma = pair.tensor(noise(units * cols)), dBeta = pair.tensor(noise(units * cols));
     const args = { rows, cols, units, x, gamma, mean: row, rstd: row, dOut: x, dX, dGamma, dBeta };
     const bound = EPS * rows * 16;
-    pair.compare("norm", [[dGamma, bound], [dBeta, bound]], (b) => b.layerNormBackward(args));
+    pair.compare("norm", [[dGamma, bound], [dBeta, bound]], (b) => b.row(LAYER_NORM_BACKWARD, args));
   },
 
   "units that cannot be equal are refused"(pair) {

@@ -1,12 +1,10 @@
 import { assertThrows } from "@std/assert";
-import type { Span } from "../../kernels/mod.ts";
+import { LAYER_NORM, LAYER_NORM_BACKWARD, type Span } from "../../kernels/mod.ts";
 import { checkMatmul } from "../../kernels/check_matmul.ts";
 import {
   badId,
   checkAttentionBackward,
   checkCrossEntropy,
-  checkLayerNorm,
-  checkLayerNormBackward,
   checkMergeAttention,
   need,
 } from "../../kernels/check.ts";
@@ -29,8 +27,10 @@ Deno.test("checks refuse every span that is one element too short", () => {
   const rows = 3, cols = 5, [x, out, dX, dOut, logits, dLogits] = Array(6).fill(span(15));
   const [gamma, beta, dGamma, dBeta] = Array(4).fill(span(5)),
     [mean, rstd, losses, targets] = Array(4).fill(span(3));
-  refusesShortSpans({ rows, cols, x, gamma, beta, out, mean, rstd, epsilon: 0 }, checkLayerNorm);
-  refusesShortSpans({ rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta }, checkLayerNormBackward);
+  const norm = { rows, cols, x, gamma, beta, out, mean, rstd, epsilon: 0 };
+  refusesShortSpans(norm, (args) => LAYER_NORM.check(args));
+  const gradients = { rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta };
+  refusesShortSpans(gradients, (args) => LAYER_NORM_BACKWARD.check(args));
   refusesShortSpans({ rows, cols, logits, targets, losses, dLogits, scale: 1 }, checkCrossEntropy);
 });
 

@@ -5,7 +5,7 @@
  * rounded to 2^-22, which is 8e-6 after the division by 2 h.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { onnx } from "../../kernels/mod.ts";
+import { onnx, RMS_NORM } from "../../kernels/mod.ts";
 import { noise } from "../conformance/backend_pair.ts";
 import { evaluate } from "../support/onnx.ts";
 
@@ -32,6 +32,10 @@ const CASES: Record<string, Case> = {
   LayerNormalization: {
     shapes: [[2, 6], [6], [6]],
     build: (x, scale, bias) => onnx.layerNorm(onnx.mul(x, 3), scale, { bias, epsilon: 1e-2 }),
+  },
+  "RMSNorm, made of others": {
+    shapes: [[2, 6], [6]],
+    build: (x, gamma) => RMS_NORM.lower({ x: onnx.mul(x, 3), gamma, epsilon: 1e-2 }),
   },
   Transpose: { shapes: [[2, 3, 4]], build: (x) => onnx.transpose(x, [2, 0, 1]) },
   Reshape: { shapes: [[2, 6]], build: (x) => onnx.reshape(x, [3, -1]) },

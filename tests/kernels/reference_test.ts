@@ -1,5 +1,12 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { createDeviceMemory, DeviceHeap, ReferenceBackend, type Span } from "../../kernels/mod.ts";
+import {
+  createDeviceMemory,
+  DeviceHeap,
+  LAYER_NORM,
+  LAYER_NORM_BACKWARD,
+  ReferenceBackend,
+  type Span,
+} from "../../kernels/mod.ts";
 import { testBackend } from "../conformance/backend_cases.ts";
 
 // The oracle passes its own suite: this checks the suite's bounds and aliases, not the oracle.
@@ -46,12 +53,12 @@ Deno.test("ReferenceBackend layerNorm() of 1, 2, 3 and its gradient, which is 0 
   const { b, tensor, read } = oracle();
   const x = tensor(1, 2, 3), gamma = tensor(1, 1, 1), beta = tensor(0, 0, 10), out = tensor(0, 0, 0);
   const mean = tensor(0), rstd = tensor(0), sizes = { rows: 1, cols: 3 };
-  b.layerNorm({ ...sizes, x, gamma, beta, out, mean, rstd, epsilon: 0 });
+  b.row(LAYER_NORM, { ...sizes, x, gamma, beta, out, mean, rstd, epsilon: 0 });
   const root = Math.sqrt(1.5);
   [-root, 0, 10 + root].forEach((want, i) => assertAlmostEquals(read(out)[i], want, 1e-6));
   for (const dOut of [tensor(1, 1, 1), tensor(-1, 0, 1)]) {
     const dX = tensor(9, 9, 9), dGamma = tensor(0, 0, 0), dBeta = tensor(0, 0, 0);
-    b.layerNormBackward({ ...sizes, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta });
+    b.row(LAYER_NORM_BACKWARD, { ...sizes, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta });
     for (const value of read(dX)) assertAlmostEquals(value, 0, 1e-6);
     assertEquals(read(dBeta), read(dOut));
   }

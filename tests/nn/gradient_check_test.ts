@@ -25,6 +25,7 @@ import {
   RandomStream,
   relu,
   reshape,
+  rmsNorm,
   Scope,
   type Shape,
   softmax,
@@ -149,6 +150,19 @@ const CASES: Case[] = [
     name: "layerNorm()",
     shapes: [[3, 11], [11], [11]],
     build: (t, [x, gamma, beta]) => layerNorm(t, x, { gamma, beta, epsilon: 1e-5 }),
+  },
+  {
+    name: "rmsNorm()",
+    shapes: [[3, 11], [11]],
+    build: (t, [x, gamma]) => rmsNorm(t, x, { gamma, epsilon: 1e-5 }),
+  },
+  {
+    name: "rmsNorm() of a tensor that has another reader",
+    shapes: [[3, 5], [5]],
+    build: (t, [p, gamma]) => {
+      const x = tanh(t, p);
+      return add(t, rmsNorm(t, x, { gamma, epsilon: 0.1 }), multiply(t, x, x));
+    },
   },
   {
     name: "embedding()",

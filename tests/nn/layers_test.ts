@@ -14,6 +14,7 @@ import {
   normal,
   project,
   reshape,
+  RmsNorm,
   Scope,
   Tape,
 } from "../../nn/mod.ts";
@@ -48,6 +49,22 @@ Deno.test("LayerNorm starts as the plain normalisation", () => {
   tape.forward();
   const deviation = Math.sqrt(5 + 1e-5), expected = [-3, -1, 1, 3].map((value) => value / deviation);
   heap.f32(out.span).forEach((value, i) => assertEquals(Math.abs(value - expected[i]) < 1e-6, true));
+});
+
+Deno.test("RmsNorm starts as a division by the root mean square, and has no shift", () => {
+  const backend = makeBackend(), { heap } = backend, tape = new Tape({ backend, training: false });
+  const scope = Scope.root(heap, 1), x = tape.input("x", [1, 4]);
+  const out = new RmsNorm(scope.child("n"), 4).forward(tape, x);
+  heap.f32(x.span).set([1, 3, 5, 7]);
+  tape.forward();
+  const rms = Math.sqrt(21 + 1e-5), expected = [1, 3, 5, 7].map((value) => value / rms);
+  heap.f32(out.span).forEach((value, i) => assertEquals(Math.abs(value - expected[i]) < 1e-6, true));
+  assertEquals(scope.parameters.map(({ name, shape }) => [name, shape]), [["n.weight", [4]]]);
+  assertThrows(
+    () => new RmsNorm(scope.child("m"), 4).forward(tape, tape.input("y", [3, 2])),
+    RangeError,
+    "Cannot normalise y [3, 2] by m.weight [4]: the last dims must be equal",
+  );
 });
 
 Deno.test("LayerNorm refuses rows of another width, such as a part of the columns", () => {

@@ -20,6 +20,7 @@ import {
   project,
   relu,
   reshape,
+  rmsNorm,
   Scope,
   softmax,
   tanh,
@@ -51,6 +52,10 @@ const CASES: { [name: string]: Record } = {
   "a projection on a table": ({ tape, scope, x }) =>
     project(tape, x, scope.parameter("table", [7, 12], (_, i) => Math.sin(i))),
   "a layer norm": ({ tape, scope, x }) => new LayerNorm(scope, 12).forward(tape, x),
+  "an RMSNorm": ({ tape, scope, x }) => {
+    const gamma = scope.parameter("gamma", [12], (_, i) => Math.sin(i));
+    return rmsNorm(tape, x, { gamma, epsilon: 0.1 });
+  },
   attention: ({ tape, x }) => causalSelfAttention(tape, x, 2),
   softmax: ({ tape, x }) => softmax(tape, x),
   "a chain of elements": ({ tape, x }) =>

@@ -5,6 +5,10 @@ import {
   type Backend,
   createDeviceMemory,
   DeviceHeap,
+  LAYER_NORM,
+  LAYER_NORM_BACKWARD,
+  SOFTMAX,
+  SOFTMAX_BACKWARD,
   type Span,
   unitTree,
   WasmBackend,
@@ -76,9 +80,9 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   const [x, out, dOut, dX] = [tensor(1), tensor(2), tensor(3), tensor(4)];
   const [gamma, beta, dGamma, dBeta] = [5, 6, 7, 8].map((seed) => tensor(seed, cols));
   const mean = tensor(9, rows), rstd = tensor(10, rows);
-  backend.layerNorm({ rows, cols, x, gamma, beta, out, mean, rstd, epsilon });
+  backend.row(LAYER_NORM, { rows, cols, x, gamma, beta, out, mean, rstd, epsilon });
   take("layerNorm", out, mean, rstd);
-  backend.layerNormBackward({ rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta });
+  backend.row(LAYER_NORM_BACKWARD, { rows, cols, x, gamma, mean, rstd, dOut, dX, dGamma, dBeta });
   take("layerNormBackward", dX, dGamma, dBeta);
   backend.sumRows({ rows, cols, x, out: dBeta });
   take("sumRows", dBeta);
@@ -91,9 +95,9 @@ function rowwise(backend: Backend, tensor: Tensor, take: Take): void {
   backend.heap.i32(rowIds).forEach((_, i, all) => all[i] = (i * i) % 7);
   backend.scatterAdd({ rows, cols, ids: rowIds, x: dOut, table: dX, tree });
   take("scatterAdd", dX);
-  backend.softmax({ rows, cols, x, out });
+  backend.row(SOFTMAX, { rows, cols, x, out });
   take("softmax", out);
-  backend.softmaxBackward({ rows, cols, out, dOut, dX });
+  backend.row(SOFTMAX_BACKWARD, { rows, cols, out, dOut, dX });
   take("softmaxBackward", dX);
   const targets = backend.heap.allocate("targets", rows, "activations", "i32");
   backend.heap.i32(targets).forEach((_, i, all) => all[i] = (i * 13) % cols);
@@ -116,7 +120,7 @@ function experts(backend: Backend, tensor: Tensor, take: Take): void {
   const [chosen, slots, slotTokens, wanted] = [ids(72), ids(72), ids(rows), ids(15)];
   const [weights, slotWeights, losses, mask] = [tensor(2, 72), tensor(3, rows), tensor(4, 3), tensor(5, 5)];
   heap.f32(mask).set([0, 0, -Infinity, 0, 0]);
-  backend.softmax({ rows: tokens, cols: 5, x: probabilities, out: probabilities });
+  backend.row(SOFTMAX, { rows: tokens, cols: 5, x: probabilities, out: probabilities });
   const plan = {
     ...sizes,
     probabilities,

@@ -9,6 +9,7 @@ import {
   multiply,
   normal,
   RandomStream,
+  RmsNorm,
   type Scope,
   type Tape,
   type Tensor,
@@ -17,7 +18,11 @@ import {
 /** A model and the size of its batch: [samples, tokens] of a GPT, [samples] of the others. */
 export type TestModel =
   | { readonly kind: "gpt"; readonly config: GptConfig; readonly batch: readonly [number, number] }
-  | { readonly kind: "mlp" | "gated"; readonly sizes: Sizes; readonly batch: readonly [number] };
+  | {
+    readonly kind: "mlp" | "gated" | "gated rms";
+    readonly sizes: Sizes;
+    readonly batch: readonly [number];
+  };
 
 /** Widths of a model that is no GPT. */
 export interface Sizes {
@@ -30,7 +35,8 @@ export interface Sizes {
 /** Builds the layers of a test model. */
 export function buildModel(scope: Scope, test: TestModel): Model {
   if (test.kind === "gpt") return new Gpt(scope, test.config);
-  return test.kind === "mlp" ? buildMlp(scope, test.sizes) : buildGated(scope, test.sizes);
+  if (test.kind === "mlp") return buildMlp(scope, test.sizes);
+  return buildGated(scope, test.sizes, test.kind === "gated" ? LayerNorm : RmsNorm);
 }
 
 /** Two layers, as a user writes them. */
@@ -45,15 +51,19 @@ function buildMlp(scope: Scope, { inputs, hidden, classes }: Sizes): Model {
 }
 
 /** A stem, a gated block, and a head of its own; tensors that split layers read have other readers before and after. */
-function buildGated(scope: Scope, { inputs, width, hidden, classes }: Sizes): Model {
+function buildGated(
+  scope: Scope,
+  { inputs, width, hidden, classes }: Sizes,
+  Norm: typeof LayerNorm | typeof RmsNorm,
+): Model {
   const initialize = normal(0.3);
   const linear = (name: string, from: number, to: number, bias = true) =>
     new Linear(scope.child(name), { inputs: from, outputs: to, bias, initialize });
   const entry = linear("entry", inputs, width), stem = linear("stem", width, width);
-  const norm = new LayerNorm(scope.child("norm"), width), tune = linear("tune", width, width);
+  const norm = new Norm(scope.child("norm"), width), tune = linear("tune", width, width);
   const gate = linear("gate", width, hidden), up = linear("up", width, hidden, false);
   const side = linear("side", width, hidden), down = linear("down", hidden, width);
-  const last = new LayerNorm(scope.child("last"), width), head = linear("head", width, classes);
+  const last = new Norm(scope.child("last"), width), head = linear("head", width, classes);
   return {
     loss: (tape, x, y) => {
       const entered = entry.forward(tape, x), stream = stem.forward(tape, entered);

@@ -92,7 +92,7 @@ const GATED_PLAN: ParallelPlan = {
 const SIZES: Sizes = { inputs: 10, width: 12, hidden: 23, classes: 7 };
 
 function ownCase(
-  kind: "mlp" | "gated",
+  kind: "mlp" | "gated" | "gated rms",
   plan: ParallelPlan,
   tp: number,
   sequenceParallel: boolean,
@@ -117,6 +117,8 @@ const CASES: TensorCase[] = [
     ownCase("mlp", HEAD_PLAN, 3, sequenceParallel),
     ownCase("gated", GATED_PLAN, 2, sequenceParallel),
     ownCase("gated", GATED_PLAN, 4, sequenceParallel),
+    ownCase("gated rms", GATED_PLAN, 2, sequenceParallel),
+    ownCase("gated rms", GATED_PLAN, 4, sequenceParallel),
   ]),
   ownCase("mlp", MLP_PLAN, 2, false),
 ];
@@ -143,7 +145,9 @@ function checkCase(test: TensorCase, ranks: readonly PassResult[]): void {
 
 function boundOf(model: TestModel): number {
   const rows = numElements(model.batch);
-  if (model.kind !== "gpt") return EPS * Math.sqrt(8 * Math.max(model.sizes.hidden, rows));
+  // From the entry to the head are 5 products and 2 norms, and as many back; then come the rows of a bias.
+  const numSums = model.kind === "gated rms" ? 16 : 8;
+  if (model.kind !== "gpt") return EPS * Math.sqrt(numSums * Math.max(model.sizes.hidden, rows));
   const { layers, embed, vocab } = model.config;
   return EPS * Math.sqrt(8 * layers * Math.max(vocab, 4 * embed, rows));
 }
