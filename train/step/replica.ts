@@ -1,37 +1,24 @@
 import type { DeviceView } from "../../actors/mod.ts";
-import type { Group } from "../../collectives/mod.ts";
+import { type CheckpointTensors, RankTensors } from "../../checkpoint/mod.ts";
 import { partOf, type Source } from "../../data/mod.ts";
 import { type Backend, bf16Backend, createBackend, onnx } from "../../kernels/mod.ts";
-import { AdamW, type OptimizerTarget, type Parameter, sumLoss } from "../../nn/mod.ts";
+import { loadModel, type ModelParts } from "../../models/mod.ts";
+import { AdamW, type OptimizerTarget } from "../../nn/mod.ts";
 import {
   contextPositions,
   GradientNorm,
-  type Instruction,
-  type ParameterStore,
   type Piece,
   Pipeline,
   ReplicaCheck,
-  type StagePass,
-  type StageRunner,
   ZERO_STAGES,
 } from "../../strategies/mod.ts";
-import { type CheckpointTensors, RankTensors } from "../../checkpoint/mod.ts";
 import { graphProvider, hostKernels, kernelsOfRank, type TrainConfig, type TrainJob } from "../config/mod.ts";
-import { loadModel, type ModelParts } from "../../models/mod.ts";
-import {
-  buildStages,
-  type GraphWeights,
-  holdWeights,
-  type RecordedPass,
-  type TrainStage,
-} from "../stage/mod.ts";
-import { fillEvaluation, type Sampler, samplerOf, sharesOf } from "./rank_samples.ts";
+import { buildStages, type GraphWeights, holdWeights, type TrainStage } from "../stage/mod.ts";
+import { HeldParameters } from "./held_parameters.ts";
+import { PassRunner } from "./pass_runner.ts";
 
 /** Groups whose all-reduces sum numbers that may be rounded. */
 const SUMMED = ["tp", "data", "expertData"] as const;
-
-/** Which samples a pass works on. */
-type Samples = { readonly step: number } | { readonly evaluation: number };
 
 /** What a replica is built from. */
 interface ReplicaParts {
@@ -43,69 +30,50 @@ interface ReplicaParts {
 }
 
 /**
- * One rank's part of a training run: its stages of the model, their parameters, the optimizer, and the recordings that
- * its schedule runs.
+ * One rank's part of a training run, as the step loop sees it: passes (`PassRunner`), parameters (`HeldParameters`), the
+ * optimizer, and what the ranks of a step do together.
  */
-export class Replica implements StageRunner {
+export class Replica {
   /** Computes on the device's memory. */
   readonly backend: Backend;
-  /** Runs the passes of a step. */
-  readonly pipeline: Pipeline;
   /** Updates what this rank answers for. */
   readonly optimizer: AdamW;
   readonly #device: DeviceView;
-  readonly #config: TrainConfig;
-  readonly #source: Source;
-  readonly #stages: ReadonlyMap<number, TrainStage>;
-  /** Which of the ranks with sequences of their own this one is. */
-  readonly #sampler: Sampler;
+  readonly #held: HeldParameters;
+  readonly #passes: PassRunner;
+  readonly #tensors: RankTensors;
   readonly #norm: GradientNorm;
   readonly #check: ReplicaCheck | undefined;
   /** Holds the parameters while this rank computes through onnxruntime. */
   readonly #weights: GraphWeights | undefined;
-  #samples: Samples = { step: 0 };
-  #lossSum = 0;
-  #dropped = 0;
-  #lossScale = 1;
 
   private constructor({ device, job, source, parts, graphs }: ReplicaParts) {
-    const { config, start } = job;
+    const { config, start } = job, backend = backendOf(device, config);
     this.#device = device;
-    this.#config = config;
-    const cp = device.group("cp");
-    this.#source = cp.size === 1
-      ? source
-      : partOf(source, contextPositions(config.context, cp.size, cp.index));
-    this.#sampler = samplerOf(device.rank, config);
-    const wide = createBackend(hostKernels(kernelsOfRank(config, device.rank)), device.heap);
-    this.backend = config.precision === "bf16" ? bf16Backend(wide) : wide;
-    this.pipeline = new Pipeline(device.group("pp"), job.schedule);
+    this.backend = backend;
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
-    const groupOf = (name: string) => device.group(name), { backend, pipeline } = this;
+    const pipeline = new Pipeline(device.group("pp"), job.schedule), own = ownTokens(device, config, source);
     const seed = start.weights === undefined ? config.seed : undefined;
-    this.#stages = buildStages({
-      backend,
-      config,
-      seed,
-      parts,
-      source: this.#source,
-      pipeline,
-      groupOf,
-      graphs,
-    });
+    const groupOf = (name: string) => device.group(name), built = { backend, config, pipeline, source: own };
+    const stages = buildStages({ ...built, seed, parts, groupOf, graphs });
+    const held = new HeldParameters(device, [...stages.values()].map(({ store }) => store)),
+      { stores } = held;
+    this.#held = held;
+    this.#passes = new PassRunner({ ...built, device, stages });
     const { beta1, beta2, weightDecay } = config;
-    const targets = this.#stores.flatMap((store) => store.updatePieces()).map(toTarget);
-    this.optimizer = new AdamW(this.backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
-    const counted = this.#stores.flatMap((store) => store.chunkPieces()).filter(({ parameter }) =>
-      this.#countsHere(parameter)
+    const targets = stores.flatMap((store) => store.updatePieces()).map(toTarget);
+    this.optimizer = new AdamW(backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
+    const counted = stores.flatMap((store) => store.chunkPieces()).filter(({ parameter }) =>
+      held.countsHere(parameter)
     );
-    this.#norm = new GradientNorm(this.backend, counted.map(({ gradient }) => gradient));
-    this.#check = config.checkReplicas > 0 ? this.#makeCheck(groupOf) : undefined;
+    this.#norm = new GradientNorm(backend, counted.map(({ gradient }) => gradient));
+    this.#check = config.checkReplicas > 0 ? this.#makeCheck(config) : undefined;
+    this.#tensors = new RankTensors(backend.heap, stores, this.optimizer);
     this.#tensors.load(start);
-    this.#weights = graphs?.runtime && this.#moveTo(graphs.runtime);
+    this.#weights = graphs?.runtime && this.#moveTo(graphs.runtime, [...stages.values()]);
     // Recorded now, so that memory does not grow when the first evaluation comes.
     if (source.numEvaluation > 0 && config.evalEvery > 0) {
-      for (const stage of this.#stages.values()) stage.pass(0, config.microBatch);
+      for (const stage of stages.values()) stage.pass(0, config.microBatch);
     }
   }
 
@@ -119,25 +87,22 @@ export class Replica implements StageRunner {
 
   /** Runs the forward and backward passes of a step; returns the sum of the losses of this rank's rows. */
   async accumulate(step: number, lossScale: number): Promise<number> {
-    this.#samples = { step };
-    this.#lossSum = this.#dropped = 0;
-    this.#lossScale = lossScale;
-    for (const store of this.#stores) store.clearGradients();
+    for (const store of this.#held.stores) store.clearGradients();
     this.#weights?.clear();
-    await this.pipeline.run(this);
-    return this.#lossSum + (await this.#weights?.settle() ?? 0);
+    await this.#passes.train(step, lossScale);
+    return this.#passes.lossSum + (await this.#weights?.settle() ?? 0);
   }
 
   /** Choices of full experts in this rank's part of the last step. */
   get droppedChoices(): number {
-    return this.#dropped;
+    return this.#passes.droppedChoices;
   }
 
   /** Returns when the gradients are sums over the global batch. */
   reduce(): void {
-    for (const store of this.#stores) store.finishGradients();
-    const ends = this.#ends;
-    if (ends !== undefined) { for (const store of this.#stores) store.reduceShared(ends); }
+    const { stores, ends } = this.#held;
+    for (const store of stores) store.finishGradients();
+    if (ends !== undefined) { for (const store of stores) store.reduceShared(ends); }
     this.#weights?.takeGradients();
   }
 
@@ -160,7 +125,7 @@ export class Replica implements StageRunner {
   async update(step: number, learningRate: number, gradientScale: number): Promise<void> {
     if (this.#weights !== undefined) await this.#weights.update(step, learningRate, gradientScale);
     else this.optimizer.update(step, learningRate, gradientScale);
-    for (const store of this.#stores) store.finishUpdate();
+    for (const store of this.#held.stores) store.finishUpdate();
   }
 
   /**
@@ -177,113 +142,43 @@ export class Replica implements StageRunner {
 
   /** Sum of the validation losses of this rank's rows. */
   async evaluate(): Promise<number> {
-    const { microBatch } = this.#config,
-      numRounds = Math.ceil(this.#source.numEvaluation / (this.#sampler.size * microBatch));
-    this.#lossSum = 0;
-    for (let round = 0; round < numRounds; round++) {
-      this.#samples = { evaluation: round };
-      await this.pipeline.runForward(this, 0);
-    }
-    return this.#lossSum + (await this.#weights?.readLosses() ?? 0);
+    await this.#passes.evaluate();
+    return this.#passes.lossSum + (await this.#weights?.readLosses() ?? 0);
   }
 
   /** Writes this rank's part of parameters and moments to the files of a checkpoint. */
   async writeTensors(to: CheckpointTensors): Promise<void> {
     await this.#weights?.download();
-    // Every element of the model comes from one rank.
-    this.#tensors.write(to, ({ parameter }) => this.#countsHere(parameter));
+    this.#tensors.write(to, ({ parameter }) => this.#held.countsHere(parameter));
   }
 
-  /** The recording for an instruction; a forward pass gets its samples. */
-  prepare({ kind, stage: number, microBatch }: Instruction, slot: number): StagePass | undefined {
-    const stage = this.#stages.get(number)!, samples = this.#samples;
-    if ("evaluation" in samples) {
-      const pass = stage.pass(slot, this.#config.microBatch);
-      fillEvaluation({ stage, pass, source: this.#source }, this.#sampler, samples.evaluation);
-      return pass;
-    }
-    const { start, size } = sharesOf(this.#config, this.#sampler, {
-      m: this.pipeline.schedule.m,
-      microBatch,
-    });
-    if (size === 0) return this.#skip(kind, stage, microBatch);
-    const pass = stage.pass(slot, size);
-    if (kind === "F") this.#fillTraining(stage, pass, samples.step, start);
-    return pass;
-  }
-
-  /** Adds up the losses of the last stage. */
-  onForward(pass: StagePass): void {
-    const { loss, tape } = pass as RecordedPass;
-    if (this.#device.group("tp").index === 0) {
-      for (const layer of tape.auxiliary) this.#dropped += layer.load().dropped.reduce((a, b) => a + b, 0);
-    }
-    if (loss !== undefined && this.#device.group("tp").index === 0) {
-      this.#lossSum += sumLoss(this.backend, loss);
-    }
-  }
-
-  /** Publishes where this rank is. */
-  enter({ kind, stage, microBatch }: Instruction): void {
-    const samples = this.#samples;
-    if ("step" in samples) this.#device.enter(samples.step, kind === "F" ? "forward" : "backward");
-    this.#stages.get(stage)!.store.beginPass(microBatch === this.pipeline.schedule.m - 1);
-  }
-
-  #makeCheck(groupOf: (name: string) => Group): ReplicaCheck {
-    const pieces = this.#stores.flatMap((store) => store.residentPieces());
-    const parameters = this.#stores.flatMap((store) => store.parameters);
-    const sharedNames = this.#sharedNames;
-    const { backend: { heap } } = this, zero = ZERO_STAGES[this.#config.zero];
+  #makeCheck(config: TrainConfig): ReplicaCheck {
+    const { stores, sharedNames } = this.#held, { heap } = this.backend, zero = ZERO_STAGES[config.zero];
+    const pieces = stores.flatMap((store) => store.residentPieces());
+    const parameters = stores.flatMap((store) => store.parameters);
+    const groupOf = (name: string) => this.#device.group(name);
     return new ReplicaCheck({ heap, parameters, pieces, zero, sharedNames, groupOf });
   }
 
   /** Gives onnxruntime the parameters; gradients that other ranks add to still go through the memory. */
-  #moveTo(runtime: onnx.OnnxRuntime): GraphWeights {
-    const isReplicated = this.#device.group("data").size > 1, shared = this.#sharedNames;
-    const { backend: { heap }, optimizer } = this, stages = [...this.#stages.values()];
+  #moveTo(runtime: onnx.OnnxRuntime, stages: readonly TrainStage[]): GraphWeights {
+    const { backend: { heap }, optimizer } = this, held = this.#held;
     return holdWeights({ runtime, heap, optimizer, stages }, ({ parameter }) => ({
-      isCounted: this.#countsHere(parameter),
-      isCrossing: isReplicated || shared.includes(parameter.name),
+      isCounted: held.countsHere(parameter),
+      isCrossing: held.isCrossing(parameter),
     }));
   }
+}
 
-  /** Names of parameters that another stage holds, too. */
-  get #sharedNames(): string[] {
-    return this.#ends === undefined ? [] : this.#stores.flatMap((store) => store.sharedNames);
-  }
+function backendOf({ rank, heap }: DeviceView, config: TrainConfig): Backend {
+  const wide = createBackend(hostKernels(kernelsOfRank(config, rank)), heap);
+  return config.precision === "bf16" ? bf16Backend(wide) : wide;
+}
 
-  get #stores(): ParameterStore[] {
-    return [...this.#stages.values()].map(({ store }) => store);
-  }
-
-  /** First and last stage, which hold copies of shared parameters; undefined elsewhere, and without a pipeline. */
-  get #ends(): Group | undefined {
-    const { index, size } = this.#device.group("pp");
-    return size > 1 && (index === 0 || index === size - 1) ? this.#device.group("ends") : undefined;
-  }
-
-  /** What several ranks hold whole counts on the first of them. */
-  #countsHere({ name, shard }: Parameter): boolean {
-    if (shard === undefined && this.#device.group("tp").index > 0) return false;
-    return !(this.#ends?.index === 1 && this.#sharedNames.includes(name));
-  }
-
-  /** There are no samples: the sums over other ranks are still to be joined. */
-  #skip(kind: Instruction["kind"], { store }: TrainStage, microBatch: number): undefined {
-    store.beginPass(microBatch === this.pipeline.schedule.m - 1);
-    if (kind === "B" || kind === "W") store.skipPass();
-  }
-
-  #fillTraining(stage: TrainStage, pass: RecordedPass, step: number, start: number): void {
-    stage.fill(pass, (i, views) => this.#source.readTraining(step, start + i, i, views));
-    pass.tape.lossScale = this.#lossScale;
-    if (pass.loss !== undefined) pass.loss.scale = this.#lossScale;
-  }
-
-  get #tensors(): RankTensors {
-    return new RankTensors(this.backend.heap, this.#stores, this.optimizer);
-  }
+/** The samples, or what this rank sees of each where sequences are shared out. */
+function ownTokens(device: DeviceView, { context }: TrainConfig, source: Source): Source {
+  const { size, index } = device.group("cp");
+  return size === 1 ? source : partOf(source, contextPositions(context, size, index));
 }
 
 /** A piece as the optimizer sees it. */
