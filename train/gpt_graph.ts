@@ -1,5 +1,5 @@
 import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
-import { attendHeads, Gpt, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
+import { attendHeads, Gpt, HIDDEN_SCORE, Lowering, Scope, Tape } from "../nn/mod.ts";
 import type { GptSizes } from "./mixture_files.ts";
 
 /** A GPT as a graph of free batch and sequence sizes. */
@@ -43,8 +43,8 @@ export function lowerGpt(
       weights.push(value);
       return value;
     },
-    attend: (qkv, headDim) => {
-      const [q, k, v] = splitHeads(qkv, headDim), known = past[layer++];
+    attend: ([q, k, v]) => {
+      const known = past[layer++];
       if (known === undefined) return attendHeads([q, k, v], positions.mask);
       const keys = onnx.concat([known[0], onnx.transposeLast(k)], 2, TOTAL);
       const values = onnx.concat([known[1], v], 2, TOTAL);

@@ -7,20 +7,23 @@ import {
   add,
   addBias,
   allocateGradients,
-  causalSelfAttention,
+  attend,
   constant,
   crossEntropy,
   Embedding,
+  fusedInputs,
   gelu,
   LayerNorm,
   Linear,
   lowerAdamW,
   Lowering,
   multiply,
+  normal,
   project,
   relu,
   reshape,
   Scope,
+  separateInputs,
   softmax,
   tanh,
   Tape,
@@ -51,7 +54,16 @@ const CASES: { [name: string]: Record } = {
   "a projection on a table": ({ tape, scope, x }) =>
     project(tape, x, scope.parameter("table", [7, 12], (_, i) => Math.sin(i))),
   "a layer norm": ({ tape, scope, x }) => new LayerNorm(scope, 12).forward(tape, x),
-  attention: ({ tape, x }) => causalSelfAttention(tape, x, 2),
+  attention: ({ tape, x }) => attend(tape, fusedInputs(x, { headDim: 2, group: 1 })),
+  "attention of four heads that share one of keys": ({ tape, x }) =>
+    attend(tape, fusedInputs(x, { headDim: 2, group: 4 })),
+  "attention of heads that share two of keys": ({ tape, x }) =>
+    attend(tape, fusedInputs(x, { headDim: 1, group: 4 })),
+  "attention of tensors of their own": ({ tape, scope, x }) => {
+    const of = (name: string, outputs: number) =>
+      new Linear(scope.child(name), { inputs: 12, outputs, initialize: normal(1) }).forward(tape, x);
+    return attend(tape, separateInputs({ q: of("q", 8), k: of("k", 4), v: of("v", 4) }, 2));
+  },
   softmax: ({ tape, x }) => softmax(tape, x),
   "a chain of elements": ({ tape, x }) =>
     add(tape, multiply(tape, gelu(tape, x), tanh(tape, x)), relu(tape, reshape(tape, x, [2, 3, 12]))),

@@ -14,10 +14,12 @@ import {
   type Tape,
   type Tensor,
 } from "../../../nn/mod.ts";
+import { buildGrouped, type GroupedConfig } from "./grouped_model.ts";
 
-/** A model and the size of its batch: [samples, tokens] of a GPT, [samples] of the others. */
+/** A model and the size of its batch: [samples, tokens] of ids, [samples] of features. */
 export type TestModel =
   | { readonly kind: "gpt"; readonly config: GptConfig; readonly batch: readonly [number, number] }
+  | { readonly kind: "grouped"; readonly config: GroupedConfig; readonly batch: readonly [number, number] }
   | { readonly kind: "mlp" | "gated"; readonly sizes: Sizes; readonly batch: readonly [number] };
 
 /** Widths of a model that is no GPT. */
@@ -31,6 +33,7 @@ export interface Sizes {
 /** Builds the layers of a test model. */
 export function buildModel(scope: Scope, test: TestModel): Model {
   if (test.kind === "gpt") return new Gpt(scope, test.config);
+  if (test.kind === "grouped") return buildGrouped(scope, test.config);
   return test.kind === "mlp" ? buildMlp(scope, test.sizes) : buildGated(scope, test.sizes);
 }
 
@@ -70,7 +73,7 @@ function buildGated(scope: Scope, { inputs, width, hidden, classes }: Sizes): Mo
 /** The tensors of a batch, filled; every fifth target is masked. */
 export function batchOf(tape: Tape, test: TestModel): { inputs: Tensor; targets: Tensor } {
   const stream = new RandomStream(3, "batch"), { heap } = tape;
-  if (test.kind === "gpt") {
+  if (test.kind === "gpt" || test.kind === "grouped") {
     const shape = [...test.batch], { vocab } = test.config;
     const inputs = tape.input("inputs", shape, "i32"), targets = tape.input("targets", shape, "i32");
     fillClasses(heap, inputs, (i) => stream.uniform(2 * i) * vocab);
