@@ -1,6 +1,6 @@
 import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
 import type { ModelFamily } from "../models/mod.ts";
-import { attendHeads, HIDDEN_SCORE, Lowering, Scope, splitHeads, Tape } from "../nn/mod.ts";
+import { attendHeads, HIDDEN_SCORE, Lowering, Scope, Tape } from "../nn/mod.ts";
 
 /** A model that generates, as a graph of free batch and sequence sizes. */
 export interface DecoderGraph {
@@ -45,8 +45,8 @@ export function lowerDecoder(
       weights.push(value);
       return value;
     },
-    attend: (qkv, headDim) => {
-      const [q, k, v] = splitHeads(qkv, headDim), known = past[layer++];
+    attend: ([q, k, v]) => {
+      const known = past[layer++];
       if (known === undefined) return attendHeads([q, k, v], positions.mask);
       const keys = onnx.concat([known[0], onnx.transposeLast(k)], 2, TOTAL);
       const values = onnx.concat([known[1], v], 2, TOTAL);

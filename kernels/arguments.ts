@@ -60,13 +60,19 @@ export interface MatmulArgs {
 
 /**
  * Attention of `heads` heads. Row t of head h of sample b of q starts at element `b * strideQ + t * ldQ + h * headDim`;
- * the same holds for k, v and out, so heads are read straight from a fused [B, T, 3C] projection.
+ * the same holds for k, v and out, so heads are read straight from a fused projection. Head h of q reads head
+ * `floor(h / (heads / kvHeads))` of k and v: grouped-query attention, with one such head multi-query attention.
+ *
+ * Source: Shazeer, Fast Transformer Decoding: One Write-Head is All You Need, 2019; Ainslie et al., GQA: Training
+ * Generalized Multi-Query Transformer Models from Multi-Head Checkpoints, EMNLP 2023.
  */
 export interface AttentionArgs {
   /** Number of samples. */
   readonly batch: number;
-  /** Heads of each sample. */
+  /** Heads of q and out of each sample. */
   readonly heads: number;
+  /** Heads of k and v of each sample: a divisor of `heads`, by default as many. */
+  readonly kvHeads?: number;
   /** Rows of q and out per sample. */
   readonly queries: number;
   /** Rows of k and v per sample. */
@@ -119,7 +125,8 @@ export interface AttentionArgs {
 }
 
 /**
- * Gradients of {@link AttentionArgs}; dQ, dK and dV lie as q, k and v do.
+ * Gradients of {@link AttentionArgs}; dQ, dK and dV lie as q, k and v do. Those of a head of k and v are one chain over
+ * the heads of q that read it, ascending; with `queryRuns`, in each leaf of the tree.
  *
  * `k` and `v` may be some of the keys that the queries saw, if `out` and `logSumExp` are those of all of them: what the
  * parts give then adds up to the gradients.

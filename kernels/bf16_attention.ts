@@ -2,6 +2,7 @@ import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from ".
 import type { Backend } from "./backend.ts";
 import { type Bf16Staging, type BlockSpan, isBf16 } from "./bf16_staging.ts";
 import { checkAttention, checkAttentionBackward, checkMergeAttention } from "./check.ts";
+import { groupSize } from "./head_groups.ts";
 import type { Use } from "./bf16_rows.ts";
 import { DTYPE_BYTES, type Span, subspan } from "./span.ts";
 
@@ -14,22 +15,24 @@ const FORWARD: readonly Place[] = [["q", "in", "Q"], ["k", "in", "K"], ["v", "in
   "Out",
 ]];
 
-/** An operand of one head. */
+/** An operand of one head of k and v, and of all heads of q that read it. */
 interface Operand {
   readonly span: Span;
   readonly block: BlockSpan;
   readonly use: Use;
   readonly isStaged: boolean;
   readonly rows: number;
+  readonly cols: number;
   readonly ld: number;
   readonly stride: number;
 }
 
 /**
- * Attention whose operands may be bf16, head by head: the rows of a head are staged tight, which is what its passes over
- * them read again and again. The bits are those of float32 operands of the same values, rounded once.
+ * Attention whose operands may be bf16, head by head of k and v, with the g heads of q that read it: their rows are
+ * staged tight, which is what the passes over them read again and again. The bits are those of float32 operands of the
+ * same values, rounded once.
  *
- * Cost: staging of 4 T d floats forward, 8 T d backward, for heads of width d.
+ * Cost: staging of 2 (g + 1) T d floats forward, 4 (g + 1) T d backward, for heads of width d.
  */
 export class Bf16Attention {
   readonly #inner: Backend;
@@ -45,7 +48,7 @@ export class Bf16Attention {
   forward(args: AttentionArgs): void {
     if (!hasBf16(args, FORWARD)) return this.#inner.attention(args);
     checkAttention(args);
-    this.#eachHead(args, FORWARD, (head) => this.#inner.attention(head));
+    this.#eachGroup(args, FORWARD, (group) => this.#inner.attention(group));
   }
 
   /** See {@link Backend}. */
@@ -57,7 +60,7 @@ export class Bf16Attention {
     ];
     if (!hasBf16(args, places)) return this.#inner.attentionBackward(args);
     checkAttentionBackward(args);
-    this.#eachHead(args, places, (head) => this.#inner.attentionBackward(head));
+    this.#eachGroup(args, places, (group) => this.#inner.attentionBackward(group));
   }
 
   /** See {@link Backend}; sample by sample, as `part` has the rows of all heads side by side. */
@@ -84,27 +87,27 @@ export class Bf16Attention {
     }
   }
 
-  #eachHead<A extends AttentionArgs>(args: A, places: readonly Place[], call: (head: A) => void): void {
-    const { batch, heads, headDim, logSumExp, strideLogSumExp = args.queries } = args,
-      staging = this.#staging;
-    const copy = { ...args, batch: 1, heads: 1 } as unknown as Record<string, unknown>;
+  #eachGroup<A extends AttentionArgs>(args: A, places: readonly Place[], call: (group: A) => void): void {
+    const { batch, heads, kvHeads = heads, logSumExp, strideLogSumExp = args.queries } = args;
+    const staging = this.#staging, size = groupSize(args);
+    const copy = { ...args, batch: 1, heads: size, kvHeads: 1 } as unknown as Record<string, unknown>;
     const operands = operandsOf(args, places, staging);
-    operands.forEach(({ block, isStaged }, i) => {
+    operands.forEach(({ block, isStaged, cols }, i) => {
       copy[places[i][0]] = block;
-      if (isStaged) copy[`ld${places[i][2]}`] = headDim;
+      if (isStaged) copy[`ld${places[i][2]}`] = cols;
     });
     const rowSums = copy.logSumExp = { ...logSumExp } as BlockSpan;
     for (let b = 0; b < batch; b++) {
-      for (let h = 0; h < heads; h++) {
-        const first = (b * heads + h) * strideLogSumExp;
+      for (let g = 0; g < kvHeads; g++) {
+        const first = (b * heads + g * size) * strideLogSumExp;
         rowSums.byteOffset = logSumExp.byteOffset + 4 * first;
         rowSums.length = Math.max(0, logSumExp.length - first);
-        const placeOf = ({ span, stride, ld, rows }: Operand) => ({
+        const placeOf = ({ span, stride, ld, rows, cols }: Operand) => ({
           span,
-          start: b * stride + h * headDim,
+          start: b * stride + g * cols,
           ld,
           rows,
-          cols: headDim,
+          cols,
         });
         for (const one of operands) {
           const place = placeOf(one), { span, block } = one;
@@ -125,15 +128,18 @@ export class Bf16Attention {
 /** Operands that share distances are staged if one of them is bf16. */
 function operandsOf(args: AttentionArgs, places: readonly Place[], staging: Bf16Staging): Operand[] {
   const numbers = args as unknown as Record<string, number>, spans = args as unknown as Record<string, Span>;
+  const { queries, keys, headDim } = args;
+  const ofQueries = { rows: queries, cols: groupSize(args) * headDim },
+    ofKeys = { rows: keys, cols: headDim };
   const operands = places.map(([field, use, of]) => ({
-    ...{ span: spans[field], use, rows: of === "Q" || of === "Out" ? args.queries : args.keys },
+    ...{ span: spans[field], use, ...(of === "Q" || of === "Out" ? ofQueries : ofKeys) },
     isStaged: places.some(([other, , its]) => its === of && isBf16(spans[other])),
     ...{ ld: numbers[`ld${of}`], stride: numbers[`stride${of}`] },
   }));
-  staging.begin(operands.map(({ isStaged, rows }) => isStaged ? rows * args.headDim : 0));
+  staging.begin(operands.map(({ isStaged, rows, cols }) => isStaged ? rows * cols : 0));
   return operands.map((one) => ({
     ...one,
-    block: one.isStaged ? staging.take(one.rows * args.headDim) : { ...one.span },
+    block: one.isStaged ? staging.take(one.rows * one.cols) : { ...one.span },
   }));
 }
 

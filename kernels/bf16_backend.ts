@@ -32,12 +32,12 @@ export class Bf16Backend extends Bf16Elements implements args.Backend {
     this.#matmul.run(a);
   }
 
-  /** Head by head. */
+  /** Head by head of keys and values. */
   attention(a: args.AttentionArgs): void {
     this.#attention.forward(a);
   }
 
-  /** Head by head. */
+  /** Head by head of keys and values. */
   attentionBackward(a: args.AttentionBackwardArgs): void {
     this.#attention.backward(a);
   }

@@ -82,24 +82,29 @@ export function checkSpreadCrossEntropy(args: SpreadCrossEntropyArgs): void {
   if (args.powers !== undefined) need("spreadCrossEntropy", "powers", args.powers, rows * cols);
 }
 
-/** @throws {RangeError} If a span of the arguments is too short. */
+/** @throws {RangeError} If a span of the arguments is too short, or heads of q cannot share those of k and v evenly. */
 export function checkAttention(args: AttentionArgs): void {
-  const { queries, keys } = args;
+  const { queries, keys, heads, kvHeads = heads } = args;
+  if (heads % kvHeads !== 0 && heads !== 0) {
+    throw new RangeError(
+      `Cannot run attention: kvHeads must divide the ${heads} heads of q, it is ${kvHeads}`,
+    );
+  }
   needHeads(args, "q", args.q, queries, args.ldQ, args.strideQ);
-  needHeads(args, "k", args.k, keys, args.ldK, args.strideK);
-  needHeads(args, "v", args.v, keys, args.ldV, args.strideV);
+  needHeads(args, "k", args.k, keys, args.ldK, args.strideK, kvHeads);
+  needHeads(args, "v", args.v, keys, args.ldV, args.strideV, kvHeads);
   needHeads(args, "out", args.out, queries, args.ldOut, args.strideOut);
   needLogSumExp(args);
 }
 
-/** @throws {RangeError} If a span of the arguments is too short. */
+/** @throws {RangeError} As {@link checkAttention}. */
 export function checkAttentionBackward(args: AttentionBackwardArgs): void {
-  const { queries, keys } = args;
+  const { queries, keys, heads, kvHeads = heads } = args;
   checkAttention(args);
   needHeads(args, "dOut", args.dOut, queries, args.ldOut, args.strideOut);
   needHeads(args, "dQ", args.dQ, queries, args.ldQ, args.strideQ);
-  needHeads(args, "dK", args.dK, keys, args.ldK, args.strideK);
-  needHeads(args, "dV", args.dV, keys, args.ldV, args.strideV);
+  needHeads(args, "dK", args.dK, keys, args.ldK, args.strideK, kvHeads);
+  needHeads(args, "dV", args.dV, keys, args.ldV, args.strideV, kvHeads);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short. */
@@ -128,8 +133,9 @@ function needHeads(
   rows: number,
   ld: number,
   stride: number,
+  heads = args.heads,
 ): void {
-  const width = args.heads * args.headDim;
+  const width = heads * args.headDim;
   if (args.batch === 0 || rows === 0 || width === 0) return;
   need("attention", name, span, (args.batch - 1) * stride + (rows - 1) * ld + width);
 }

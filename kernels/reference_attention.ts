@@ -1,20 +1,22 @@
 import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./arguments.ts";
 import { checkAttention, checkAttentionBackward, checkMergeAttention } from "./check.ts";
+import { groupSize } from "./head_groups.ts";
 import type { DeviceHeap } from "./heap.ts";
 
 /** Softmax of each query's scores over the keys it sees, times v. */
 export function attention(heap: DeviceHeap, args: AttentionArgs): void {
   checkAttention(args);
   const v = heap.f32(args.v), out = heap.f32(args.out), logSumExp = heap.f32(args.logSumExp);
-  eachQuery(args, ({ b, h, i, visible, row }) => {
-    const scores = scoresOf(heap, args, { b, h, i, visible });
+  eachQuery(args, ({ b, h, kvHead, i, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, kvHead, i, visible });
     const max = scores.reduce((a, s) => Math.max(a, s), -Infinity);
     const total = scores.reduce((sum, s) => sum + Math.exp(s - max), 0);
     logSumExp[row] = max + Math.log(total);
     for (let c = 0; c < args.headDim; c++) {
       let sum = 0;
       for (let j = 0; j < visible; j++) {
-        sum += Math.exp(scores[j] - max) / total * v[b * args.strideV + j * args.ldV + h * args.headDim + c];
+        sum += Math.exp(scores[j] - max) / total *
+          v[b * args.strideV + j * args.ldV + kvHead * args.headDim + c];
       }
       out[b * args.strideOut + i * args.ldOut + h * args.headDim + c] = sum;
     }
@@ -32,15 +34,15 @@ export function attentionBackward(heap: DeviceHeap, args: AttentionBackwardArgs)
   const dOut = heap.f32(args.dOut), logSumExp = heap.f32(args.logSumExp);
   const dQ = new Float64Array(args.dQ.length), dK = new Float64Array(args.dK.length);
   const dV = new Float64Array(args.dV.length);
-  eachQuery(args, ({ b, h, i, visible, row }) => {
-    const scores = scoresOf(heap, args, { b, h, i, visible });
+  eachQuery(args, ({ b, h, kvHead, i, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, kvHead, i, visible });
     const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
     const atOut = b * args.strideOut + i * args.ldOut + h * args.headDim;
     let delta = 0;
     for (let c = 0; c < args.headDim; c++) delta += dOut[atOut + c] * out[atOut + c];
     for (let j = 0; j < visible; j++) {
-      const atK = b * args.strideK + j * args.ldK + h * args.headDim;
-      const atV = b * args.strideV + j * args.ldV + h * args.headDim;
+      const atK = b * args.strideK + j * args.ldK + kvHead * args.headDim;
+      const atV = b * args.strideV + j * args.ldV + kvHead * args.headDim;
       const p = Math.exp(scores[j] - logSumExp[row]);
       let dP = 0;
       for (let c = 0; c < args.headDim; c++) dP += dOut[atOut + c] * v[atV + c];
@@ -52,10 +54,10 @@ export function attentionBackward(heap: DeviceHeap, args: AttentionBackwardArgs)
       }
     }
   });
-  const { queries, keys } = args;
-  deliver(args, dQ, heap.f32(args.dQ), { rows: queries, ld: args.ldQ, stride: args.strideQ });
-  deliver(args, dK, heap.f32(args.dK), { rows: keys, ld: args.ldK, stride: args.strideK });
-  deliver(args, dV, heap.f32(args.dV), { rows: keys, ld: args.ldV, stride: args.strideV });
+  const { queries, keys, heads, kvHeads = heads } = args;
+  deliver(args, dQ, heap.f32(args.dQ), { rows: queries, heads, ld: args.ldQ, stride: args.strideQ });
+  deliver(args, dK, heap.f32(args.dK), { rows: keys, heads: kvHeads, ld: args.ldK, stride: args.strideK });
+  deliver(args, dV, heap.f32(args.dV), { rows: keys, heads: kvHeads, ld: args.ldV, stride: args.strideV });
 }
 
 /** Weighs each row of both parts by its share of the sum of exponentials. */
@@ -84,18 +86,21 @@ export function mergeAttention(heap: DeviceHeap, args: MergeAttentionArgs): void
 interface Query {
   b: number;
   h: number;
+  /** Head of k and v that it reads. */
+  kvHead: number;
   i: number;
   /** Number of keys it sees. */
   visible: number;
 }
 
 function eachQuery(args: AttentionArgs, visit: (query: Query & { row: number }) => void): void {
-  const { batch, heads, queries, keys, strideLogSumExp = queries } = args;
+  const { batch, heads, queries, keys, strideLogSumExp = queries } = args, size = groupSize(args);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
+      const kvHead = Math.floor(h / size);
       for (let i = 0; i < queries; i++) {
         const visible = args.causal ? Math.min(keys, placeOf(args, i) + 1) : keys;
-        visit({ b, h, i, visible, row: (b * heads + h) * strideLogSumExp + i });
+        visit({ b, h, kvHead, i, visible, row: (b * heads + h) * strideLogSumExp + i });
       }
     }
   }
@@ -108,11 +113,11 @@ function placeOf({ queries, queryRuns, queryOffset = 0 }: AttentionArgs, query: 
   return queryRuns[Math.floor(query / size)] + query % size;
 }
 
-function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, i, visible }: Query): Float64Array {
+function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, kvHead, i, visible }: Query): Float64Array {
   const q = heap.f32(args.q), k = heap.f32(args.k);
   const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
   return new Float64Array(visible).map((_, j) => {
-    const atK = b * args.strideK + j * args.ldK + h * args.headDim;
+    const atK = b * args.strideK + j * args.ldK + kvHead * args.headDim;
     let dot = 0;
     for (let c = 0; c < args.headDim; c++) dot += q[atQ + c] * k[atK + c];
     return dot * args.scale;
@@ -121,10 +126,10 @@ function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, i, visible }: Q
 
 /** Writes, or adds, only what belongs to the heads: q, k and v may lie in one fused tensor. */
 function deliver(
-  { batch, heads, headDim, accumulate }: AttentionBackwardArgs,
+  { batch, headDim, accumulate }: AttentionBackwardArgs,
   from: Float64Array,
   to: Float32Array,
-  { rows, ld, stride }: { rows: number; ld: number; stride: number },
+  { rows, heads, ld, stride }: { rows: number; heads: number; ld: number; stride: number },
 ): void {
   for (let b = 0; b < batch; b++) {
     for (let r = 0; r < rows; r++) {

@@ -128,10 +128,15 @@ export class Gradients {
   inputOverwritten(tensor: Tensor): { span: Span; after?: () => void } | undefined {
     const target = this.input(tensor);
     if (target === undefined || !target.accumulate) return target;
-    const temporary = this.#arena.take(tensor.name, target.span.length, target.span.dtype),
-      backend = this.#backend;
-    this.#temporaries.push(temporary);
+    const temporary = this.temporary(tensor), backend = this.#backend;
     return { span: temporary, after: () => backend.axpy(1, temporary, target.span) };
+  }
+
+  /** Memory like that of a tensor, for one op only: also for a gradient that its kernel writes and nobody wants. */
+  temporary({ name, span: { length }, dtype }: Tensor): Span {
+    const span = this.#arena.take(name, length, dtype);
+    this.#temporaries.push(span);
+    return span;
   }
 
   /**

@@ -1,8 +1,9 @@
-import { causalSelfAttention } from "./ops/attention.ts";
+import { checkSharing, fusedInputs } from "./attention_inputs.ts";
+import { attend } from "./ops/attention.ts";
 import { add } from "./ops/elementwise.ts";
 import { addBias, linear, type LinearOptions, project } from "./ops/linear.ts";
 import { embedding, layerNorm, rmsNorm } from "./ops/rows.ts";
-import { constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
+import { type Attend, constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Parameter, Tensor } from "./tensor.ts";
 
@@ -140,30 +141,41 @@ export interface BlockConfig {
   readonly residualDeviation: number;
 }
 
-/** Multi-head causal self-attention with fused q, k and v. */
+/** Sizes of a layer of attention. */
+export interface AttentionConfig extends BlockConfig {
+  /** Heads of keys and values: a divisor of `heads`, by default as many. */
+  readonly kvHeads?: number;
+}
+
+/**
+ * Multi-head causal self-attention with fused q, k and v; with fewer heads of keys and values, grouped-query attention.
+ *
+ * Source: Ainslie et al., GQA, EMNLP 2023.
+ */
 export class CausalSelfAttention {
-  readonly #headDim: number;
-  readonly #attend: typeof causalSelfAttention;
+  readonly #sizes: { readonly headDim: number; readonly group: number };
+  readonly #attend: Attend;
   readonly #qkv: Linear;
   readonly #project: Linear;
 
-  /** Makes `c_attn` [embed, 3 embed] and `c_proj` [embed, embed]. */
-  constructor(scope: Scope, { embed, heads, residualDeviation }: BlockConfig) {
-    this.#headDim = embed / heads;
-    this.#attend = scope.hooks?.attend ?? causalSelfAttention;
-    this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs: 3 * embed });
+  /**
+   * Makes `c_attn` [embed, (heads + 2 kvHeads) embed / heads] and `c_proj` [embed, embed].
+   *
+   * @throws {RangeError} If `kvHeads` does not divide `heads`.
+   */
+  constructor(scope: Scope, { embed, heads, kvHeads = heads, residualDeviation }: AttentionConfig) {
+    checkSharing(heads, kvHeads, scope.path);
+    const headDim = embed / heads, outputs = (heads + 2 * kvHeads) * headDim;
+    this.#sizes = { headDim, group: heads / kvHeads };
+    this.#attend = scope.hooks?.attend ?? attend;
+    this.#qkv = new Linear(scope.child("c_attn"), { inputs: embed, outputs });
     const initialize = normal(residualDeviation);
     this.#project = new Linear(scope.child("c_proj"), { inputs: embed, outputs: embed, initialize });
   }
 
   /** Shapes: x and residual [B, T, C]; result `residual + attention(x)`. */
-  forward(
-    tape: Tape,
-    x: Tensor,
-    residual: Tensor,
-    attend: typeof causalSelfAttention = this.#attend,
-  ): Tensor {
-    const mixed = attend(tape, this.#qkv.forward(tape, x), this.#headDim);
+  forward(tape: Tape, x: Tensor, residual: Tensor, attend: Attend = this.#attend): Tensor {
+    const mixed = attend(tape, fusedInputs(this.#qkv.forward(tape, x), this.#sizes));
     return this.#project.forward(tape, mixed, { residual });
   }
 }

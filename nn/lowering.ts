@@ -1,8 +1,9 @@
 import { numElements, onnx } from "../kernels/mod.ts";
+import { type AttentionInputs, columnsByTensor, type ColumnView } from "./attention_inputs.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
-/** Computes attention of a fused projection [B, T, 3C]; `headDim` is the width of a head. Result [B, T, C]. */
-export type LowerAttention = (qkv: onnx.Value, headDim: number) => onnx.Value;
+/** Computes attention. Result [B, T, H D]. */
+export type LowerAttention = (heads: Heads) => onnx.Value;
 
 /** How a tape becomes a graph. */
 export interface LoweringOptions {
@@ -64,40 +65,49 @@ export class Lowering {
   }
 }
 
-/** Queries, keys and values of all heads, the keys transposed: [B, H, T, D], [B, H, D, T] and [B, H, T, D]. */
+/** Queries, keys and values of all heads, the keys transposed: [B, H, T, D], [B, G, D, T] and [B, G, T, D]. */
 export type Heads = readonly [q: onnx.Value, k: onnx.Value, v: onnx.Value];
 
-/** Takes a fused projection [B, T, 3C] apart. */
-export function splitHeads(qkv: onnx.Value, headDim: number): Heads {
-  const heads = onnx.numberOf(qkv.shape[2]) / 3 / headDim;
-  const [q, k, v] = onnx.splitLast(qkv, 3).map((part) => onnx.reshape(part, [0, 0, heads, headDim]));
+/** The heads that attention reads; a tensor that holds several of q, k and v is taken apart. */
+export function headsOf(lowering: Lowering, inputs: AttentionInputs): Heads {
+  const parts = new Map<ColumnView, onnx.Value>(), { headDim } = inputs;
+  for (const [tensor, views] of columnsByTensor(inputs)) {
+    const values = onnx.splitLast(lowering.valueOf(tensor), views.map(({ width }) => width));
+    views.forEach(({ view, width }, i) =>
+      parts.set(view, onnx.reshape(values[i], [0, 0, width / headDim, headDim]))
+    );
+  }
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((view) => parts.get(view)!);
   return [onnx.transpose(q, [0, 2, 1, 3]), onnx.transpose(k, [0, 2, 3, 1]), onnx.transpose(v, [0, 2, 1, 3])];
 }
 
 /**
- * Softmax of scaled dot products, times values; heads side by side again.
+ * Softmax of scaled dot products, times values; heads side by side again. Where heads of queries share heads of keys and
+ * values, these are stretched by the products' rules for shapes, not copied.
  *
- * Shapes: q [B, H, T, D], k [B, H, D, K], v [B, H, K, D], result [B, T, H D].
+ * Shapes: q [B, H, T, D], k [B, G, D, K], v [B, G, K, D], result [B, T, H D].
  *
  * @param mask Added to the scores: [T, K].
  */
-export function attendHeads(
-  [q, k, v]: Heads,
-  mask: onnx.Value,
-): onnx.Value {
+export function attendHeads([q, k, v]: Heads, mask: onnx.Value): onnx.Value {
   const [, heads, , headDim] = q.shape.map((dim, i) => i % 2 === 1 ? onnx.numberOf(dim) : 0);
-  const scores = onnx.matmul(onnx.mul(q, 1 / Math.sqrt(headDim)), k);
-  const mixed = onnx.matmul(onnx.softmax(onnx.add(scores, mask)), v);
-  return onnx.reshape(onnx.transpose(mixed, [0, 2, 1, 3]), [0, 0, heads * headDim]);
+  const kvHeads = onnx.numberOf(k.shape[1]), group = heads / kvHeads, isShared = group > 1;
+  const scaled = onnx.mul(q, 1 / Math.sqrt(headDim));
+  const queries = isShared ? onnx.reshape(scaled, [0, kvHeads, group, -1, headDim]) : scaled;
+  const keys = isShared ? onnx.reshape(k, [0, kvHeads, 1, headDim, -1]) : k;
+  const values = isShared ? onnx.reshape(v, [0, kvHeads, 1, -1, headDim]) : v;
+  const mixed = onnx.matmul(onnx.softmax(onnx.add(onnx.matmul(queries, keys), mask)), values);
+  const ofHeads = isShared ? onnx.reshape(mixed, [0, heads, -1, headDim]) : mixed;
+  return onnx.reshape(onnx.transpose(ofHeads, [0, 2, 1, 3]), [0, 0, heads * headDim]);
 }
 
 /** Added to scores of keys that a query must not see: far below all others, and finite, as GPUs may compute without infinity. */
 export const HIDDEN_SCORE: number = -1e30;
 
-function attendCausally(qkv: onnx.Value, headDim: number): onnx.Value {
-  const steps = onnx.numberOf(qkv.shape[1]), { graph } = qkv;
+function attendCausally(heads: Heads): onnx.Value {
+  const [{ shape, graph }] = heads, steps = onnx.numberOf(shape[2]);
   const mask = new Float32Array(steps * steps).map((_, i) =>
     i % steps > Math.floor(i / steps) ? HIDDEN_SCORE : 0
   );
-  return attendHeads(splitHeads(qkv, headDim), graph.constant("causal mask", [steps, steps], mask));
+  return attendHeads(heads, graph.constant("causal mask", [steps, steps], mask));
 }

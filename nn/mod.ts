@@ -19,6 +19,7 @@
  *
  * @module
  */
+export * from "./attention_inputs.ts";
 export * from "./entry.ts";
 export * from "./exact_sums.ts";
 export * from "./gradients.ts";
@@ -29,6 +30,7 @@ export * from "./lowering.ts";
 export * from "./moe.ts";
 export * from "./model.ts";
 export * from "./ops/attention.ts";
+export * from "./ops/attention_arguments.ts";
 export * from "./ops/cached_attention.ts";
 export * from "./ops/elementwise.ts";
 export * from "./ops/experts.ts";

@@ -1,4 +1,5 @@
 import { type DeviceHeap, numElements, type Span, writeElements } from "../kernels/mod.ts";
+import type { AttentionInputs } from "./attention_inputs.ts";
 import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
@@ -24,6 +25,9 @@ export function uniform(bound: number): Initializer {
   return (stream, index) => bound * (2 * stream.uniform(index) - 1);
 }
 
+/** Records causal self-attention. Shapes: q [B, T, H D], k and v [B, T, G D], result [B, T, H D]. */
+export type Attend = (tape: Tape, inputs: AttentionInputs) => Tensor;
+
 /** What a strategy puts around a layer: custom tape entries, mirrored in the backward pass. */
 export interface LayerHooks {
   /** Before the layer; "f" of a column-parallel layer. */
@@ -32,8 +36,8 @@ export interface LayerHooks {
   readonly output?: (tape: Tape, y: Tensor) => Tensor;
   /** After all of the layer, which makes logits: to know them again when their loss is computed. */
   readonly result?: (tape: Tape, y: Tensor) => Tensor;
-  /** Of a layer of attention: computes it, as `causalSelfAttention` does, where a device holds parts of the sequences. */
-  readonly attend?: (tape: Tape, qkv: Tensor, headDim: number) => Tensor;
+  /** Of a layer of attention: computes it, as `attend` does, where a device holds parts of the sequences. */
+  readonly attend?: Attend;
   /** Of a layer of experts: which of them are here, and how tokens reach the others. */
   readonly experts?: ExpertHooks;
 }

@@ -95,11 +95,18 @@ function restOf(x: Value, kept: readonly Dim[]): Dim {
   return left.length === 0 ? rest : [...left, ...rest === 1 ? [] : [rest]].join(" x ");
 }
 
-/** A number of equal parts along the last dim. */
-export function splitLast(x: Value, parts: number): Value[] {
-  const size = numberOf(x.shape.at(-1)!) / parts, shape = [...x.shape.slice(0, -1), size];
-  const attributes = { axis: x.shape.length - 1, num_outputs: parts };
-  return x.graph.nodeOf({ op: "Split", inputs: [x], attributes }, Array(parts).fill(shape));
+/** Parts of these sizes along the last dim; one part is the value itself. */
+export function splitLast(x: Value, sizes: readonly number[]): Value[] {
+  if (sizes.length === 1) return [x];
+  const axis = x.shape.length - 1, isEven = new Set(sizes).size === 1;
+  const shapes = sizes.map((size) => [...x.shape.slice(0, -1), size]);
+  if (isEven) {
+    return x.graph.nodeOf(
+      { op: "Split", inputs: [x], attributes: { axis, num_outputs: sizes.length } },
+      shapes,
+    );
+  }
+  return x.graph.nodeOf({ op: "Split", inputs: [x, x.graph.sizes(sizes)], attributes: { axis } }, shapes);
 }
 
 /** An element or a row of them, repeated to a shape. */

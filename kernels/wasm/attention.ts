@@ -3,7 +3,7 @@ import type { DeviceHeap } from "../heap.ts";
 import type { Span } from "../span.ts";
 import type { Kernels } from "./builder.ts";
 import { AttentionBackward } from "./attention_backward.ts";
-import { eachBlock, eachHead, multiply, scoresStride, workspaceLength } from "./attention_blocks.ts";
+import { eachBlock, headOf, multiply, scoresStride, workspaceLength } from "./attention_blocks.ts";
 import type { Matmul } from "./matmul.ts";
 
 /**
@@ -39,7 +39,8 @@ export class Attention {
   /** `out = softmax(scale q k^T) v` and the log-sum-exp of each row. */
   forward(args: AttentionArgs): void {
     const ld = scoresStride(args), scores = this.#reserve(args), kernels = this.#kernels, { headDim } = args;
-    eachHead(args, (head) => {
+    for (let i = 0; i < args.batch * args.heads; i++) {
+      const head = headOf(args, Math.floor(i / args.heads), i % args.heads);
       eachBlock(args, (first, rows, keys, visible) => {
         const q = head.q + 4 * first * args.ldQ;
         multiply(this.#matmul, "nt", rows, keys, headDim, q, args.ldQ, head.k, args.ldK, scores, ld);
@@ -47,7 +48,7 @@ export class Attention {
         const out = head.out + 4 * first * args.ldOut;
         multiply(this.#matmul, "nn", rows, headDim, keys, scores, ld, head.v, args.ldV, out, args.ldOut);
       });
-    });
+    }
   }
 
   /** Gradients of q, k and v. */

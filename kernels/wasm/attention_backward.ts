@@ -1,11 +1,12 @@
 import type { AttentionBackwardArgs } from "../arguments.ts";
+import { groupSize } from "../head_groups.ts";
 import { bisectionMerges, rowTree, type SumTree } from "../sum_tree.ts";
 import {
   BLOCK_QUERIES,
   eachBlock,
   eachBlockOfRun,
-  eachHead,
   type Head,
+  headOf,
   keepsAllScores,
   multiply,
   scoresStride,
@@ -13,12 +14,8 @@ import {
 import type { Kernels } from "./builder.ts";
 import type { Matmul } from "./matmul.ts";
 
-/** One head of one sample, with its gradients and the workspace. All are byte addresses, ld in elements. */
-interface BackwardHead extends Head {
-  dOut: number;
-  dQ: number;
-  dK: number;
-  dV: number;
+/** Workspace of a call. All are byte addresses, ld in elements. */
+interface Workspace {
   /** Probabilities, then gradients of scores: rows of `ld` floats. */
   p: number;
   dP: number;
@@ -28,9 +25,20 @@ interface BackwardHead extends Head {
   rest: number;
 }
 
+/** One head of one sample, with its gradients and the workspace. */
+interface BackwardHead extends Head, Workspace {
+  dOut: number;
+  dQ: number;
+  /** Of the head of k and v that it reads. */
+  dK: number;
+  dV: number;
+}
+
 /**
  * The backward pass of attention. Sums over queries are chains, or, with `queryRuns`, trees over pairs of runs: of a
- * small head all scores are kept, and dK and dV are one product each; of a large one they are added up run by run.
+ * small head all scores are kept, and dK and dV are one product each; of a large one they are added up run by run. A
+ * chain goes through all heads that read the same keys, one after the other, so that it has the same terms in the same
+ * order on every device that holds them.
  */
 export class AttentionBackward {
   readonly #kernels: Kernels;
@@ -45,26 +53,33 @@ export class AttentionBackward {
 
   /** Gradients of q, k and v; `workspace` has `workspaceLength` floats. */
   run(args: AttentionBackwardArgs, workspace: number): void {
-    const ld = scoresStride(args), { headDim, accumulate = false, queryRuns, keys } = args;
+    const ld = scoresStride(args), { batch, heads, queryRuns } = args, size = groupSize(args);
     const rows = keepsAllScores(args) ? Math.max(args.queries, BLOCK_QUERIES) : BLOCK_QUERIES;
     const p = workspace, dP = p + 4 * ld * rows, delta = dP + 4 * ld * rows, rest = delta + 4 * BLOCK_QUERIES;
-    eachHead(args, (addresses, b, h) => {
-      const dOut = args.dOut.byteOffset + 4 * (b * args.strideOut + h * headDim);
-      const dQ = args.dQ.byteOffset + 4 * (b * args.strideQ + h * headDim);
-      const dK = args.dK.byteOffset + 4 * (b * args.strideK + h * headDim);
-      const dV = args.dV.byteOffset + 4 * (b * args.strideV + h * headDim);
-      const head = { ...addresses, dOut, dQ, dK, dV, p, dP, ld, delta, rest };
-      if (keepsAllScores(args)) return this.#sumAtOnce(args, head);
-      if (queryRuns !== undefined) return this.#sumByRuns(args, head);
-      if (!accumulate) {
-        this.#kernels.zeroBlock(dK, 4 * args.ldK, keys, headDim);
-        this.#kernels.zeroBlock(dV, 4 * args.ldV, keys, headDim);
-      }
+    const space = { p, dP, ld, delta, rest };
+    for (let first = 0; first < batch * heads; first += size) {
+      const b = Math.floor(first / heads), h = first % heads;
+      const group: BackwardHead[] = [];
+      for (let i = 0; i < size; i++) group.push(backwardHeadOf(args, b, h + i, space));
+      if (keepsAllScores(args)) this.#sumAtOnce(args, group[0]);
+      else if (queryRuns !== undefined) this.#sumByRuns(args, group);
+      else this.#sumInOrder(args, group);
+    }
+  }
+
+  /** dK and dV as one chain over the queries of one head after the other. */
+  #sumInOrder(args: AttentionBackwardArgs, group: readonly BackwardHead[]): void {
+    const { headDim, keys, ldK, ldV } = args, [{ dK, dV }] = group;
+    if (!args.accumulate) {
+      this.#kernels.zeroBlock(dK, 4 * ldK, keys, headDim);
+      this.#kernels.zeroBlock(dV, 4 * ldV, keys, headDim);
+    }
+    for (const head of group) {
       eachBlock(args, (first, rows, keys, visible) => {
         this.#block(args, head, { first, rows, keys, visible });
-        this.#addKeys(args, head, { first, rows, keys, dV, ldV: args.ldV, dK, ldK: args.ldK });
+        this.#addKeys(args, head, { first, rows, keys, dV, ldV, dK, ldK });
       });
-    });
+    }
   }
 
   /** dK and dV as products over all queries. */
@@ -81,19 +96,24 @@ export class AttentionBackward {
     sum(head.dP, head.q, args.ldQ, head.dK, args.ldK);
   }
 
-  /** dK and dV as sums of blocks: a chain over each pair of runs, and a tree over the pairs. */
-  #sumByRuns(args: AttentionBackwardArgs, head: BackwardHead): void {
-    const { queries, keys, headDim } = args, runs = args.queryRuns!, size = queries / runs.length;
+  /** dK and dV as sums of blocks: a chain over each pair of runs of all heads, and a tree over the pairs. */
+  #sumByRuns(args: AttentionBackwardArgs, group: readonly BackwardHead[]): void {
+    const { queries, keys, headDim } = args,
+      runs = args.queryRuns!,
+      size = queries / runs.length,
+      [to] = group;
     const kernels = this.#kernels, bytes = 4 * keys * headDim, ldV = headDim, ldK = headDim;
-    let dV = head.rest - 2 * bytes;
+    let dV = to.rest - 2 * bytes;
     bisectionMerges(Math.max(1, runs.length / 2)).forEach((merges, pair) => {
       dV += 2 * bytes;
       kernels.zeroBlock(dV, 2 * bytes, 1, 2 * keys * headDim);
-      for (const run of new Set([pair, runs.length - 1 - pair])) {
-        eachBlockOfRun(args, run * size, (run + 1) * size, runs[run], (first, rows, keys, visible) => {
-          this.#block(args, head, { first, rows, keys, visible });
-          this.#addKeys(args, head, { first, rows, keys, dV, ldV, dK: dV + bytes, ldK });
-        });
+      for (const head of group) {
+        for (const run of new Set([pair, runs.length - 1 - pair])) {
+          eachBlockOfRun(args, run * size, (run + 1) * size, runs[run], (first, rows, keys, visible) => {
+            this.#block(args, head, { first, rows, keys, visible });
+            this.#addKeys(args, head, { first, rows, keys, dV, ldV, dK: dV + bytes, ldK });
+          });
+        }
       }
       for (let i = 0; i < merges; i++) {
         dV -= 2 * bytes;
@@ -101,11 +121,11 @@ export class AttentionBackward {
       }
     });
     if (!args.accumulate) {
-      kernels.zeroBlock(head.dV, 4 * args.ldV, keys, headDim);
-      kernels.zeroBlock(head.dK, 4 * args.ldK, keys, headDim);
+      kernels.zeroBlock(to.dV, 4 * args.ldV, keys, headDim);
+      kernels.zeroBlock(to.dK, 4 * args.ldK, keys, headDim);
     }
-    kernels.addBlock(head.dV, 4 * args.ldV, dV, 4 * ldV, keys, headDim);
-    kernels.addBlock(head.dK, 4 * args.ldK, dV + bytes, 4 * ldK, keys, headDim);
+    kernels.addBlock(to.dV, 4 * args.ldV, dV, 4 * ldV, keys, headDim);
+    kernels.addBlock(to.dK, 4 * args.ldK, dV + bytes, 4 * ldK, keys, headDim);
   }
 
   /** Probabilities and gradients of the scores of a block of queries, and dQ. */
@@ -143,4 +163,31 @@ export class AttentionBackward {
     this.#trees.set(key, tree);
     return tree;
   }
+}
+
+function backwardHeadOf(
+  args: AttentionBackwardArgs,
+  b: number,
+  h: number,
+  workspace: Workspace,
+): BackwardHead {
+  const ofQueries = h * args.headDim, ofKeys = Math.floor(h / groupSize(args)) * args.headDim;
+  const { q, k, v, out, lse } = headOf(args, b, h), { p, dP, ld, delta, rest } = workspace;
+  // Named one by one: spreading objects costs a microsecond, which small heads notice.
+  return {
+    q,
+    k,
+    v,
+    out,
+    lse,
+    p,
+    dP,
+    ld,
+    delta,
+    rest,
+    dOut: args.dOut.byteOffset + 4 * (b * args.strideOut + ofQueries),
+    dQ: args.dQ.byteOffset + 4 * (b * args.strideQ + ofQueries),
+    dK: args.dK.byteOffset + 4 * (b * args.strideK + ofKeys),
+    dV: args.dV.byteOffset + 4 * (b * args.strideV + ofKeys),
+  };
 }

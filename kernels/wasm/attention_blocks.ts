@@ -2,6 +2,7 @@
  * How attention is cut into pieces that fit the caches: heads, and blocks of queries.
  */
 import type { AttentionArgs } from "../arguments.ts";
+import { groupSize } from "../head_groups.ts";
 import type { SumTree } from "../sum_tree.ts";
 import type { Matmul } from "./matmul.ts";
 import { emptyProduct } from "./product.ts";
@@ -18,25 +19,17 @@ export interface Head {
   lse: number;
 }
 
-/** Visits the heads of all samples. */
-export function eachHead(args: AttentionArgs, visit: (head: Head, b: number, h: number) => void): void {
+/** Head h of sample b, with the head of k and v that it reads. */
+export function headOf(args: AttentionArgs, b: number, h: number): Head {
+  const shift = h * args.headDim, ofKeys = Math.floor(h / groupSize(args)) * args.headDim;
   const strideLogSumExp = args.strideLogSumExp ?? args.queries;
-  for (let b = 0; b < args.batch; b++) {
-    for (let h = 0; h < args.heads; h++) {
-      const shift = h * args.headDim;
-      visit(
-        {
-          q: args.q.byteOffset + 4 * (b * args.strideQ + shift),
-          k: args.k.byteOffset + 4 * (b * args.strideK + shift),
-          v: args.v.byteOffset + 4 * (b * args.strideV + shift),
-          out: args.out.byteOffset + 4 * (b * args.strideOut + shift),
-          lse: args.logSumExp.byteOffset + 4 * (b * args.heads + h) * strideLogSumExp,
-        },
-        b,
-        h,
-      );
-    }
-  }
+  return {
+    q: args.q.byteOffset + 4 * (b * args.strideQ + shift),
+    k: args.k.byteOffset + 4 * (b * args.strideK + ofKeys),
+    v: args.v.byteOffset + 4 * (b * args.strideV + ofKeys),
+    out: args.out.byteOffset + 4 * (b * args.strideOut + shift),
+    lse: args.logSumExp.byteOffset + 4 * (b * args.heads + h) * strideLogSumExp,
+  };
 }
 
 /** Gets a block of queries, the number of keys any of them sees, and how many the first of them sees. */
@@ -79,9 +72,13 @@ export function scoresStride({ keys }: Pick<AttentionArgs, "keys">): number {
 /** Floats of the largest matrix of scores of a head that is kept as a whole: 128 KiB. */
 const WHOLE_SCORES = 2 ** 15;
 
-/** Whether the backward pass keeps the scores of all queries of a head at a time. */
-export function keepsAllScores(args: Pick<AttentionArgs, "queries" | "keys" | "queryRuns">): boolean {
-  return args.queryRuns !== undefined && args.queries * scoresStride(args) <= WHOLE_SCORES;
+/**
+ * Whether the backward pass keeps the scores of all queries of a head at a time. Not where heads of q share those of k
+ * and v: a leaf of their sums is a chain over several heads, whose rows do not lie in one matrix.
+ */
+export function keepsAllScores(args: AttentionArgs): boolean {
+  return args.queryRuns !== undefined && groupSize(args) === 1 &&
+    args.queries * scoresStride(args) <= WHOLE_SCORES;
 }
 
 /** Partial sums of dK and dV that are open at a time: those of 1, 2 or 4 pairs of runs. */

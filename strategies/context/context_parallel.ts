@@ -54,10 +54,8 @@ export class ContextParallel implements Sharding {
     const shared = { group: this.group, label: path };
     const ring = { ...shared, buffers: this.#buffers },
       gathered = { ...shared, buffers: this.#gatherBuffers };
-    const attend: LayerHooks["attend"] = (tape, qkv, headDim) =>
-      this.#isExact
-        ? gatheredAttention(tape, qkv, { ...gathered, headDim })
-        : ringAttention(tape, qkv, { ...ring, headDim });
+    const attend: LayerHooks["attend"] = (tape, inputs) =>
+      this.#isExact ? gatheredAttention(tape, inputs, gathered) : ringAttention(tape, inputs, ring);
     return { ...hooks, attend };
   }
 

@@ -3,27 +3,42 @@
  * of all ranks are gathered, so each query sees its keys in the order and bits of one device; gradients of keys and
  * values are summed over the ranks as one device sums them over its queries.
  *
- * Letters: B samples, T tokens, C channels of this device, cp ranks; n = T / cp tokens on each rank.
+ * Letters: B samples, T tokens, H heads of queries, G heads of keys, D the width of a head, C = G D channels of k and of
+ * v, all on this device; cp ranks; n = T / cp tokens on each rank.
  *
  * Source: Llama Team, The Llama 3 Herd of Models, 2024, section 3.3.2 (all-gather based context parallelism).
  */
 import type { Group } from "../../collectives/mod.ts";
-import { type AttentionArgs, type DeviceHeap, type Span, subspan } from "../../kernels/mod.ts";
+import type { AttentionArgs, DeviceHeap, Span } from "../../kernels/mod.ts";
 import {
+  allocateAttention,
+  attend,
+  attentionArgs,
+  attentionGradientArgs,
+  type AttentionInputs,
+  attentionTargets,
   type BackwardPass,
-  causalSelfAttention,
   type Gradients,
+  headRows,
+  inputTensors,
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
 import { contextPositions } from "./context_placement.ts";
+import {
+  allocatePlaces,
+  blockRows,
+  keyChannels,
+  type KeyValuePlaces,
+  packingKey,
+  packingOf,
+  unpackingOf,
+} from "./key_value_blocks.ts";
 
 /** How to run it. */
 export interface GatheredAttentionOptions {
   /** Ranks that hold parts of the same sequences, as `contextPositions` says. */
   readonly group: Group;
-  /** D, the width of a head. */
-  readonly headDim: number;
   /** Name of the layer, in reports. */
   readonly label: string;
   /** Memory that ops of one device share. */
@@ -32,122 +47,110 @@ export interface GatheredAttentionOptions {
 
 /** Memory of one op; holds nothing between its passes. */
 export interface GatherBlocks {
-  /** [B, n, 2, C]: this rank's keys and values, or their gradients. */
+  /** [2, B, n, C]: this rank's keys and values, or their gradients. */
   readonly own: Span;
-  /** [cp, B, n, 2, C]: those of all ranks, in the order of ranks. */
+  /** [cp, 2, B, n, C]: those of all ranks, in the order of ranks. */
   readonly ofRanks: Span;
-  /** [B, T, 2, C]: keys and values in the order of the sequence. */
+  /** [2, B, T, C]: keys and values in the order of the sequence. */
   readonly keyValues: Span;
-  /** [B, T, 2, C]: their gradients. */
+  /** [2, B, T, C]: their gradients. */
   readonly gradients: Span;
-  /** i32 [2 B n]: where k and v lie among the thirds [B n, 3, C] of a fused projection. */
-  readonly thirds: Span;
-  /** i32 [B T]: place among the ranks' tokens of each token of the sequences. */
+  /** Where k and v of this rank lie in their tensors. */
+  readonly places: KeyValuePlaces;
+  /** i32 [2, B, T]: place among the ranks' rows of each row of keys and values. */
   readonly toSequence: Span;
-  /** i32 [B T]: the inverse. */
+  /** i32 [cp, 2, B, n]: the inverse. */
   readonly toRanks: Span;
-}
-
-/** Sizes that the blocks follow from. */
-export interface GatherSizes {
-  /** B. */
-  readonly batch: number;
-  /** n: tokens of a sequence that a rank has. */
-  readonly tokens: number;
-  /** C. */
-  readonly channels: number;
-  /** cp. */
-  readonly ranks: number;
 }
 
 /**
  * Blocks for all attention layers of a device, which use them one after the other.
  *
- * Cost: (6 T + 4 n) B C floats and ids of the largest batch.
+ * Cost: (6 T + 4 n) B C floats and (4 T + 2 n) B ids of the largest batch.
  */
 export class GatherBuffers {
   readonly #known = new WeakMap<DeviceHeap, Map<string, GatherBlocks>>();
 
-  /** Blocks of these sizes on a heap. */
-  take(heap: DeviceHeap, sizes: GatherSizes): GatherBlocks {
-    const { batch, tokens, channels, ranks } = sizes, key = [batch, tokens, channels].join();
+  /** Blocks for these inputs on a heap, of one of so many ranks. */
+  take(heap: DeviceHeap, inputs: AttentionInputs, ranks: number): GatherBlocks {
+    const [batch, tokens] = inputs.k.tensor.shape, key = [batch, tokens, packingKey(inputs)].join();
     const ofHeap = this.#known.get(heap) ?? new Map<string, GatherBlocks>(), known = ofHeap.get(key);
     if (known !== undefined) return known;
-    const floats = (what: string, rows: number) =>
-      heap.allocate(`${what} of gathered attention`, 2 * batch * rows * channels, "buffers");
-    const ids = (what: string, length: number) =>
-      heap.allocate(`${what} of gathered attention`, length, "buffers", "i32");
-    const all = tokens * ranks,
-      blocks = {
-        own: floats("own keys and values", tokens),
-        ofRanks: floats("keys and values by rank", all),
-        keyValues: floats("keys and values", all),
-        gradients: floats("gradients", all),
-        thirds: ids("places of keys", 2 * batch * tokens),
-        toSequence: ids("places of tokens", batch * all),
-        toRanks: ids("places on ranks", batch * all),
-      };
-    if (heap.memory !== undefined) fillIds(heap, blocks, sizes);
+    const rows = 2 * batch * tokens, what = "gathered attention";
+    const floats = (name: string, length: number) =>
+      heap.allocate(`${name} of ${what}`, length * keyChannels(inputs), "buffers");
+    const ids = (name: string) => heap.allocate(`${name} of ${what}`, rows * ranks, "buffers", "i32");
+    const blocks = {
+      own: floats("own keys and values", rows),
+      ofRanks: floats("keys and values by rank", rows * ranks),
+      keyValues: floats("keys and values", rows * ranks),
+      gradients: floats("gradients", rows * ranks),
+      places: allocatePlaces(heap, inputs, what),
+      toSequence: ids("places of tokens"),
+      toRanks: ids("places on ranks"),
+    };
+    if (heap.memory !== undefined) fillIds(heap, blocks, { batch, tokens, ranks });
     this.#known.set(heap, ofHeap.set(key, blocks));
     return blocks;
   }
 }
 
-function fillIds(heap: DeviceHeap, blocks: GatherBlocks, { batch, tokens, ranks }: GatherSizes): void {
-  heap.i32(blocks.thirds).forEach((_, i, all) => all[i] = 3 * Math.floor(i / 2) + 1 + i % 2);
+function fillIds(
+  heap: DeviceHeap,
+  blocks: GatherBlocks,
+  { batch, tokens, ranks }: { batch: number; tokens: number; ranks: number },
+): void {
   const toSequence = heap.i32(blocks.toSequence), toRanks = heap.i32(blocks.toRanks), all = tokens * ranks;
   for (let rank = 0; rank < ranks; rank++) {
     contextPositions(all, ranks, rank).forEach((position, t) => {
-      for (let b = 0; b < batch; b++) {
-        const place = (rank * batch + b) * tokens + t;
-        toSequence[b * all + position] = place;
-        toRanks[place] = b * all + position;
+      // Samples of keys, then samples of values.
+      for (let half = 0; half < 2 * batch; half++) {
+        const place = (rank * 2 * batch + half) * tokens + t;
+        toSequence[half * all + position] = place;
+        toRanks[place] = half * all + position;
       }
     });
   }
 }
 
 /**
- * As `causalSelfAttention`, of this rank's queries with the keys of all ranks.
+ * As `attend`, of this rank's queries with the keys of all ranks.
  *
- * Shapes: qkv [B, n, 3C], result [B, n, C]; C may be that of a part of the heads. Rows are the tokens of
+ * Shapes: q [B, n, H D], k and v [B, n, G D], result [B, n, H D]. Rows are the tokens of
  * `contextPositions(T, cp, index)`.
- * Placement: qkv and result are sharded by tokens over the group.
+ * Placement: inputs and result are sharded by tokens over the group.
  * Cost: an all-gather of 2 B T C floats forward, the same and a reduce-scatter of as many backward.
  */
-export function gatheredAttention(tape: Tape, qkv: Tensor, options: GatheredAttentionOptions): Tensor {
-  const { group, headDim, label, buffers } = options, { backend, heap } = tape;
-  if (group.size === 1) return causalSelfAttention(tape, qkv, headDim);
-  const [batch, tokens, width] = qkv.shape, channels = width / 3, heads = channels / headDim;
-  const out = tape.output("attention", [batch, tokens, channels], [qkv]);
-  const logSumExp = tape.scratch("attention log-sum-exp", batch * heads * tokens);
-  const blocks = buffers.take(heap, { batch, tokens, channels, ranks: group.size });
-  const { own, ofRanks, keyValues, thirds, toSequence } = blocks;
-  const pack = { rows: thirds.length, cols: channels, ids: thirds, table: qkv.span, out: own };
-  const order = {
-    rows: toSequence.length,
-    cols: 2 * channels,
-    ids: toSequence,
-    table: ofRanks,
-    out: keyValues,
-  };
+export function gatheredAttention(
+  tape: Tape,
+  inputs: AttentionInputs,
+  options: GatheredAttentionOptions,
+): Tensor {
+  const { group, label, buffers } = options, { backend, heap } = tape;
+  if (group.size === 1) return attend(tape, inputs);
+  const { out, logSumExp, tokens, ...sizes } = allocateAttention(tape, inputs), keys = tokens * group.size;
+  const blocks = buffers.take(heap, inputs, group.size), { own, ofRanks, keyValues, toSequence } = blocks;
+  const pack = packingOf(inputs, blocks.places, own), cols = keyChannels(inputs);
+  const order = { rows: toSequence.length, cols, ids: toSequence, table: ofRanks, out: keyValues };
   const gather = () => {
-    backend.gather(pack);
+    for (const half of pack) backend.gather(half);
     group.allGather(own, ofRanks, { label: `${label}: keys and values` });
     backend.gather(order);
   };
-  const args = attentionArgs(tape, {
-    qkv,
-    headDim,
-    out: out.span,
-    logSumExp,
-    keyValues,
-    keys: tokens * group.size,
-  });
-  const op = { qkv, out, args, blocks, gather, group, label };
+  const args = attentionArgs(
+    {
+      ...{ ...sizes, queries: tokens, keys, causal: true, logSumExp },
+      queryRuns: tape.exact?.queryRuns((index) => tape.positionOf(index)),
+    },
+    {
+      ...blockRows(keyValues, inputs, keys),
+      ...{ q: headRows(inputs.q), out: headRows({ tensor: out, column: 0 }) },
+    },
+  );
+  const op = { inputs, out, args, blocks, gather, group, label };
   return tape.record({
     name: `gathered ${label}`,
-    inputs: [qkv],
+    inputs: inputTensors(inputs),
     output: out,
     forward: () => {
       gather();
@@ -158,7 +161,7 @@ export function gatheredAttention(tape: Tape, qkv: Tensor, options: GatheredAtte
 }
 
 interface GatheredBackward extends Pick<GatheredAttentionOptions, "group" | "label"> {
-  readonly qkv: Tensor;
+  readonly inputs: AttentionInputs;
   readonly out: Tensor;
   readonly args: AttentionArgs;
   readonly blocks: GatherBlocks;
@@ -169,60 +172,28 @@ interface GatheredBackward extends Pick<GatheredAttentionOptions, "group" | "lab
 function gatheredBackward(
   { backend }: Tape,
   gradients: Gradients,
-  { qkv, out, args, blocks, gather, group, label }: GatheredBackward,
+  { inputs, out, args, blocks, gather, group, label }: GatheredBackward,
 ): BackwardPass {
-  const dOut = gradients.output(out), target = gradients.inputOverwritten(qkv), channels = qkv.shape[2] / 3;
-  if (target === undefined) return {};
-  const { own, ofRanks, gradients: table, thirds, toRanks } = blocks;
-  const gradient = { ...args, dOut, dQ: target.span, dK: table, dV: subspan(table, channels) };
-  const spread = { rows: toRanks.length, cols: 2 * channels, ids: toRanks, table, out: ofRanks };
-  const unpack = { rows: thirds.length, cols: channels, ids: thirds, x: own, table: target.span };
+  const dOut = gradients.output(out), targets = attentionTargets(gradients, inputs);
+  if (targets === undefined) return {};
+  const { own, ofRanks, gradients: table, places, toRanks } = blocks, { spans } = targets;
+  const gradient = attentionGradientArgs(args, {
+    dOut,
+    ...blockRows(table, inputs, args.keys),
+    q: targets.q,
+  });
+  const spread = { rows: toRanks.length, cols: keyChannels(inputs), ids: toRanks, table, out: ofRanks };
+  const unpack = unpackingOf(inputs, places, { block: own, spans });
+  const cleared = new Set(unpack.map(({ table }) => table));
   return {
     input: () => {
       gather();
-      backend.fill(0, target.span);
+      for (const span of cleared) backend.fill(0, span);
       backend.attentionBackward(gradient);
       backend.gather(spread);
       group.reduceScatter(ofRanks, own, { label: `${label}: gradients of keys and values` });
-      backend.scatterAdd(unpack);
-      target.after?.();
+      for (const half of unpack) backend.scatterAdd(half);
+      targets.deliver();
     },
-  };
-}
-
-interface AttentionParts {
-  readonly qkv: Tensor;
-  readonly headDim: number;
-  readonly out: Span;
-  readonly logSumExp: Span;
-  readonly keyValues: Span;
-  readonly keys: number;
-}
-
-function attentionArgs(
-  tape: Tape,
-  { qkv, headDim, out, logSumExp, keyValues, keys }: AttentionParts,
-): AttentionArgs {
-  const [batch, tokens, width] = qkv.shape, channels = width / 3, ld = 2 * channels;
-  return {
-    ...{ batch, heads: channels / headDim, queries: tokens, keys, headDim, scale: 1 / Math.sqrt(headDim) },
-    ...{ causal: true, queryRuns: tape.exact?.queryRuns((index) => tape.positionOf(index)) },
-    ...{
-      q: qkv.span,
-      ldQ: width,
-      strideQ: tokens * width,
-      out,
-      ldOut: channels,
-      strideOut: tokens * channels,
-    },
-    ...{
-      k: keyValues,
-      ldK: ld,
-      strideK: keys * ld,
-      v: subspan(keyValues, channels),
-      ldV: ld,
-      strideV: keys * ld,
-    },
-    logSumExp,
   };
 }

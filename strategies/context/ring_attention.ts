@@ -12,7 +12,8 @@
  * parts. The backward pass sends the blocks round once more, and behind each block the sum of its gradients, which after
  * the last step goes one place further: to the rank that owns the block.
  *
- * Letters: B samples, T tokens, C channels of this device, H heads, k step; n = T / cp tokens on each rank.
+ * Letters: B samples, T tokens, H heads of queries, G heads of keys, D the width of a head, C = G D channels of k and of
+ * v, all on this device; k step; n = T / cp tokens on each rank.
  *
  * Source: Liu, Zaharia and Abbeel, Ring Attention with Blockwise Transformers, 2023, section 3.
  */
@@ -27,22 +28,28 @@ import {
   subspan,
 } from "../../kernels/mod.ts";
 import {
+  allocateAttention,
+  attend,
+  attentionArgs,
+  attentionGradientArgs,
+  type AttentionInputs,
+  type AttentionTargets,
+  attentionTargets,
   type BackwardPass,
-  causalSelfAttention,
-  formatShape,
-  type GradientTarget,
+  headRows,
+  inputTensors,
+  skipRows,
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
-import { ringSteps } from "./context_placement.ts";
+import { type RingStep, ringSteps } from "./context_placement.ts";
+import { blockRows, packingOf, unpackingOf } from "./key_value_blocks.ts";
 import type { RingBlocks, RingBuffers } from "./ring_buffers.ts";
 
 /** How to run a ring. */
 export interface RingAttentionOptions {
   /** Ranks that hold parts of the same sequences, as `contextPositions` says. */
   readonly group: Group;
-  /** D, the width of a head. */
-  readonly headDim: number;
   /** Name of the layer, in reports. */
   readonly label: string;
   /** Memory of the blocks; rings of one device share it. */
@@ -50,28 +57,28 @@ export interface RingAttentionOptions {
 }
 
 /**
- * As `causalSelfAttention`, of this rank's queries with the keys of all ranks.
+ * As `attend`, of this rank's queries with the keys of all ranks.
  *
- * Shapes: qkv [B, T / cp, 3C], result [B, T / cp, C]; C may be that of a part of the heads. Rows are the tokens of
+ * Shapes: q [B, T / cp, H D], k and v [B, T / cp, G D], result [B, T / cp, H D]. Rows are the tokens of
  * `contextPositions(T, cp, index)`.
- * Placement: qkv and result are sharded by tokens over the group.
+ * Placement: inputs and result are sharded by tokens over the group.
  * Cost: every rank computes 2 cp + 1 pairs of chunks, two of them half. It moves (cp - 1) / cp x 2 B T C x 4 bytes
  * forward and twice that backward.
  *
- * @throws {RangeError} If the last dim of qkv is no multiple of 3 D, or a row has an odd number of tokens.
+ * @throws {RangeError} If the inputs do not fit each other, or a row has an odd number of tokens.
  */
-export function ringAttention(tape: Tape, qkv: Tensor, options: RingAttentionOptions): Tensor {
-  if (options.group.size === 1) return causalSelfAttention(tape, qkv, options.headDim);
-  const ring = planRing(tape, qkv, options);
+export function ringAttention(tape: Tape, inputs: AttentionInputs, options: RingAttentionOptions): Tensor {
+  if (options.group.size === 1) return attend(tape, inputs);
+  const ring = planRing(tape, inputs, options);
   return tape.record({
     name: `ring of ${options.label}`,
-    inputs: [qkv],
+    inputs: inputTensors(inputs),
     output: ring.out,
     forward: () => forward(ring),
     backward: (gradients): BackwardPass => {
-      const dOut = gradients.output(ring.out), target = gradients.input(qkv);
-      if (target === undefined) return {};
-      const plan = planBackward(ring, dOut, target);
+      const dOut = gradients.output(ring.out), targets = attentionTargets(gradients, inputs);
+      if (targets === undefined) return {};
+      const plan = planBackward(ring, dOut, targets);
       return { input: () => backward(ring, plan) };
     },
   });
@@ -80,11 +87,14 @@ export function ringAttention(tape: Tape, qkv: Tensor, options: RingAttentionOpt
 /** What an op works with: built once, when it is recorded. */
 interface Ring extends RingAttentionOptions {
   readonly tape: Tape;
+  readonly inputs: AttentionInputs;
   readonly blocks: RingBlocks;
-  /** [B, n, C]. */
+  /** [B, n, H D]. */
   readonly out: Tensor;
-  /** Copies k and v of the fused projection to block 0. */
-  readonly pack: GatherArgs;
+  /** What each step computes. */
+  readonly places: readonly RingStep[];
+  /** Copies k and v to block 0. */
+  readonly pack: readonly GatherArgs[];
   /** Step k: block k mod 2, in step 0 the own keys in place; with the results of the whole ring. */
   readonly steps: readonly AttentionArgs[];
   /** The same with results of their own. */
@@ -93,61 +103,39 @@ interface Ring extends RingAttentionOptions {
   readonly merges: readonly MergeAttentionArgs[];
 }
 
-function planRing(tape: Tape, qkv: Tensor, options: RingAttentionOptions): Ring {
-  const { group, headDim, buffers } = options, [batch, tokens, width] = qkv.shape;
-  const channels = width / 3, heads = channels / headDim;
-  if (qkv.shape.length !== 3 || !Number.isInteger(heads)) {
-    throw new RangeError(
-      `Cannot split ${qkv.name} ${
-        formatShape(qkv.shape)
-      } into q, k and v with heads of ${headDim}: the last dim ` +
-        `must be a multiple of 3 x ${headDim}`,
+function planRing(tape: Tape, inputs: AttentionInputs, options: RingAttentionOptions): Ring {
+  const { group, buffers } = options, { out, logSumExp, tokens, ...sizes } = allocateAttention(tape, inputs);
+  const blocks = buffers.take(tape.heap, inputs, tape.precision),
+    results = headRows({ tensor: out, column: 0 });
+  const places = ringSteps(tokens * group.size, group.size, group.index);
+  const steps = places.map(({ queries, keys, causal }, k): AttentionArgs => {
+    const { k: key, v: value } = k === 0
+      ? { k: headRows(inputs.k), v: headRows(inputs.v) }
+      : blockRows(blocks.keyValues[k % 2], inputs);
+    return attentionArgs(
+      {
+        ...{ ...sizes, queries: queries.count, keys: keys.count, causal },
+        ...{ logSumExp: subspan(logSumExp, queries.start), strideLogSumExp: tokens },
+      },
+      {
+        ...{ q: skipRows(headRows(inputs.q), queries.start), out: skipRows(results, queries.start) },
+        ...{ k: skipRows(key, keys.start), v: skipRows(value, keys.start) },
+      },
     );
-  }
-  const out = tape.output("attention", [batch, tokens, channels], [qkv]);
-  const logSumExp = tape.scratch("attention log-sum-exp", batch * heads * tokens);
-  const blocks = buffers.take(tape.heap, { rows: batch * tokens, channels, precision: tape.precision });
-  const pack = { rows: 2 * batch * tokens, cols: channels, ids: blocks.ids };
-  const sizes = { batch, heads, headDim, scale: 1 / Math.sqrt(headDim) };
-  const result = { ldOut: channels, strideOut: tokens * channels, strideLogSumExp: tokens };
-  const steps = ringSteps(tokens * group.size, group.size, group.index).map((step, k): AttentionArgs => ({
-    ...{ ...sizes, queries: step.queries.count, keys: step.keys.count, causal: step.causal },
-    ...{ q: subspan(qkv.span, step.queries.start * width), ldQ: width, strideQ: tokens * width },
-    ...keysOf(
-      k === 0 ? qkv.span : blocks.keyValues[k % 2],
-      { channels, tokens, first: step.keys.start },
-      k === 0,
-    ),
-    ...{ ...result, out: subspan(out.span, step.queries.start * channels) },
-    logSumExp: subspan(logSumExp, step.queries.start),
-  }));
-  const [part, partLogSumExp] = blocks.gradients;
+  });
+  const [part, partLogSumExp] = blocks.results;
   const parts = steps.map((step): AttentionArgs => {
-    const strideOut = step.queries * channels;
+    const strideOut = step.queries * step.ldOut;
     return { ...step, out: part, strideOut, logSumExp: partLogSumExp, strideLogSumExp: undefined };
   });
   const merges = steps.map((step): MergeAttentionArgs => ({ ...step, part, partLogSumExp }));
-  return {
-    ...options,
-    ...{ tape, blocks, out, steps, parts, merges },
-    pack: { ...pack, table: qkv.span, out: blocks.keyValues[0] },
-  };
-}
-
-/** Keys and values from token `first` on: in a block [.., n, 2C], or in a fused projection [.., n, 3C] behind q. */
-function keysOf(
-  span: Span,
-  { channels, tokens, first }: { channels: number; tokens: number; first: number },
-  isFused: boolean,
-): Pick<AttentionArgs, "k" | "v" | "ldK" | "ldV" | "strideK" | "strideV"> {
-  const ld = (isFused ? 3 : 2) * channels, stride = tokens * ld, k = first * ld + (isFused ? channels : 0);
-  const spans = { k: subspan(span, k), v: subspan(span, k + channels) };
-  return { ...spans, ldK: ld, ldV: ld, strideK: stride, strideV: stride };
+  const pack = packingOf(inputs, blocks.places, blocks.keyValues[0]);
+  return { ...options, tape, inputs, blocks, out, places, pack, steps, parts, merges };
 }
 
 function forward(ring: Ring): void {
   const { tape: { backend }, group: { size }, steps, parts, merges } = ring;
-  backend.gather(ring.pack);
+  for (const half of ring.pack) backend.gather(half);
   let pass = passBlock(ring, 0);
   backend.attention(steps[0]);
   for (let k = 1; k < size; k++) {
@@ -159,29 +147,30 @@ function forward(ring: Ring): void {
 }
 
 /** The kernel arguments of a backward pass. */
-interface BackwardPlan {
+interface BackwardPlan extends Pick<AttentionTargets, "deliver"> {
   readonly steps: readonly AttentionBackwardArgs[];
-  /** Adds the gradients of the own block, back from the ring, to those of the fused projection. */
-  readonly unpack: ScatterAddArgs;
+  /** Adds the gradients of the own block, back from the ring, to those in place. */
+  readonly unpack: readonly ScatterAddArgs[];
 }
 
-function planBackward(ring: Ring, dOut: Span, target: GradientTarget): BackwardPlan {
-  const { blocks, group, pack: { rows, cols: channels, ids } } = ring, [, tokens] = ring.out.shape;
-  const places = ringSteps(tokens * group.size, group.size, group.index);
+function planBackward(ring: Ring, dOut: Span, targets: AttentionTargets): BackwardPlan {
+  const { blocks, group, inputs, places } = ring, { spans, deliver } = targets;
   const steps = ring.steps.map((step, k): AttentionBackwardArgs => {
-    const { queries, keys } = places[k], span = k === 0 ? target.span : blocks.gradients[k % 2];
-    const { k: dK, v: dV } = keysOf(span, { channels, tokens, first: keys.start }, k === 0);
-    const dQ = subspan(target.span, queries.start * 3 * channels);
-    const accumulate = k > 0 || target.accumulate;
-    return { ...step, dOut: subspan(dOut, queries.start * channels), dQ, dK, dV, accumulate };
+    const { queries, keys } = places[k],
+      { k: dK, v: dV } = k === 0 ? targets : blockRows(blocks.gradients[k % 2], inputs);
+    return attentionGradientArgs(step, {
+      ...{ dOut: subspan(dOut, queries.start * step.ldOut), accumulate: k > 0 },
+      q: skipRows(targets.q, queries.start),
+      ...{ k: skipRows(dK, keys.start), v: skipRows(dV, keys.start) },
+    });
   });
-  const x = blocks.gradients[group.size % 2];
-  return { steps, unpack: { rows, cols: channels, ids, x, table: target.span } };
+  const unpack = unpackingOf(inputs, blocks.places, { block: blocks.gradients[group.size % 2], spans });
+  return { steps, unpack, deliver };
 }
 
-function backward(ring: Ring, { steps, unpack }: BackwardPlan): void {
+function backward(ring: Ring, { steps, unpack, deliver }: BackwardPlan): void {
   const { tape: { backend }, group: { size }, blocks } = ring;
-  backend.gather(ring.pack);
+  for (const half of ring.pack) backend.gather(half);
   let pass = passBlock(ring, 0), gradients: Pending[] = [];
   backend.attentionBackward(steps[0]);
   for (let k = 1; k < size; k++) {
@@ -194,7 +183,8 @@ function backward(ring: Ring, { steps, unpack }: BackwardPlan): void {
     gradients = passGradients(ring, k);
   }
   settle(gradients);
-  backend.scatterAdd(unpack);
+  for (const half of unpack) backend.scatterAdd(half);
+  deliver();
 }
 
 /** Sends the block of step k on, and asks for that of step k + 1, which takes the place of that of step k - 1. */

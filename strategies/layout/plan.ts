@@ -13,6 +13,8 @@ import { shareOf } from "./mesh.ts";
  * How one layer is split:
  * - `column`: its outputs, so that each device computes some of them from the whole input. The width consists of `parts`
  *   fused parts (3 for q, k, v), each split by whole `unit`s (the width of a head); by default one part and units of 1.
+ *   Parts of unequal widths are a list: how many units each deals out at a time. `[4, 1, 1]` are q, k and v where four
+ *   heads of q read one of k and v: they go to a device together.
  * - `row`: its inputs by whole units; products are summed over devices, and the bias is added once.
  * - `vocab`: the rows of an embedding table.
  * - `head`: the output classes of a last layer, whose logits go straight to `crossEntropy`. With `table`, the layer is a
@@ -25,7 +27,7 @@ import { shareOf } from "./mesh.ts";
  * Layers that a plan does not name are not split; under sequence parallelism they must see this device's rows.
  */
 export type LayerSplit =
-  | { readonly kind: "column"; readonly unit?: number; readonly parts?: number }
+  | { readonly kind: "column"; readonly unit?: number; readonly parts?: number | readonly number[] }
   | { readonly kind: "row"; readonly unit?: number }
   | { readonly kind: "vocab" }
   | { readonly kind: "head"; readonly table?: string }
@@ -75,34 +77,50 @@ export function shardOf(
 ): Shard | undefined {
   const path = layerOf(name), split = size === 1 ? undefined : unitsOf(plan, name, shape);
   if (split === undefined) return undefined;
-  const { dim, units, unit, parts } = split, what = `${name} ${formatShape(shape)}`;
+  const { dim, units, widths } = split, what = `dim ${dim} of ${name} ${formatShape(shape)}`;
+  const isEven = new Set(widths).size === 1, list = widths.join(" + ");
   if (!Number.isInteger(units)) {
-    throw new RangeError(
-      `Cannot split ${path} over tp ${size}: dim ${dim} of ${what} must be a multiple of ${parts} parts of ` +
-        `units of ${unit}`,
-    );
+    const allowed = isEven ? `${widths.length} parts of units of ${widths[0]}` : `units of ${list}`;
+    throw new RangeError(`Cannot split ${path} over tp ${size}: ${what} must be a multiple of ${allowed}`);
   }
   if (units < size) {
     throw new RangeError(
-      `Cannot split ${path} over tp ${size}: dim ${dim} of ${what} has ${units} units of ${unit}, ` +
+      `Cannot split ${path} over tp ${size}: ${what} has ${units} units of ${isEven ? widths[0] : list}, ` +
         `and every device needs at least one`,
     );
   }
-  const { start, end } = shareOf(units, size, index), length = (end - start) * unit;
-  const runs = Array.from({ length: parts }, (_, part) => ({ start: (part * units + start) * unit, length }));
+  const { start, end } = shareOf(units, size, index);
+  const runs = startsOf(widths).map((first, part) => (
+    { start: first * units + start * widths[part], length: (end - start) * widths[part] }
+  ));
   return { dim, runs };
 }
 
-/** What of a parameter is dealt out: `parts` times `units` of `unit` elements along a dim; undefined if it is not split. */
-export function unitsOf(
-  plan: ParallelPlan,
-  name: string,
-  shape: Shape,
-): { dim: number; units: number; unit: number; parts: number } | undefined {
+/** What of a parameter is dealt out along one dim. */
+export interface ParameterUnits {
+  /** The dim. */
+  readonly dim: number;
+  /** How many units each part of it has. */
+  readonly units: number;
+  /** Elements of a unit of each part. */
+  readonly widths: readonly number[];
+}
+
+/** What of a parameter is dealt out; undefined if it is not split. */
+export function unitsOf(plan: ParallelPlan, name: string, shape: Shape): ParameterUnits | undefined {
   const path = layerOf(name), split = splitOf(plan, path), dim = split && splitDim(split, path, shape);
   if (dim === undefined) return undefined;
-  const { unit = 1, parts = 1 } = split as { unit?: number; parts?: number };
-  return { dim, units: shape[dim] / parts / unit, unit, parts };
+  const { unit = 1, parts = 1 } = split as { unit?: number; parts?: number | readonly number[] };
+  const widths = (typeof parts === "number" ? Array<number>(parts).fill(1) : parts).map((count) =>
+    count * unit
+  );
+  return { dim, units: shape[dim] / widths.reduce((sum, width) => sum + width, 0), widths };
+}
+
+/** Where each of several lengths begins when they lie one behind the other. */
+export function startsOf(lengths: readonly number[]): number[] {
+  let end = 0;
+  return lengths.map((length) => (end += length) - length);
 }
 
 /**

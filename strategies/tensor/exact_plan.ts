@@ -11,6 +11,7 @@ import {
   type ParallelPlan,
   shardOf,
   splitOf,
+  startsOf,
   unitsOf,
 } from "../layout/mod.ts";
 
@@ -31,7 +32,7 @@ export function sumChunksOf(
 ): SumChunks | undefined {
   const split = shape.length < 2 ? undefined : unitsOf(plan, name, shape);
   if (split === undefined) return undefined;
-  const { dim, units, parts } = split, chunks = chunkCount(units);
+  const { dim, units, widths } = split, chunks = chunkCount(units);
   if (chunks % size !== 0) {
     throw new RangeError(
       `Cannot split ${
@@ -40,14 +41,13 @@ export function sumChunksOf(
         `tp, which must be 1, 2 or 4`,
     );
   }
-  const width = shape[dim] / parts, whole = Array.from({ length: parts }, (_, i) => ({ start: i * width }));
+  const lengths = widths.map((width) => units * width), starts = startsOf(lengths);
+  const whole = lengths.map((length, part) => ({ start: starts[part], length }));
   const own = shardOf(plan, name, shape, { size, index })?.runs ?? whole, count = chunks / size;
+  const places = startsOf(own.map(({ length }) => length));
   const leaves = Array.from({ length: count }, (_, i) => {
-    const runs = shardOf(plan, name, shape, { size: chunks, index: index * count + i })?.runs;
-    return own.map(({ start }, part) => {
-      const { start: first, length } = runs?.[part] ?? { start: part * width, length: width };
-      return { start: part * width / size + first - start, length };
-    });
+    const runs = shardOf(plan, name, shape, { size: chunks, index: index * count + i })?.runs ?? whole;
+    return runs.map(({ start, length }, part) => ({ start: places[part] + start - own[part].start, length }));
   });
   return { dim, tree: bisectionTree(leaves) };
 }

@@ -4,6 +4,7 @@ import { type BackendPair, type Bound, EPS, noise } from "./backend_pair.ts";
 interface Shape {
   batch: number;
   heads: number;
+  kvHeads?: number;
   queries: number;
   keys: number;
   headDim: number;
@@ -19,27 +20,32 @@ const SHAPES: Shape[] = [
   { batch: 2, heads: 1, queries: 4, keys: 11, headDim: 8, causal: true, queryOffset: 7 },
   { batch: 0, heads: 2, queries: 3, keys: 3, headDim: 4, causal: true },
   { batch: 1, heads: 2, queries: 0, keys: 3, headDim: 4, causal: false },
+  { batch: 0, heads: 0, queries: 2, keys: 3, headDim: 4, causal: false },
+  { batch: 2, heads: 4, kvHeads: 1, queries: 7, keys: 7, headDim: 5, causal: true },
+  { batch: 1, heads: 4, kvHeads: 2, queries: 53, keys: 53, headDim: 16, causal: true },
+  { batch: 2, heads: 6, kvHeads: 2, queries: 4, keys: 11, headDim: 8, causal: true, queryOffset: 7 },
 ];
 
-/** Arguments for heads in a fused [B, T, 3C] projection, or in tensors of their own. */
+/** Arguments for heads in a fused projection, or in tensors of their own. */
 function argsOf(pair: BackendPair, shape: Shape, isFused: boolean): AttentionBackwardArgs {
-  const { batch, heads, queries, keys, headDim } = shape, width = heads * headDim;
+  const { batch, heads, kvHeads = heads, queries, keys, headDim } = shape, width = heads * headDim;
+  const kvWidth = kvHeads * headDim, widths = [width, kvWidth, kvWidth];
   const rows = Math.max(queries, keys), scale = 1 / Math.sqrt(headDim);
   const tensor = (length: number, seed: number) => pair.tensor(noise(length, seed));
-  const ld = isFused ? 3 * width : width, stride = rows * ld;
+  const [ldQ, ldK, ldV] = isFused ? [0, 1, 2].map(() => width + 2 * kvWidth) : widths;
   const part = (seed: number) => {
-    if (!isFused) return [0, 1, 2].map((i) => tensor(batch * stride, seed + i));
-    const all = tensor(batch * stride, seed);
-    return [0, 1, 2].map((i) => ({
-      byteOffset: all.byteOffset + 4 * Math.min(all.length, i * width),
-      length: Math.max(0, all.length - i * width),
+    if (!isFused) return widths.map((w, i) => tensor(batch * rows * w, seed + i));
+    const all = tensor(batch * rows * ldQ, seed);
+    return [0, width, width + kvWidth].map((column) => ({
+      byteOffset: all.byteOffset + 4 * Math.min(all.length, column),
+      length: Math.max(0, all.length - column),
       dtype: "f32" as const,
     }));
   };
   const [q, k, v] = part(1), [dQ, dK, dV] = part(11);
   const strideOut = queries * width;
-  const lds = { ldQ: ld, ldK: ld, ldV: ld, ldOut: width };
-  const strides = { strideQ: stride, strideK: stride, strideV: stride, strideOut };
+  const lds = { ldQ, ldK, ldV, ldOut: width };
+  const strides = { strideQ: rows * ldQ, strideK: rows * ldK, strideV: rows * ldV, strideOut };
   const out = tensor(batch * strideOut, 20), dOut = tensor(batch * strideOut, 21);
   const logSumExp = tensor(batch * heads * queries, 22);
   return { ...shape, ...lds, ...strides, q, k, v, dQ, dK, dV, out, dOut, logSumExp, scale };
@@ -138,12 +144,13 @@ function backwardCase(
   options: Partial<AttentionBackwardArgs> = {},
 ): void {
   const args = { ...argsOf(pair, shape, isFused), ...options },
-    { headDim, queries, keys, scale } = { ...args, ...shape };
+    { headDim, queries, keys, scale, heads, kvHeads = heads } = { ...args, ...shape };
   pair.candidate.attention(args);
   // |dP - delta| <= 2 d, so |dS| <= 2 d scale p; sums of p are 1 over keys, at most `queries` over queries.
   const error = probabilityError(shape) + EPS * (headDim + queries + keys + 10);
   const boundQ: Bound = 2 * error * 2 * headDim * scale;
-  const boundK: Bound = boundQ * queries, boundV: Bound = 2 * error * queries;
+  const terms = queries * (heads === 0 ? 1 : heads / kvHeads);
+  const boundK: Bound = boundQ * terms, boundV: Bound = 2 * error * terms;
   pair.compare(
     JSON.stringify(shape),
     [[args.dQ, boundQ], [args.dK, boundK], [args.dV, boundV]],

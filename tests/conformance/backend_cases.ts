@@ -6,6 +6,7 @@ import { ELEMENT_CASES } from "./element_cases.ts";
 import { MATMUL_CASES } from "./matmul_cases.ts";
 import { ROW_CASES } from "./row_cases.ts";
 import { ROW_KERNEL_CASES } from "./row_kernel_cases.ts";
+import { SHARED_HEAD_CASES } from "./shared_head_cases.ts";
 import { SPREAD_LOSS_CASES } from "./spread_loss_cases.ts";
 import { TREE_CASES } from "./tree_cases.ts";
 
@@ -19,6 +20,7 @@ export function testBackend(name: string, create: (heap: DeviceHeap) => Backend,
     ...TREE_CASES,
     ...MATMUL_CASES,
     ...ATTENTION_CASES,
+    ...SHARED_HEAD_CASES,
     ...EXPERT_CASES,
   };
   for (const [title, run] of Object.entries(cases)) {

@@ -39,7 +39,8 @@ const CASES: Record<string, Case> = {
   },
   Transpose: { shapes: [[2, 3, 4]], build: (x) => onnx.transpose(x, [2, 0, 1]) },
   Reshape: { shapes: [[2, 6]], build: (x) => onnx.reshape(x, [3, -1]) },
-  "Split, one part used": { shapes: [[2, 6]], build: (x) => onnx.splitLast(x, 3)[1] },
+  "Split, one part used": { shapes: [[2, 6]], build: (x) => onnx.splitLast(x, [2, 2, 2])[1] },
+  "Split, unequal parts": { shapes: [[2, 6]], build: (x) => onnx.splitLast(x, [3, 1, 2])[2] },
   Gather: {
     shapes: [[4, 3]],
     build: (table) => onnx.gather(table, table.graph.constant("ids", [3], Int32Array.of(2, 0, 2))),

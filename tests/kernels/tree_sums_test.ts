@@ -89,9 +89,9 @@ Deno.test("matmul refuses a tree of another number of terms", () => {
   );
 });
 
-/** Attention backward of `heads` heads of one sequence, for the queries of the given runs; returns dQ and the sums dK, dV. */
-function backwardOf(tokens: number, runs: readonly number[], units: number) {
-  const { heap, backend } = open(), heads = 2, headDim = 16, width = heads * headDim, size = tokens / units;
+/** Attention backward of two heads of one sequence, for the queries of the given runs; returns dQ and the sums dK, dV. */
+function backwardOf(tokens: number, runs: readonly number[], kvHeads: number) {
+  const { heap, backend } = open(), heads = 2, headDim = 16, width = heads * headDim, size = tokens / 8;
   const queries = runs.length * size,
     whole = noise(heap, tokens * width, 3),
     q = heap.allocate("q", queries * width, "workspace");
@@ -102,19 +102,23 @@ function backwardOf(tokens: number, runs: readonly number[], units: number) {
   });
   const zeros = (name: string, rows: number) => heap.allocate(name, rows * width, "workspace");
   const args: AttentionBackwardArgs = {
-    ...{ batch: 1, heads, queries, keys: tokens, headDim, scale: 0.25, causal: true, queryRuns: runs },
     ...{
-      ldQ: width,
-      ldK: width,
-      ldV: width,
-      ldOut: width,
-      q,
-      k: noise(heap, tokens * width, 4),
-      v: noise(heap, tokens * width, 5),
+      batch: 1,
+      heads,
+      kvHeads,
+      queries,
+      keys: tokens,
+      headDim,
+      scale: 0.25,
+      causal: true,
+      queryRuns: runs,
     },
+    ...{ ldQ: width, ldK: kvHeads * headDim, ldV: kvHeads * headDim, ldOut: width, q },
+    ...{ k: noise(heap, tokens * kvHeads * headDim, 4), v: noise(heap, tokens * kvHeads * headDim, 5) },
     ...{ strideQ: 0, strideK: 0, strideV: 0, strideOut: 0, out: zeros("out", queries), dOut },
     ...{ logSumExp: heap.allocate("lse", heads * queries, "workspace") },
-    ...{ dQ: zeros("dQ", queries), dK: zeros("dK", tokens), dV: zeros("dV", tokens) },
+    ...{ dQ: zeros("dQ", queries) },
+    ...{ dK: zeros("dK", tokens * kvHeads / heads), dV: zeros("dV", tokens * kvHeads / heads) },
   };
   backend.attention(args);
   backend.attentionBackward(args);
@@ -122,13 +126,15 @@ function backwardOf(tokens: number, runs: readonly number[], units: number) {
 }
 
 // 64 tokens: all scores at a time; 400: run by run, in blocks; the parts of 400 tokens hold fewer queries.
-for (const tokens of [64, 400]) {
-  Deno.test(`attention of ranks that hold pairs of eighths sums to the bits of one device: ${tokens} tokens`, () => {
+for (const [tokens, kvHeads] of [[64, 2], [400, 2], [64, 1], [400, 1]]) {
+  Deno.test(`attention of ranks that hold pairs of eighths sums to the bits of one device: ${tokens} tokens, ${kvHeads} heads of keys`, () => {
     const starts = Array.from({ length: 8 }, (_, i) => i * tokens / 8),
       take = (...units: number[]) => units.map((u) => starts[u]);
-    const whole = backwardOf(tokens, starts, 8);
-    const halves = [take(0, 1, 6, 7), take(2, 3, 4, 5)].map((runs) => backwardOf(tokens, runs, 8));
-    const pairs = [take(0, 7), take(1, 6), take(2, 5), take(3, 4)].map((runs) => backwardOf(tokens, runs, 8));
+    const whole = backwardOf(tokens, starts, kvHeads);
+    const halves = [take(0, 1, 6, 7), take(2, 3, 4, 5)].map((runs) => backwardOf(tokens, runs, kvHeads));
+    const pairs = [take(0, 7), take(1, 6), take(2, 5), take(3, 4)].map((runs) =>
+      backwardOf(tokens, runs, kvHeads)
+    );
     for (const name of ["dK", "dV"] as const) {
       assertEquals(halves[0][name].map((value, i) => value + halves[1][name][i]), whole[name]);
       const [a, b, c, d] = pairs.map((part) => part[name]);

@@ -10,9 +10,10 @@ import type { Backend } from "../../kernels/mod.ts";
 import {
   add,
   allocateGradients,
-  causalSelfAttention,
+  attend,
   crossEntropy,
   embedding,
+  fusedInputs,
   gelu,
   groupedBias,
   groupedLinear,
@@ -27,6 +28,7 @@ import {
   reshape,
   rmsNorm,
   Scope,
+  separateInputs,
   type Shape,
   softmax,
   sumLoss,
@@ -175,14 +177,43 @@ const CASES: Case[] = [
     build: (t, [table, onto]) => embedding(t, ids(t, [2], [3, 3]), table, tanh(t, onto)),
   },
   {
-    name: "causalSelfAttention()",
+    name: "attend()",
     shapes: [[2, 5, 3 * 6]],
-    build: (t, [qkv]) => causalSelfAttention(t, tanh(t, qkv), 3),
+    build: (t, [qkv]) => attend(t, fusedInputs(tanh(t, qkv), { headDim: 3, group: 1 })),
   },
   {
-    name: "causalSelfAttention() over several blocks of queries",
+    name: "attend() over several blocks of queries",
     shapes: [[1, 101, 3 * 2]],
-    build: (t, [qkv]) => causalSelfAttention(t, qkv, 2),
+    build: (t, [qkv]) => attend(t, fusedInputs(qkv, { headDim: 2, group: 1 })),
+  },
+  ...[4, 2].map((group): Case => ({
+    name: `attend() of 4 heads, of which ${group} share one of keys`,
+    shapes: [[2, 5, 2 * (4 + 2 * 4 / group)]],
+    build: (t, [qkv]) => attend(t, fusedInputs(tanh(t, qkv), { headDim: 2, group })),
+  })),
+  {
+    name: "attend() of three tensors, one of which has another reader",
+    shapes: [[2, 5, 8], [2, 5, 4], [2, 5, 4]],
+    build: (t, [q, k, v]) => {
+      const keys = tanh(t, k), out = attend(t, separateInputs({ q, k: keys, v }, 2));
+      return add(t, out, attend(t, separateInputs({ q: tanh(t, q), k: keys, v }, 2)));
+    },
+  },
+  {
+    name: "attend() to keys whose gradient nobody wants",
+    shapes: [[2, 5, 8], [2, 5, 4]],
+    build: (t, [q, v]) => {
+      const k = t.constant("k", [2, 5, 4], "f32", (i) => Math.sin(i));
+      return attend(t, separateInputs({ q, k, v }, 2));
+    },
+  },
+  {
+    name: "attend() of q in a tensor and of v and k in another",
+    shapes: [[2, 5, 4], [2, 5, 4]],
+    build: (t, [q, vk]) => {
+      const [v, k] = [0, 2].map((column) => ({ tensor: vk, column }));
+      return attend(t, { q: { tensor: q, column: 0 }, k, v, heads: 2, kvHeads: 1, headDim: 2 });
+    },
   },
 ];
 

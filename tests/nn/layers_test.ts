@@ -2,11 +2,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   add,
+  type Attend,
+  attend,
   CausalSelfAttention,
-  causalSelfAttention,
   Embedding,
   embedding,
   FeedForward,
+  fusedInputs,
   LayerNorm,
   Linear,
   linear,
@@ -92,36 +94,41 @@ Deno.test("ops refuse shapes that do not fit, and name both", () => {
     [() => multiply(tape, x, y), "Cannot multiply x [2, 3] and y [3, 2]"],
     [() => reshape(tape, x, [4]), "Cannot reshape x [2, 3] to [4]: sizes differ"],
     [() => embedding(tape, ids, w, x), "Cannot add head.weight to x: its shape must be [2, 5]"],
-    [
-      () => causalSelfAttention(tape, tape.input("qkv", [1, 2, 12]), 3),
-      "Cannot split qkv [1, 2, 12] into q, k and v",
-    ],
-    [() => causalSelfAttention(tape, x, 1), "Cannot split x [2, 3]"],
   ];
   for (const [call, text] of cases) assertThrows(call, RangeError, text);
 });
 
 Deno.test("CausalSelfAttention attends as the hooks of its path say, unless it is told how", () => {
-  const backend = phantomBackend(), paths: string[] = [], heads: number[] = [];
-  const attend: typeof causalSelfAttention = (tape, qkv, headDim) => {
-    heads.push(headDim);
-    return causalSelfAttention(tape, qkv, headDim);
+  const backend = phantomBackend(), paths: string[] = [], heads: number[][] = [];
+  const noted: Attend = (tape, inputs) => {
+    heads.push([inputs.heads, inputs.kvHeads, inputs.headDim]);
+    return attend(tape, inputs);
   };
   const hooks = (path: string) => {
     paths.push(path);
-    return path === "a" ? { attend } : undefined;
+    return path === "a" ? { attend: noted } : undefined;
   };
   const scope = Scope.root(backend.heap, 1, { shard: () => undefined, hooks });
-  const sizes = { embed: 8, heads: 2, residualDeviation: 0.01 };
+  const sizes = { embed: 8, heads: 4, kvHeads: 2, residualDeviation: 0.01 };
   const [a, b] = ["a", "b"].map((name) => new CausalSelfAttention(scope.child(name), sizes));
+  assertEquals(scope.parameters[0].shape, [8, 16]);
   const tape = new Tape({ backend, training: true }), x = tape.input("x", [2, 3, 8]);
   for (const layer of [a, b]) layer.forward(tape, x, x);
-  a.forward(tape, x, x, causalSelfAttention);
-  assertEquals([heads, paths.includes("b")], [[4], true]);
+  a.forward(tape, x, x, attend);
+  assertEquals([heads, paths.includes("b")], [[[4, 2, 2]], true]);
 });
 
-Deno.test("causalSelfAttention() refuses rows that are parts of sequences", () => {
+Deno.test("CausalSelfAttention refuses heads of keys that do not divide those of queries", () => {
+  const scope = Scope.root(phantomBackend().heap, 1).child("attn");
+  assertThrows(
+    () => new CausalSelfAttention(scope, { embed: 8, heads: 4, kvHeads: 3, residualDeviation: 1 }),
+    RangeError,
+    "Cannot share 3 heads of keys and values among 4 heads of queries in attn: kvHeads must divide heads",
+  );
+});
+
+Deno.test("attend() refuses rows that are parts of sequences", () => {
   const tape = new Tape({ backend: phantomBackend(), training: true, placement: { positions: [0, 3] } });
-  const call = () => causalSelfAttention(tape, tape.input("qkv", [1, 2, 6]), 1);
+  const call = () => attend(tape, fusedInputs(tape.input("qkv", [1, 2, 6]), { headDim: 1, group: 1 }));
   assertThrows(call, RangeError, "Cannot attend within qkv: token 1 of a row is token 3 of its sequence");
 });

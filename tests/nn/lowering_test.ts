@@ -7,21 +7,24 @@ import {
   add,
   addBias,
   allocateGradients,
-  causalSelfAttention,
+  attend,
   constant,
   crossEntropy,
   Embedding,
+  fusedInputs,
   gelu,
   LayerNorm,
   Linear,
   lowerAdamW,
   Lowering,
   multiply,
+  normal,
   project,
   relu,
   reshape,
   rmsNorm,
   Scope,
+  separateInputs,
   softmax,
   tanh,
   Tape,
@@ -56,7 +59,16 @@ const CASES: { [name: string]: Record } = {
     const gamma = scope.parameter("gamma", [12], (_, i) => Math.sin(i));
     return rmsNorm(tape, x, { gamma, epsilon: 0.1 });
   },
-  attention: ({ tape, x }) => causalSelfAttention(tape, x, 2),
+  attention: ({ tape, x }) => attend(tape, fusedInputs(x, { headDim: 2, group: 1 })),
+  "attention of four heads that share one of keys": ({ tape, x }) =>
+    attend(tape, fusedInputs(x, { headDim: 2, group: 4 })),
+  "attention of heads that share two of keys": ({ tape, x }) =>
+    attend(tape, fusedInputs(x, { headDim: 1, group: 4 })),
+  "attention of tensors of their own": ({ tape, scope, x }) => {
+    const of = (name: string, outputs: number) =>
+      new Linear(scope.child(name), { inputs: 12, outputs, initialize: normal(1) }).forward(tape, x);
+    return attend(tape, separateInputs({ q: of("q", 8), k: of("k", 4), v: of("v", 4) }, 2));
+  },
   softmax: ({ tape, x }) => softmax(tape, x),
   "a chain of elements": ({ tape, x }) =>
     add(tape, multiply(tape, gelu(tape, x), tanh(tape, x)), relu(tape, reshape(tape, x, [2, 3, 12]))),

@@ -20,13 +20,13 @@ export interface Bf16SetUp {
   widened(span: Span): Span;
 }
 
-export function setUpBf16(): Bf16SetUp {
+export function setUpBf16(name: "wasm" | "reference" = "wasm"): Bf16SetUp {
   const capBytes = 32 << 20, heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) });
   const tensor = (values: ArrayLike<number>, dtype: DType = "bf16") => {
     const span = heap.allocate("x", values.length, "activations", dtype);
     writeElements(heap, span, values);
     return span;
   };
-  const inner = createBackend("wasm", heap), bf16 = bf16Backend(inner);
+  const inner = createBackend(name, heap), bf16 = bf16Backend(inner);
   return { heap, inner, bf16, tensor, widened: (span) => tensor(readElements(heap, span), "f32") };
 }

@@ -6,21 +6,30 @@
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { AttentionBackwardArgs } from "../../../kernels/mod.ts";
-import { Tape } from "../../../nn/mod.ts";
+import { fusedInputs, Tape } from "../../../nn/mod.ts";
 import { ringAttention, RingBuffers } from "../../../strategies/mod.ts";
 import { EPS, noise } from "../../conformance/backend_pair.ts";
 import { makeBackend, phantomBackend } from "../../support/device.ts";
-import type { ContextResult, OpCase } from "../programs/context_parallel.ts";
+import type { OpCase } from "../programs/attention_op.ts";
+import type { ContextResult } from "../programs/context_parallel.ts";
 import { fakeGroup } from "../support/fake_group.ts";
-import { assemble, assertClose, type Outcome, runCases } from "../support/context_world.ts";
+import { assemble, assertClose, gradientsByPart, type Outcome, runCases } from "../support/context_world.ts";
 
 const SIZES: Omit<OpCase, "kind" | "cp">[] = [24, 96].flatMap((tokens) =>
   [1, 3].flatMap((heads) => [1, 3].map((batch) => ({ batch, tokens, heads, headDim: 5 })))
 );
-// More queries than a block of the kernel, a large op after small ones, and two readers of one projection.
+// More queries than a block of the kernel, a large op after small ones, two readers of one projection, shared heads
+// (whose results take more room than their keys), and tensors of their own.
 const OTHERS: Omit<OpCase, "kind">[] = [
   { cp: 2, batch: 1, tokens: 240, heads: 2, headDim: 16 },
   { cp: 3, batch: 2, tokens: 24, heads: 2, headDim: 4, uses: 2 },
+  ...(["wasm", "reference"] as const).flatMap((backend) => [
+    { cp: 2, batch: 2, tokens: 24, heads: 4, kvHeads: 1, headDim: 5, backend },
+    { cp: 3, batch: 1, tokens: 24, heads: 4, kvHeads: 2, headDim: 1, backend },
+    { cp: 2, batch: 2, tokens: 24, heads: 4, kvHeads: 2, headDim: 5, isSeparate: true, uses: 2, backend },
+  ]),
+  { cp: 4, batch: 1, tokens: 240, heads: 8, kvHeads: 1, headDim: 16 },
+  { cp: 4, batch: 2, tokens: 48, heads: 8, kvHeads: 1, headDim: 16 },
 ];
 const CASES: OpCase[] = [
   ...[1, 2, 3, 4].flatMap((cp) => SIZES.map((sizes) => ({ ...sizes, cp }))),
@@ -30,7 +39,8 @@ const CASES: OpCase[] = [
 let running: Promise<Outcome<OpCase>[]> | undefined;
 const outcomes = () => running ??= runCases(CASES);
 
-const named = ({ cp, batch, tokens, heads }: OpCase) => `cp ${cp}, B ${batch}, T ${tokens}, ${heads} heads`;
+const named = ({ cp, batch, tokens, heads, kvHeads = heads, backend = "wasm" }: OpCase) =>
+  `cp ${cp}, B ${batch}, T ${tokens}, ${heads} heads, ${kvHeads} of keys, ${backend}`;
 
 Deno.test("ringAttention() gives what attention on one device gives, forward and backward", async () => {
   for (const { test, ofRanks, ofOne } of await outcomes()) {
@@ -39,41 +49,52 @@ Deno.test("ringAttention() gives what attention on one device gives, forward and
       assemble(ofRanks.map((of) => ({ positions: of.positions, values: values(of) })), tokens, cols);
     assertEquals(ofRanks.length, test.cp);
     assertClose(named(test), whole(({ out }) => out, width), ofOne.out, bound);
-    const got = whole(({ gradients }) => gradients[0].values, 3 * width), want = ofOne.gradients[0].values;
-    for (const [third, name] of ["dQ", "dK", "dV"].entries()) {
-      const isThird = (_: number, i: number) => Math.floor(i % (3 * width) / width) === third;
-      assertClose(`${name}, ${named(test)}`, got.filter(isThird), want.filter(isThird), bound);
+    const want = gradientsByPart(test, ofOne.gradients), { kvHeads = heads } = test;
+    for (const [part, name] of ["dQ", "dK", "dV"].entries()) {
+      const columns = (part === 0 ? heads : kvHeads) * headDim;
+      const got = whole(({ gradients }) => gradientsByPart(test, gradients)[part], columns);
+      assertClose(`${name}, ${named(test)}`, got, want[part], bound);
     }
   }
 });
 
 Deno.test("ringAttention() moves 2 (cp - 1) / cp B T C x 4 bytes per rank forward, twice that backward", async () => {
   for (const { test, ofRanks } of await outcomes()) {
-    const { cp, batch, tokens, heads, headDim, uses = 1 } = test;
-    const bytes = uses * 2 * (cp - 1) / cp * batch * tokens * heads * headDim * 4;
+    const { cp, batch, tokens, heads, kvHeads = heads, headDim, uses = 1 } = test;
+    const bytes = uses * 2 * (cp - 1) / cp * batch * tokens * kvHeads * headDim * 4;
     for (const rank of ofRanks) assertEquals(rank.bytes, [bytes, 2 * bytes], named(test));
   }
 });
 
 Deno.test("ringAttention() takes the buffers that a phantom heap says, once for all readers", async () => {
-  for (const { test: { cp, batch, tokens, heads, headDim }, ofRanks } of await outcomes()) {
-    const { heap } = phantomBackend();
-    if (cp > 1) new RingBuffers().take(heap, { rows: batch * tokens / cp, channels: heads * headDim });
+  for (const { test, ofRanks } of await outcomes()) {
+    const { cp, batch, tokens, heads, kvHeads = heads, headDim } = test,
+      backend = phantomBackend(),
+      { heap } = backend;
+    const shape = [batch, tokens / cp, (heads + 2 * kvHeads) * headDim];
+    const qkv = new Tape({ backend, training: false }).input("qkv", shape);
+    const inputs = fusedInputs(qkv, { headDim, group: heads / kvHeads });
+    if (cp > 1) new RingBuffers().take(heap, inputs, "f32");
     for (const { bufferBytes } of ofRanks) assertEquals(bufferBytes, heap.usedBytes().buffers);
   }
 });
 
-Deno.test("ringAttention() refuses a projection that is no q, k and v of whole heads", () => {
+Deno.test("ringAttention() refuses an odd number of tokens, and heads that cannot be shared", () => {
   const tape = new Tape({ backend: phantomBackend(), training: true }), buffers = new RingBuffers();
-  const call = (headDim: number, tokens: number) =>
-    ringAttention(tape, tape.input("qkv", [1, tokens, 12]), {
-      group: fakeGroup(2),
-      headDim,
-      label: "a",
-      buffers,
-    });
-  assertThrows(() => call(3, 2), RangeError, "Cannot split qkv [1, 2, 12] into q, k and v with heads of 3");
-  assertThrows(() => call(4, 3), RangeError, "Cannot split sequences of 6 tokens over the cp axis");
+  const inputs = (tokens: number) =>
+    fusedInputs(tape.input("qkv", [1, tokens, 12]), { headDim: 4, group: 1 });
+  const options = { group: fakeGroup(2), label: "a", buffers };
+  assertThrows(
+    () => ringAttention(tape, inputs(3), options),
+    RangeError,
+    "Cannot split sequences of 6 tokens over the cp axis",
+  );
+  const odd = { ...inputs(2), heads: 3, kvHeads: 2 };
+  assertThrows(
+    () => ringAttention(tape, odd, options),
+    RangeError,
+    "Cannot share 2 heads of keys and values among 3",
+  );
 });
 
 for (const name of ["reference", "wasm"] as const) {

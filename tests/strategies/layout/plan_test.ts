@@ -51,6 +51,21 @@ Deno.test("shardOf() gives whole heads of q, k and v, and the inputs that they m
   assertEquals(shardOf(PLAN, "h.0.attn.c_attn.weight", [12, 36], { size: 1, index: 0 }), undefined);
 });
 
+Deno.test("shardOf() deals out a head of k and v with the heads of q that read it", () => {
+  const plan: ParallelPlan = { attn: { kind: "column", parts: [2, 1, 1], unit: 3 } };
+  // Three heads of k and v, six of q: 18 + 9 + 9 columns.
+  const runs = (index: number) => shardOf(plan, "attn.weight", [5, 36], { size: 2, index })!.runs;
+  assertEquals(runs(0), [{ start: 0, length: 6 }, { start: 18, length: 3 }, { start: 27, length: 3 }]);
+  assertEquals(runs(1), [{ start: 6, length: 12 }, { start: 21, length: 6 }, { start: 30, length: 6 }]);
+  const call = (size: number, width: number) => () => shardOf(plan, "attn.bias", [width], { size, index: 0 });
+  assertThrows(
+    call(4, 36),
+    RangeError,
+    "Cannot split attn over tp 4: dim 0 of attn.bias [36] has 3 units of 6 + 3 + 3, and every device needs at least one",
+  );
+  assertThrows(call(2, 30), RangeError, "dim 0 of attn.bias [30] must be a multiple of units of 6 + 3 + 3");
+});
+
 Deno.test("shardOf() splits vocabularies, heads of both kinds, and layers that are not named not at all", () => {
   const plan: ParallelPlan = { ...PLAN, own: { kind: "head", table: "own" }, last: { kind: "head" } };
   const dims = [["wte", [259, 12]], ["own", [259, 12]], ["last", [12, 7]], ["h.1.mlp.c_proj", [

@@ -4,12 +4,10 @@
  * @module
  */
 import type { Device } from "../../../actors/mod.ts";
-import type { Group } from "../../../collectives/mod.ts";
-import { type Backend, createBackend, type DeviceHeap, type Span } from "../../../kernels/mod.ts";
+import { type Backend, createBackend } from "../../../kernels/mod.ts";
 import { type GptConfig, gptLayers, gptPlan } from "../../../models/mod.ts";
 import {
   allocateGradients,
-  causalSelfAttention,
   crossEntropy,
   type Parameter,
   RandomStream,
@@ -17,32 +15,11 @@ import {
   recomputedLayer,
   Scope,
   SegmentMemory,
-  type Shape,
-  type Shard,
-  type Sharding,
-  type SpreadCrossEntropy,
   Tape,
   type Tensor,
 } from "../../../nn/mod.ts";
-import {
-  ContextParallel,
-  PartialGradients,
-  ringAttention,
-  RingBuffers,
-  TensorParallel,
-} from "../../../strategies/mod.ts";
-
-/** One attention layer. */
-export interface OpCase {
-  readonly kind: "op";
-  readonly cp: number;
-  readonly batch: number;
-  readonly tokens: number;
-  readonly heads: number;
-  readonly headDim: number;
-  /** Ops that read the same projection: gradients of the second are added. By default 1. */
-  readonly uses?: number;
-}
+import { ContextParallel, PartialGradients, TensorParallel } from "../../../strategies/mod.ts";
+import { type GradientResult, type OpCase, type Place, type Recorded, recordOp } from "./attention_op.ts";
 
 /** A whole model, on the group `cp<n>` or, with `tp`, on the groups `cp` and `tp`. */
 export interface GptCase {
@@ -67,46 +44,18 @@ export interface ContextConfig {
   readonly steps?: number;
 }
 
-/** What a rank knows of a gradient. */
-export interface GradientResult {
-  readonly name: string;
-  /** Of the whole parameter. */
-  readonly shape: Shape;
-  /** The part that this rank holds. */
-  readonly shard?: Shard;
-  readonly values: Float32Array;
-}
-
 /** What a rank made of a case. */
 export interface ContextResult {
   /** Positions of its tokens. */
   readonly positions: readonly number[];
   /** Results of the op [uses, B, n, C], or losses [B, n]. */
   readonly out: Float32Array;
-  /** Of the projection [B, n, 3C], or of every parameter. */
+  /** Of the columns of q, k and v, or of every parameter. */
   readonly gradients: readonly GradientResult[];
   /** Bytes moved by the forward and by the backward pass. */
   readonly bytes: readonly [number, number];
   /** Bytes of buffers that the case allocated. */
   readonly bufferBytes: number;
-}
-
-/** Where a case runs: on one device by default. */
-export interface Place {
-  readonly group?: Group;
-  readonly sharding?: Sharding;
-  readonly spreadCrossEntropy?: SpreadCrossEntropy;
-  readonly positions: readonly number[];
-  readonly bytesMoved?: () => number;
-  /** Called when the gradients of the last run are there. */
-  readonly reduce?: (parameters: readonly Parameter[]) => void;
-}
-
-interface Recorded {
-  readonly tape: Tape;
-  readonly out: () => Float32Array;
-  readonly gradients: () => ContextResult["gradients"];
-  readonly clear: () => void;
 }
 
 /** Records a case. */
@@ -137,48 +86,6 @@ function runBackward(tape: Tape, test: OpCase | GptCase): void {
   if (test.kind === "op" || !test.deferWeights) return tape.backward();
   tape.backwardInput();
   tape.backwardWeight();
-}
-
-function recordOp(backend: Backend, test: OpCase, { group, positions }: Place): Recorded {
-  const { batch, tokens, heads, headDim, uses = 1 } = test, width = heads * headDim, n = positions.length;
-  const { heap } = backend, tape = new Tape({ backend, training: true, placement: { positions } });
-  const { tensor: qkv, gradient } = tape.handoff("qkv", [batch, n, 3 * width]);
-  fill(heap, qkv.span, { seed: 1, width: 3 * width, tokens, positions });
-  const buffers = new RingBuffers();
-  const outs = Array.from(
-    { length: uses },
-    () =>
-      group === undefined
-        ? causalSelfAttention(tape, qkv, headDim)
-        : ringAttention(tape, qkv, { group, headDim, label: "attn", buffers }),
-  );
-  const roots = outs.map((out) => tape.handoffTo(out));
-  tape.plan();
-  return {
-    tape,
-    out: () => Float32Array.from(outs.flatMap(({ span }) => [...heap.f32(span)])),
-    gradients: () => [{ name: "qkv", shape: qkv.shape, values: heap.f32(gradient).slice() }],
-    // The backward pass may overwrite them.
-    clear: () => roots.forEach((span, use) => fill(heap, span, { seed: 2 + use, width, tokens, positions })),
-  };
-}
-
-/** Rows [.., n, width] get the values of their places in [.., T, width]. */
-function fill(
-  heap: DeviceHeap,
-  span: Span,
-  { seed, width, tokens, positions }: {
-    seed: number;
-    width: number;
-    tokens: number;
-    positions: readonly number[];
-  },
-): void {
-  const stream = new RandomStream(seed, "values"), n = positions.length;
-  heap.f32(span).forEach((_, i, values) => {
-    const row = Math.floor(i / width), sample = Math.floor(row / n);
-    values[i] = stream.normal((sample * tokens + positions[row % n]) * width + i % width);
-  });
 }
 
 function recordGpt(backend: Backend, test: GptCase, place: Place): Recorded {
@@ -245,10 +152,11 @@ export default function run(
   device: Device,
   { cases, steps = 0 }: ContextConfig,
 ): (ContextResult | undefined)[] {
-  const backend = createBackend("wasm", device.heap);
+  const backend = createBackend("wasm", device.heap), reference = createBackend("reference", device.heap);
   const results = cases.map((test) => {
+    const kernels = test.kind === "op" && test.backend === "reference" ? reference : backend;
     const isMember = device.rank < test.cp * (test.kind === "gpt" ? test.tp ?? 1 : 1);
-    return isMember ? runCase(backend, test, placeOf(device, test, backend)) : undefined;
+    return isMember ? runCase(kernels, test, placeOf(device, test, kernels)) : undefined;
   });
   const last = cases.at(-1)!;
   if (steps === 0) return results;

@@ -14,10 +14,12 @@ import {
   type Tape,
   type Tensor,
 } from "../../../nn/mod.ts";
+import { buildGrouped, type GroupedConfig } from "./grouped_model.ts";
 
-/** A model and the size of its batch: [samples, tokens] of a GPT, [samples] of the others. */
+/** A model and the size of its batch: [samples, tokens] of ids, [samples] of features. */
 export type TestModel =
   | { readonly kind: "gpt"; readonly config: GptConfig; readonly batch: readonly [number, number] }
+  | { readonly kind: "grouped"; readonly config: GroupedConfig; readonly batch: readonly [number, number] }
   | {
     readonly kind: "mlp" | "gated" | "gated rms";
     readonly sizes: Sizes;
@@ -35,6 +37,7 @@ export interface Sizes {
 /** Builds the layers of a test model. */
 export function buildModel(scope: Scope, test: TestModel): Model {
   if (test.kind === "gpt") return new Gpt(scope, test.config);
+  if (test.kind === "grouped") return buildGrouped(scope, test.config);
   if (test.kind === "mlp") return buildMlp(scope, test.sizes);
   return buildGated(scope, test.sizes, test.kind === "gated" ? LayerNorm : RmsNorm);
 }
@@ -79,7 +82,7 @@ function buildGated(
 /** The tensors of a batch, filled; every fifth target is masked. */
 export function batchOf(tape: Tape, test: TestModel): { inputs: Tensor; targets: Tensor } {
   const stream = new RandomStream(3, "batch"), { heap } = tape;
-  if (test.kind === "gpt") {
+  if (test.kind === "gpt" || test.kind === "grouped") {
     const shape = [...test.batch], { vocab } = test.config;
     const inputs = tape.input("inputs", shape, "i32"), targets = tape.input("targets", shape, "i32");
     fillClasses(heap, inputs, (i) => stream.uniform(2 * i) * vocab);

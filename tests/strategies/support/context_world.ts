@@ -9,10 +9,9 @@ import {
   type ContextConfig,
   type ContextResult,
   type GptCase,
-  type GradientResult,
-  type OpCase,
   runCase,
 } from "../programs/context_parallel.ts";
+import type { GradientResult, OpCase } from "../programs/attention_op.ts";
 
 const WORLD = 4;
 
@@ -43,8 +42,8 @@ export async function runCases<Case extends OpCase | GptCase>(
   cases: readonly Case[],
 ): Promise<Outcome<Case>[]> {
   const world = startContext({ cases }), results = await within(world.done, world) as ContextResult[][];
-  const backend = makeBackend();
   return cases.map((test, i) => {
+    const backend = makeBackend(test.kind === "op" ? test.backend : "wasm");
     const positions = Array.from({ length: test.tokens }, (_, t) => t);
     const ofOne = runCase(backend, test, { positions });
     return {
@@ -91,4 +90,14 @@ export function assertClose(what: string, got: Float32Array, want: Float32Array,
     const error = Math.abs(got[i] - value) / largest;
     assert(error <= bound, `${what}: element ${i} is ${got[i]}, not ${value}: off by ${error}, not ${bound}`);
   });
+}
+
+/** Gradients of q, k and v [B, n, columns] from those of their tensors, which may be one. */
+export function gradientsByPart(test: OpCase, gradients: readonly GradientResult[]): Float32Array[] {
+  const { heads, kvHeads = heads, headDim } = test, [q, k] = [heads * headDim, kvHeads * headDim];
+  if (gradients.length === 3) return gradients.map(({ values }) => values);
+  const all = q + 2 * k, [{ values }] = gradients;
+  return [[0, q], [q, q + k], [q + k, all]].map(([start, end]) =>
+    values.filter((_, i) => i % all >= start && i % all < end)
+  );
 }

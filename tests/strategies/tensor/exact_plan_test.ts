@@ -29,6 +29,15 @@ Deno.test("sumChunksOf() takes the same quarter of q, k and v, counted in this d
   assertEquals(chunks("h.0.attn.c_attn.weight", [8, 24], 4, 3).leaves, ["0+2 2+2 4+2"]);
 });
 
+Deno.test("sumChunksOf() takes the same half of parts of unequal widths", () => {
+  const plan = { attn: { kind: "column", parts: [2, 1, 1], unit: 3 } } as const;
+  const leaves = (size: number, index: number) =>
+    sumChunksOf(plan, "attn.weight", [5, 24], { size, index })!.tree.leaves;
+  const run = (start: number, length: number) => ({ start, length });
+  assertEquals(leaves(1, 0), [[run(0, 6), run(12, 3), run(18, 3)], [run(6, 6), run(15, 3), run(21, 3)]]);
+  for (const index of [0, 1]) assertEquals(leaves(2, index), [[run(0, 6), run(6, 3), run(9, 3)]]);
+});
+
 Deno.test("sumChunksOf() knows no chunks of what is never split", () => {
   for (const name of ["h.0.ln_1.weight", "wpe.weight", "h.0.attn.c_attn.bias"]) {
     assertEquals(
