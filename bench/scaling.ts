@@ -6,9 +6,9 @@
 import type { Row, Style } from "./comparison.ts";
 import { closeAll, openAll } from "./peer.ts";
 import { measureInTurn } from "./rounds.ts";
-import { ourEntry } from "./step_peers.ts";
-import type { Layout } from "./step_program.ts";
-import { describeModel, RECIPE, type StepModel, type StepTask } from "./step_task.ts";
+import { ourEntry } from "./step/step_peers.ts";
+import type { Layout } from "./step/step_program.ts";
+import { describeModel, RECIPE, type StepModel, type StepTask } from "./step/step_task.ts";
 
 /** One run of a comparison. */
 export interface LayoutRun {

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { ALL_REDUCE_STYLE, compareAllReduce, openAllReduceLineup } from "./collectives_peers.ts";
+import { ALL_REDUCE_STYLE, compareAllReduce, openAllReduceLineup } from "./collectives/collectives_peers.ts";
 import type { Column, Row, Style } from "./comparison.ts";
-import { compareMatmul, MATMUL_STYLE, openMatmulLineup } from "./matmul_peers.ts";
+import { compareMatmul, MATMUL_STYLE, openMatmulLineup } from "./matmul/matmul_peers.ts";
 import { closeAll } from "./peer.ts";
 import { compareLayouts, SCALING_COLUMNS, SCALING_STYLE, scalingCases } from "./scaling.ts";
-import { compareSteps, openStepLineup, STEP_STYLE } from "./step_peers.ts";
-import { LARGE, SMALL, type StepModel, type StepTask } from "./step_task.ts";
+import { compareSteps, openStepLineup, STEP_STYLE } from "./step/step_peers.ts";
+import { LARGE, SMALL, type StepModel, type StepTask } from "./step/step_task.ts";
 
 /** What can be measured. */
 export const BENCHES = ["matmul", "collectives", "step"] as const;

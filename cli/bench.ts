@@ -1,10 +1,10 @@
-import { benchCollectives, type CollectiveRecord } from "../bench/collectives.ts";
-import { benchMatmul, type MatmulRecord } from "../bench/matmul.ts";
-import { describeShape } from "../bench/matmul_shapes.ts";
+import { benchCollectives, type CollectiveRecord } from "../bench/collectives/collectives.ts";
+import { benchMatmul, type MatmulRecord } from "../bench/matmul/matmul.ts";
+import { describeShape } from "../bench/matmul/matmul_shapes.ts";
 import { BENCHES, type BenchName, sectionsOf } from "../bench/sections.ts";
 import { writeRecord } from "../bench/record.ts";
-import { benchWebgpuMatmul } from "../bench/matmul_webgpu.ts";
-import { benchStep, type StepBenchRecord } from "../bench/step.ts";
+import { benchWebgpuMatmul } from "../bench/matmul/matmul_webgpu.ts";
+import { benchStep, type StepBenchRecord } from "../bench/step/step.ts";
 import { readSection } from "../bench/section_text.ts";
 import { formatBytes } from "../kernels/mod.ts";
 import { UsageError } from "../files/mod.ts";

@@ -1,10 +1,10 @@
 import { now, type PeerLink } from "../kernels/mod.ts";
-import { MismatchError } from "./abort.ts";
+import { MismatchError } from "./control/abort.ts";
 import type { GroupParts } from "./group_parts.ts";
 import { TIMED_BYTES } from "./ledger.ts";
-import { emptyWaitPoint, operationCode, readLabel } from "./status.ts";
-import type { Waitable } from "./wait.ts";
-import { hasReached, type Words } from "./words.ts";
+import { emptyWaitPoint, operationCode, readLabel } from "./control/status.ts";
+import type { Waitable } from "./control/wait.ts";
+import { hasReached, type Words } from "./control/words.ts";
 
 /** Cells of a message, by place. */
 const MESSAGE = { OFFSET: 0, BYTES: 1, LABEL: 2 } as const;

@@ -1,12 +1,12 @@
 import { type PeerLink, WasmPeerLink } from "../kernels/mod.ts";
-import { AbortWord } from "./abort.ts";
-import { ControlBlock, type Topology } from "./control_block.ts";
+import { AbortWord } from "./control/abort.ts";
+import { ControlBlock, type Topology } from "./control/control_block.ts";
 import type { Group } from "./group.ts";
 import { Ledger } from "./ledger.ts";
 import type { BufferHeap } from "./options.ts";
 import { ProcessGroup } from "./process_group.ts";
-import { RankStatus } from "./status.ts";
-import { Waiter, type WaitOptions } from "./wait.ts";
+import { RankStatus } from "./control/status.ts";
+import { Waiter, type WaitOptions } from "./control/wait.ts";
 
 /** What an endpoint is made of; `Endpoint.attach` makes it from shared memories. */
 export interface EndpointParts {

@@ -1,5 +1,5 @@
 import type { Span } from "../kernels/mod.ts";
-import type { AlgorithmChoice } from "./all_reduce.ts";
+import type { AlgorithmChoice } from "./algorithms/all_reduce.ts";
 import type { AllReduceOptions, ChunkOptions } from "./options.ts";
 import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
 import type { Pending } from "./pending.ts";

@@ -1,7 +1,7 @@
 import type { Span } from "../kernels/mod.ts";
-import { EAGER_MAX_BYTES, Reducer } from "./all_reduce.ts";
-import type { ControlLayout } from "./control_block.ts";
-import { reductionCode } from "./operation.ts";
+import { EAGER_MAX_BYTES, Reducer } from "./algorithms/all_reduce.ts";
+import type { ControlLayout } from "./control/control_block.ts";
+import { reductionCode } from "./algorithms/operation.ts";
 import type { BufferHeap, ReduceOptions } from "./options.ts";
 
 /** One member of a group of a world. */

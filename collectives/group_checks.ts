@@ -4,9 +4,9 @@
  * @module
  */
 import type { Span } from "../kernels/mod.ts";
-import { chunkOf } from "./chunks.ts";
+import { chunkOf } from "./algorithms/chunks.ts";
 import type { Group } from "./group.ts";
-import type { OperationName } from "./status.ts";
+import type { OperationName } from "./control/status.ts";
 
 /** @throws {RangeError} If `output` is not as long as this member's chunk of `input`. */
 export function checkReduceScatter(group: Group, input: Span, output: Span, row?: number): void {

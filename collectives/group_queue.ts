@@ -1,12 +1,12 @@
 import { now, type PeerLink } from "../kernels/mod.ts";
-import { MismatchError } from "./abort.ts";
-import { describeOperation, DESCRIPTOR, packShape } from "./descriptor.ts";
+import { MismatchError } from "./control/abort.ts";
+import { describeOperation, DESCRIPTOR, packShape } from "./control/descriptor.ts";
 import type { GroupParts } from "./group_parts.ts";
 import { type Ledger, TIMED_BYTES } from "./ledger.ts";
-import { Operation } from "./operation.ts";
-import { emptyWaitPoint } from "./status.ts";
-import type { Waitable } from "./wait.ts";
-import { hasReached, type Words } from "./words.ts";
+import { Operation } from "./algorithms/operation.ts";
+import { emptyWaitPoint } from "./control/status.ts";
+import type { Waitable } from "./control/wait.ts";
+import { hasReached, type Words } from "./control/words.ts";
 
 /** Does an operation's part of the work as far as possible; true when it is complete. */
 export type Work = (queue: GroupQueue, operation: Operation) => boolean;

@@ -18,22 +18,22 @@
  *
  * @module
  */
-export { AbortError, AbortWord, type FirstCause, MismatchError, StallError } from "./abort.ts";
-export { type AlgorithmChoice, chooseAlgorithm, EAGER_MAX_BYTES } from "./all_reduce.ts";
-export { type Chunk, chunkOf } from "./chunks.ts";
+export { AbortError, AbortWord, type FirstCause, MismatchError, StallError } from "./control/abort.ts";
+export { type AlgorithmChoice, chooseAlgorithm, EAGER_MAX_BYTES } from "./algorithms/all_reduce.ts";
+export { type Chunk, chunkOf } from "./algorithms/chunks.ts";
 export {
   ControlBlock,
   ControlLayout,
   type GroupTopology,
   type LayoutOptions,
   type Topology,
-} from "./control_block.ts";
-export { type Algorithm, ALGORITHMS } from "./descriptor.ts";
+} from "./control/control_block.ts";
+export { type Algorithm, ALGORITHMS } from "./control/descriptor.ts";
 export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts";
 export type { Group } from "./group.ts";
 export type { MemberPlace } from "./group_buffers.ts";
 export { Ledger, type LedgerEntry } from "./ledger.ts";
-export type { Reduction } from "./operation.ts";
+export type { Reduction } from "./algorithms/operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
 export type * from "./options.ts";
 export { PlannedGroup, type PlannedOperation } from "./planned_group.ts";
@@ -50,6 +50,6 @@ export {
   type StatusReport,
   type WaitPoint,
   type WaitReport,
-} from "./status.ts";
-export { type Waitable, Waiter, type WaitOptions } from "./wait.ts";
-export type { Words } from "./words.ts";
+} from "./control/status.ts";
+export { type Waitable, Waiter, type WaitOptions } from "./control/wait.ts";
+export type { Words } from "./control/words.ts";

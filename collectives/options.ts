@@ -1,6 +1,6 @@
 import type { DType, Span } from "../kernels/mod.ts";
-import type { Algorithm } from "./descriptor.ts";
-import type { Reduction } from "./operation.ts";
+import type { Algorithm } from "./control/descriptor.ts";
+import type { Reduction } from "./algorithms/operation.ts";
 
 /** What every operation may say about itself. */
 export interface OperationOptions {

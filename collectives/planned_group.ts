@@ -1,13 +1,13 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
-import { type AlgorithmChoice, resolveAlgorithm } from "./all_reduce.ts";
-import { chunkOf, lineChunkStart } from "./chunks.ts";
+import { type AlgorithmChoice, resolveAlgorithm } from "./algorithms/all_reduce.ts";
+import { chunkOf, lineChunkStart } from "./algorithms/chunks.ts";
 import type { Group } from "./group.ts";
 import { GroupBuffers, type MemberPlace } from "./group_buffers.ts";
 import { checkAllGather, checkAllToAll, checkMember, checkReduceScatter } from "./group_checks.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
 import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
-import type { OperationName } from "./status.ts";
+import type { OperationName } from "./control/status.ts";
 
 /** What a rank would do in a group: one operation, and the bytes that it reads from and writes to its peers. */
 export interface PlannedOperation {

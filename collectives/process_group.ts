@@ -1,17 +1,17 @@
 import { DTYPE_BYTES, type Span, spanByteLength } from "../kernels/mod.ts";
-import { type AlgorithmChoice, resolveAlgorithm } from "./all_reduce.ts";
+import { type AlgorithmChoice, resolveAlgorithm } from "./algorithms/all_reduce.ts";
 import { ChannelReceiver, ChannelSender, type Message } from "./channel.ts";
-import { ALGORITHMS } from "./descriptor.ts";
+import { ALGORITHMS } from "./control/descriptor.ts";
 import type { Group } from "./group.ts";
 import { GroupBuffers } from "./group_buffers.ts";
 import { checkAllGather, checkAllToAll, checkMember, checkReduceScatter } from "./group_checks.ts";
 import type { GroupParts } from "./group_parts.ts";
 import { GroupQueue } from "./group_queue.ts";
-import type { Operation } from "./operation.ts";
+import type { Operation } from "./algorithms/operation.ts";
 import type { AllReduceOptions, BufferHeap, ChunkOptions } from "./options.ts";
 import type { OperationOptions, ReduceScatterOptions } from "./options.ts";
 import { Pending } from "./pending.ts";
-import type { RankStatus } from "./status.ts";
+import type { RankStatus } from "./control/status.ts";
 import {
   ALL_GATHER,
   ALL_REDUCE,
@@ -20,7 +20,7 @@ import {
   BROADCAST,
   REDUCE_SCATTER,
   workOperation,
-} from "./work.ts";
+} from "./algorithms/work.ts";
 
 const EAGER = ALGORITHMS.indexOf("eager");
 const NOTHING: Span = { byteOffset: 0, length: 0, dtype: "i32" };

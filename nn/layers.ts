@@ -1,4 +1,4 @@
-import { checkSharing, fusedInputs } from "./attention_inputs.ts";
+import { checkSharing, fusedInputs } from "./ops/attention_inputs.ts";
 import { attend } from "./ops/attention.ts";
 import { add } from "./ops/elementwise.ts";
 import { addBias, linear, type LinearOptions, project } from "./ops/linear.ts";

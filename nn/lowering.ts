@@ -1,5 +1,5 @@
 import { numElements, onnx } from "../kernels/mod.ts";
-import { type AttentionInputs, columnsByTensor, type ColumnView } from "./attention_inputs.ts";
+import { type AttentionInputs, columnsByTensor, type ColumnView } from "./ops/attention_inputs.ts";
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Computes attention. Result [B, T, H D]. */

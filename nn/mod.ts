@@ -19,7 +19,7 @@
  *
  * @module
  */
-export * from "./attention_inputs.ts";
+export * from "./ops/attention_inputs.ts";
 export * from "./entry.ts";
 export * from "./exact_sums.ts";
 export * from "./gradients.ts";
@@ -43,7 +43,6 @@ export * from "./optim.ts";
 export * from "./random.ts";
 export * from "./recompute.ts";
 export * from "./recompute_mode.ts";
-export * from "./choose_token.ts";
 export * from "./scope.ts";
 export * from "./shape.ts";
 export * from "./shard.ts";

@@ -1,5 +1,5 @@
 import { type DeviceHeap, numElements, type Span, writeElements } from "../kernels/mod.ts";
-import type { AttentionInputs } from "./attention_inputs.ts";
+import type { AttentionInputs } from "./ops/attention_inputs.ts";
 import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";

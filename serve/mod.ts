@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./choose_token.ts";
 export * from "./generate.ts";
 export * from "./sample_options.ts";
 export * from "./writer.ts";

@@ -1,6 +1,7 @@
 import type { Backend } from "../kernels/mod.ts";
 import type { Decoder, DecoderModel } from "../models/mod.ts";
-import { chooseToken, Tape } from "../nn/mod.ts";
+import { chooseToken } from "./choose_token.ts";
+import { Tape } from "../nn/mod.ts";
 import type { SampleOptions } from "./sample_options.ts";
 
 /**

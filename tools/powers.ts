@@ -48,7 +48,7 @@ export const POWERS: readonly Power[] = [
   {
     name: "Atomics",
     pattern: /\bAtomics\b/g,
-    owners: ["collectives/words.ts", "tests/", "bench/"],
+    owners: ["collectives/control/words.ts", "tests/", "bench/"],
     why: "the explorer replaces this one file to run every interleaving",
   },
   {
@@ -56,7 +56,7 @@ export const POWERS: readonly Power[] = [
     pattern: /\bnew\s+SharedArrayBuffer\b|\bshared\s*:\s*true\b/g,
     owners: [
       "kernels/heap.ts",
-      "collectives/control_block.ts",
+      "collectives/control/control_block.ts",
       "kernels/shared.ts",
       "tests/",
       "bench/",

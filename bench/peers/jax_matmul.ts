@@ -1,6 +1,6 @@
 /** The matmul of jax-js's wasm backend on one thread. */
-import { operand, type PreparedProduct, timeProduct } from "../matmul_contestant.ts";
-import type { MatmulShape } from "../matmul_shapes.ts";
+import { operand, type PreparedProduct, timeProduct } from "../matmul/matmul_contestant.ts";
+import type { MatmulShape } from "../matmul/matmul_shapes.ts";
 import { serve } from "../serve.ts";
 import { type JaxArray, openJax } from "./jax.ts";
 

@@ -4,7 +4,7 @@
  * The loop is that of ours (`all_reduce_program.ts`): the same sizes and operations in place, after a pass over all
  * of them to warm up.
  */
-import type { AllReduceTask } from "../collectives_peers.ts";
+import type { AllReduceTask } from "../collectives/collectives_peers.ts";
 
 const LIBRARY = "libmpi.so.40";
 /** Of dlfcn.h: OpenMPI's plug-ins look its symbols up in the whole process. */

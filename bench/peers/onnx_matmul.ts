@@ -1,6 +1,6 @@
 /** The matmul of onnxruntime-web's wasm backend on one thread. Fetched only when this program is run. */
-import { operand, type PreparedProduct, timeProduct } from "../matmul_contestant.ts";
-import type { MatmulShape } from "../matmul_shapes.ts";
+import { operand, type PreparedProduct, timeProduct } from "../matmul/matmul_contestant.ts";
+import type { MatmulShape } from "../matmul/matmul_shapes.ts";
 import { serve } from "../serve.ts";
 import { importPeer } from "./import_peer.ts";
 import { encodeGemmModel } from "./onnx_model.ts";

@@ -1,6 +1,6 @@
 /** OpenBLAS on one thread, through FFI; found on the machine, never installed. */
-import { operand, type PreparedProduct, timeProduct } from "../matmul_contestant.ts";
-import type { MatmulShape } from "../matmul_shapes.ts";
+import { operand, type PreparedProduct, timeProduct } from "../matmul/matmul_contestant.ts";
+import type { MatmulShape } from "../matmul/matmul_shapes.ts";
 import { AbsentPeer } from "../peer.ts";
 import { serve } from "../serve.ts";
 

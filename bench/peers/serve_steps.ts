@@ -1,7 +1,7 @@
 import { now } from "../../kernels/mod.ts";
 import { type LoadedTensor, readSafetensors } from "../../files/mod.ts";
 import { serve } from "../serve.ts";
-import type { StepAnswer, StepSetUp, StepTask } from "../step_task.ts";
+import type { StepAnswer, StepSetUp, StepTask } from "../step/step_task.ts";
 
 /** What a peer builds its model from. */
 export interface PeerProblem extends StepSetUp {

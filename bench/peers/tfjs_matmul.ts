@@ -1,6 +1,6 @@
 /** The matmul of TensorFlow.js's wasm backend. */
-import { operand, type PreparedProduct, timeProduct } from "../matmul_contestant.ts";
-import type { MatmulShape } from "../matmul_shapes.ts";
+import { operand, type PreparedProduct, timeProduct } from "../matmul/matmul_contestant.ts";
+import type { MatmulShape } from "../matmul/matmul_shapes.ts";
 import { serve } from "../serve.ts";
 import { openTfjs } from "./tfjs.ts";
 

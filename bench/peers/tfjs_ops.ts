@@ -4,7 +4,7 @@
  * That backend is fast where a product has one matrix on either side, neither of them transposed; its own gradients use
  * transposed and batched products, which take a slow loop. So transposes are copies, and heads are cut apart.
  */
-import type { StepModel } from "../step_task.ts";
+import type { StepModel } from "../step/step_task.ts";
 import type { Save, Tf, TfTensor } from "./tfjs.ts";
 
 const LAYER_NORM_EPSILON = 1e-5;

@@ -1,4 +1,4 @@
-import type { AttentionInputs } from "../attention_inputs.ts";
+import type { AttentionInputs } from "./attention_inputs.ts";
 import { headsOf } from "../lowering.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";

@@ -8,7 +8,7 @@ import {
   attentionSizes,
   columnsByTensor,
   type ColumnView,
-} from "../attention_inputs.ts";
+} from "./attention_inputs.ts";
 import type { Gradients } from "../gradients.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";

@@ -1,5 +1,5 @@
 import { type Span, subspan } from "../../kernels/mod.ts";
-import type { AttentionInputs, ColumnView } from "../attention_inputs.ts";
+import type { AttentionInputs, ColumnView } from "./attention_inputs.ts";
 import { headsOf } from "../lowering.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";

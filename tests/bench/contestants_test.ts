@@ -1,15 +1,19 @@
 /** The suite at tiny sizes, with those contestants that are on every machine or only found. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { allReduceTasks, compareAllReduce, openAllReduceLineup } from "../../bench/collectives_peers.ts";
-import { benchMatmul } from "../../bench/matmul.ts";
-import { compareMatmul, openMatmulLineup } from "../../bench/matmul_peers.ts";
-import { GPT_SHAPES, gptProducts, operationsOf } from "../../bench/matmul_shapes.ts";
+import {
+  allReduceTasks,
+  compareAllReduce,
+  openAllReduceLineup,
+} from "../../bench/collectives/collectives_peers.ts";
+import { benchMatmul } from "../../bench/matmul/matmul.ts";
+import { compareMatmul, openMatmulLineup } from "../../bench/matmul/matmul_peers.ts";
+import { GPT_SHAPES, gptProducts, operationsOf } from "../../bench/matmul/matmul_shapes.ts";
 import { AbsentPeer, closeAll, openAll } from "../../bench/peer.ts";
 import { measureInTurn } from "../../bench/rounds.ts";
 import { compareLayouts } from "../../bench/scaling.ts";
 import { openServed } from "../../bench/served_process.ts";
-import { compareSteps, openStepLineup } from "../../bench/step_peers.ts";
-import { checkLosses } from "../../bench/step_problem.ts";
+import { compareSteps, openStepLineup } from "../../bench/step/step_peers.ts";
+import { checkLosses } from "../../bench/step/step_problem.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SHAPES = [{ m: 9, n: 7, k: 5 }, { m: 9, n: 7, k: 5, transposeA: true }];

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { EAGER_MAX_BYTES } from "../../collectives/all_reduce.ts";
+import { EAGER_MAX_BYTES } from "../../collectives/algorithms/all_reduce.ts";
 import { ControlLayout } from "../../collectives/mod.ts";
 import { GroupBuffers } from "../../collectives/group_buffers.ts";
 import { DeviceHeap, type Span } from "../../kernels/mod.ts";

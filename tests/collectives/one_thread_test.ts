@@ -1,8 +1,13 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { StallError } from "../../collectives/mod.ts";
-import { WaitGraph } from "../../collectives/wait_graph.ts";
-import { describeOperation } from "../../collectives/descriptor.ts";
-import { describeStatus, describeWorld, emptyWaitPoint, readStatus } from "../../collectives/status.ts";
+import { WaitGraph } from "../../collectives/control/wait_graph.ts";
+import { describeOperation } from "../../collectives/control/descriptor.ts";
+import {
+  describeStatus,
+  describeWorld,
+  emptyWaitPoint,
+  readStatus,
+} from "../../collectives/control/status.ts";
 import { createMembers, runTogether, spanOf } from "./support/one_thread.ts";
 
 Deno.test("workAllGather() gathers into the own chunk's buffer without a copy of it", () => {

@@ -1,11 +1,16 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { chooseAlgorithm, EAGER_MAX_BYTES } from "../../collectives/all_reduce.ts";
-import { chunkOf, lineChunkStart } from "../../collectives/chunks.ts";
-import { ControlBlock, ControlLayout, LINE_BYTES } from "../../collectives/control_block.ts";
+import { chooseAlgorithm, EAGER_MAX_BYTES } from "../../collectives/algorithms/all_reduce.ts";
+import { chunkOf, lineChunkStart } from "../../collectives/algorithms/chunks.ts";
+import { ControlBlock, ControlLayout, LINE_BYTES } from "../../collectives/control/control_block.ts";
 import { Ledger } from "../../collectives/ledger.ts";
-import { reductionCode } from "../../collectives/operation.ts";
-import { numRegisters, reductionSteps, STEP_KIND, treeSplit } from "../../collectives/reduction_tree.ts";
-import { numRingSteps, ringChunk } from "../../collectives/ring.ts";
+import { reductionCode } from "../../collectives/algorithms/operation.ts";
+import {
+  numRegisters,
+  reductionSteps,
+  STEP_KIND,
+  treeSplit,
+} from "../../collectives/algorithms/reduction_tree.ts";
+import { numRingSteps, ringChunk } from "../../collectives/algorithms/ring.ts";
 
 Deno.test("chunkOf() covers every element once", () => {
   for (let size = 1; size <= 8; size++) {

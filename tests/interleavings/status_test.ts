@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ControlBlock, ControlLayout, RankStatus, type Words } from "../../collectives/mod.ts";
-import { STATUS } from "../../collectives/control_block.ts";
-import { readPlace } from "../../collectives/status.ts";
+import { STATUS } from "../../collectives/control/control_block.ts";
+import { readPlace } from "../../collectives/control/status.ts";
 import { explore, type Scenario } from "./explorer.ts";
 import { WrappedWords } from "./plants.ts";
 

@@ -14,7 +14,7 @@ Deno.test("checkImports() accepts imports that point down through mod.ts", () =>
   const edges = {
     "train/loop.ts": ["strategies/mod.ts", "kernels/mod.ts", "train/config/mod.ts"],
     "train/step/loop.ts": ["train/config/mod.ts"],
-    "collectives/ring.ts": ["kernels/mod.ts"],
+    "collectives/algorithms/ring.ts": ["kernels/mod.ts"],
     "tests/models/gpt2/model_test.ts": ["models/gpt2/model.ts"],
     "cli.ts": ["train/mod.ts"],
   };
@@ -53,7 +53,7 @@ Deno.test("checkImports() finds cycles", () => {
 
 Deno.test("checkPowers() finds uses outside of the owner", () => {
   assertEquals(powers("nn/a.ts", "let a;\nAtomics.load(x, 0);"), ["2 uses Atomics"]);
-  assertEquals(powers("collectives/words.ts", "Atomics.load(x, 0);"), []);
+  assertEquals(powers("collectives/control/words.ts", "Atomics.load(x, 0);"), []);
   assertEquals(powers("strategies/a.ts", "new SharedArrayBuffer(8)"), ["1 uses shared memory"]);
   assertEquals(powers("train/a.ts", "new Worker(url)"), ["1 uses new Worker"]);
   assertEquals(powers("nn/a.ts", "self.postMessage(1)"), ["1 uses messages"]);

@@ -1,4 +1,4 @@
-import type { Elements } from "../../../collectives/serial.ts";
+import type { Elements } from "../../../collectives/algorithms/serial.ts";
 import { type DType, fromBf16, toBf16 } from "../../../kernels/mod.ts";
 
 /** Values that go wrong first: signs of zero, infinities, NaN, big beside small, denormals. */

@@ -8,7 +8,7 @@ import {
   serialAllToAll,
   serialReduceScatter,
   serialRingAllReduce,
-} from "../../../collectives/serial.ts";
+} from "../../../collectives/algorithms/serial.ts";
 import {
   type DeviceHeap,
   type DType,

@@ -1,5 +1,5 @@
-import type { DType } from "../kernels/mod.ts";
-import { type ReductionName, REDUCTIONS } from "./descriptor.ts";
+import type { DType } from "../../kernels/mod.ts";
+import { type ReductionName, REDUCTIONS } from "../control/descriptor.ts";
 
 /** How elements are combined. */
 export type Reduction = "sum" | "max";

@@ -8,7 +8,7 @@ import {
   operationsOf,
   SQUARES,
 } from "./matmul_shapes.ts";
-import { median } from "./statistics.ts";
+import { median } from "../statistics.ts";
 
 /** A measured product. */
 export interface MatmulRecord extends MatmulShape {

@@ -1,5 +1,5 @@
-import { launch } from "../actors/mod.ts";
-import { Mesh } from "../strategies/mod.ts";
+import { launch } from "../../actors/mod.ts";
+import { Mesh } from "../../strategies/mod.ts";
 
 /** A measured collective. */
 export interface CollectiveRecord {

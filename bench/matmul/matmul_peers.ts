@@ -1,11 +1,11 @@
-import { FAST_FLAGS } from "../kernels/mod.ts";
-import type { Row, Style } from "./comparison.ts";
+import { FAST_FLAGS } from "../../kernels/mod.ts";
+import type { Row, Style } from "../comparison.ts";
 import type { MatmulAnswer, MatmulTask } from "./matmul_contestant.ts";
 import { MATMUL_SHAPES } from "./matmul.ts";
 import { countFor, describeShape, type MatmulShape, operationsOf } from "./matmul_shapes.ts";
-import { type Entry, type Lineup, openAll } from "./peer.ts";
-import { measureInTurn } from "./rounds.ts";
-import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
+import { type Entry, type Lineup, openAll } from "../peer.ts";
+import { measureInTurn } from "../rounds.ts";
+import { denoCommand, NPM_PERMISSIONS, openServed } from "../served_process.ts";
 
 /** A lineup of `bench matmul --peers`. */
 export type MatmulLineup = Lineup<MatmulTask, MatmulAnswer>;
@@ -26,8 +26,12 @@ function entry(
 }
 
 const OURS = [
-  entry("fast", "./matmul_program.ts", { permissions: ["--allow-read"], v8Flags: FAST_FLAGS, isOurs: true }),
-  entry("plain", "./matmul_program.ts", { permissions: ["--allow-read"], isOurs: true }),
+  entry("fast", "./matmul/matmul_program.ts", {
+    permissions: ["--allow-read"],
+    v8Flags: FAST_FLAGS,
+    isOurs: true,
+  }),
+  entry("plain", "./matmul/matmul_program.ts", { permissions: ["--allow-read"], isOurs: true }),
 ];
 const PEERS = [
   entry("OpenBLAS", "./peers/openblas_matmul.ts", { permissions: ["--allow-ffi"] }),

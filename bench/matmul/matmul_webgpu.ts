@@ -1,9 +1,9 @@
-import { onnx } from "../kernels/mod.ts";
+import { onnx } from "../../kernels/mod.ts";
 import type { MatmulRecord } from "./matmul.ts";
 import { operand, type PreparedProduct, timeProduct } from "./matmul_contestant.ts";
 import { wasmProducts } from "./matmul_program.ts";
 import { type MatmulShape, operationsOf, SQUARES } from "./matmul_shapes.ts";
-import { median } from "./statistics.ts";
+import { median } from "../statistics.ts";
 
 /** Measurements; few, as software that acts as a GPU takes a second for the largest product. */
 const REPETITIONS = 3;

@@ -1,8 +1,8 @@
-import type { Device } from "../actors/mod.ts";
-import { chooseAlgorithm } from "../collectives/mod.ts";
-import { now, type Span, subspan } from "../kernels/mod.ts";
+import type { Device } from "../../actors/mod.ts";
+import { chooseAlgorithm } from "../../collectives/mod.ts";
+import { now, type Span, subspan } from "../../kernels/mod.ts";
 import type { CollectiveRecord, CollectivesConfig } from "./collectives.ts";
-import { median } from "./statistics.ts";
+import { median } from "../statistics.ts";
 
 const ALL_REDUCE_ALGORITHMS = ["eager", "ordered", "ring"] as const;
 /** Time for one row, and how many measurements the median is taken over. */

@@ -1,10 +1,10 @@
-import { launch } from "../actors/mod.ts";
-import { formatBytes } from "../kernels/mod.ts";
-import { Mesh } from "../strategies/mod.ts";
-import type { Row, Style } from "./comparison.ts";
-import { AbsentPeer, type Contestant, type Entry, type Lineup, openAll } from "./peer.ts";
-import { denoCommand, lastLine } from "./served_process.ts";
-import { median } from "./statistics.ts";
+import { launch } from "../../actors/mod.ts";
+import { formatBytes } from "../../kernels/mod.ts";
+import { Mesh } from "../../strategies/mod.ts";
+import type { Row, Style } from "../comparison.ts";
+import { AbsentPeer, type Contestant, type Entry, type Lineup, openAll } from "../peer.ts";
+import { denoCommand, lastLine } from "../served_process.ts";
+import { median } from "../statistics.ts";
 
 /** All-reduces of one size, in place. */
 export interface AllReduceTask {

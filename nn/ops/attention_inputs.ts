@@ -5,8 +5,8 @@
  *
  * Source: Shazeer, Fast Transformer Decoding: One Write-Head is All You Need, 2019; Ainslie et al., GQA, EMNLP 2023.
  */
-import { formatShape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { formatShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Heads side by side in the rows of a tensor [B, T, W]: the row stride is W. */
 export interface ColumnView {

@@ -1,5 +1,5 @@
-import { AbsentPeer, type Contestant, type Entry } from "./peer.ts";
-import { lastLine, ServedProcess } from "./served_process.ts";
+import { AbsentPeer, type Contestant, type Entry } from "../peer.ts";
+import { lastLine, ServedProcess } from "../served_process.ts";
 import type { StepAnswer, StepSetUp, StepTask } from "./step_task.ts";
 
 const NAME = "PyTorch DDP";
@@ -17,7 +17,7 @@ async function openTorch(setUp: StepSetUp): Promise<Contestant<StepTask, StepAns
     new ServedProcess({
       name: NAME,
       command: python,
-      args: [new URL("./peers/torch_step.py", import.meta.url).pathname],
+      args: [new URL("../peers/torch_step.py", import.meta.url).pathname],
       env: {
         ...{ OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", GLOO_SOCKET_IFNAME: "lo" },
         ...{ RANK: String(rank), WORLD_SIZE: String(setUp.devices) },

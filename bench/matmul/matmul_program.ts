@@ -1,8 +1,8 @@
 /** Our matmul as a contestant: run with and without V8's flags. */
-import { createBackend, createDeviceMemory, DeviceHeap } from "../kernels/mod.ts";
+import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
 import { operandElement, type PreparedProduct, timeProduct } from "./matmul_contestant.ts";
 import type { MatmulShape } from "./matmul_shapes.ts";
-import { serve } from "./serve.ts";
+import { serve } from "../serve.ts";
 
 const MEMORY_BYTES = 256 * 2 ** 20;
 

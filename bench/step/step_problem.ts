@@ -5,11 +5,11 @@
  *
  * @module
  */
-import { createDeviceMemory, DeviceHeap } from "../kernels/mod.ts";
-import { Gpt } from "../models/mod.ts";
-import { Scope } from "../nn/mod.ts";
-import { loadCorpus, openTokens } from "../data/mod.ts";
-import { writeSafetensors } from "../files/mod.ts";
+import { createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
+import { Gpt } from "../../models/mod.ts";
+import { Scope } from "../../nn/mod.ts";
+import { loadCorpus, openTokens } from "../../data/mod.ts";
+import { writeSafetensors } from "../../files/mod.ts";
 import type { StepModel } from "./step_task.ts";
 
 const SEED = 1337;

@@ -1,6 +1,6 @@
 import { blockElements, type Reducer } from "./all_reduce.ts";
 import { chunkStart } from "./chunks.ts";
-import type { GroupQueue } from "./group_queue.ts";
+import type { GroupQueue } from "../group_queue.ts";
 import type { Operation } from "./operation.ts";
 
 /**

@@ -1,8 +1,8 @@
-import { FAST_FLAGS } from "../kernels/mod.ts";
-import type { Row, Style } from "./comparison.ts";
-import { type Contestant, type Entry, type Lineup, openAll } from "./peer.ts";
-import { measureInTurn } from "./rounds.ts";
-import { denoCommand, NPM_PERMISSIONS, openServed } from "./served_process.ts";
+import { FAST_FLAGS } from "../../kernels/mod.ts";
+import type { Row, Style } from "../comparison.ts";
+import { type Contestant, type Entry, type Lineup, openAll } from "../peer.ts";
+import { measureInTurn } from "../rounds.ts";
+import { denoCommand, NPM_PERMISSIONS, openServed } from "../served_process.ts";
 import { checkLosses, writeProblem } from "./step_problem.ts";
 import type { Layout } from "./step_program.ts";
 import {
@@ -32,7 +32,7 @@ export function ourEntry(
   { layout, isFast }: { layout: Layout; isFast: boolean },
 ): Entry<StepTask, StepAnswer> {
   const v8Flags = isFast ? FAST_FLAGS : undefined;
-  const command = denoCommand(name, "./step_program.ts", { permissions: ["--allow-read"], v8Flags });
+  const command = denoCommand(name, "./step/step_program.ts", { permissions: ["--allow-read"], v8Flags });
   return { name, open: () => openServed(command, { isOurs: true, setUp: { ...setUp, layout } }) };
 }
 

@@ -1,4 +1,4 @@
-import type { GroupQueue } from "./group_queue.ts";
+import type { GroupQueue } from "../group_queue.ts";
 import type { Operation } from "./operation.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { now } from "../kernels/mod.ts";
+import { now } from "../../kernels/mod.ts";
 import { type MatmulShape, operationsOf } from "./matmul_shapes.ts";
-import type { Timed } from "./rounds.ts";
+import type { Timed } from "../rounds.ts";
 
 /** A product, done so many times. */
 export interface MatmulTask extends MatmulShape {

@@ -1,4 +1,4 @@
-import { RandomStream } from "./random.ts";
+import { RandomStream } from "../nn/mod.ts";
 
 /** How the next token is chosen. */
 export interface SamplerOptions {

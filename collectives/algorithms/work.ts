@@ -3,10 +3,10 @@ import { workAllGather } from "./all_gather.ts";
 import { workAllToAll } from "./all_to_all.ts";
 import { workBarrier } from "./barrier.ts";
 import { workBroadcast } from "./broadcast.ts";
-import type { GroupQueue } from "./group_queue.ts";
+import type { GroupQueue } from "../group_queue.ts";
 import type { Operation } from "./operation.ts";
 import { workReduceScatter } from "./reduce_scatter.ts";
-import { operationCode } from "./status.ts";
+import { operationCode } from "../control/status.ts";
 
 /** Codes of the operations of a group in its descriptors. */
 export const ALL_REDUCE = operationCode("allReduce"), REDUCE_SCATTER = operationCode("reduceScatter");

@@ -1,5 +1,5 @@
-import { prepareTraining, startTraining } from "../train/mod.ts";
-import { median } from "./statistics.ts";
+import { prepareTraining, startTraining } from "../../train/mod.ts";
+import { median } from "../statistics.ts";
 
 /** A measured training step. */
 export interface StepBenchRecord {

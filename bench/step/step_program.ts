@@ -1,6 +1,6 @@
 /** Our training as a contestant: run with and without V8's flags, on any layout. */
-import { prepareTraining, startTraining, type TrainOptions } from "../train/mod.ts";
-import { serve } from "./serve.ts";
+import { prepareTraining, startTraining, type TrainOptions } from "../../train/mod.ts";
+import { serve } from "../serve.ts";
 import { PROBLEM_OPTIONS } from "./step_problem.ts";
 import type { StepAnswer, StepSetUp, StepTask } from "./step_task.ts";
 

@@ -1,5 +1,5 @@
 import { chunkStart } from "./chunks.ts";
-import type { GroupQueue } from "./group_queue.ts";
+import type { GroupQueue } from "../group_queue.ts";
 import type { Operation } from "./operation.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { ControlBlock } from "../../collectives/mod.ts";
-import { Patience } from "../../collectives/patience.ts";
-import { emptyWaitPoint, RankStatus } from "../../collectives/status.ts";
+import { ControlBlock } from "../../../collectives/mod.ts";
+import { Patience } from "../../../collectives/control/patience.ts";
+import { emptyWaitPoint, RankStatus } from "../../../collectives/control/status.ts";
 
 function world(): { control: ControlBlock; ranks: RankStatus[] } {
   const topology = { worldSize: 3, groups: [{ name: "world", ranks: [0, 1, 2] }] };

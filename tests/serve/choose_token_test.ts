@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { chooseToken, type SamplerOptions } from "../../nn/mod.ts";
+import { chooseToken, type SamplerOptions } from "../../serve/mod.ts";
 
 const LOGITS = Float32Array.from([0.5, 2, -1, 2, 0]);
 const OPTIONS: SamplerOptions = { temperature: 1, topK: 0, seed: 5 };

@@ -7,8 +7,8 @@ import {
   separateInputs,
   type Shape,
   Tape,
-} from "../../nn/mod.ts";
-import { phantomBackend } from "../support/device.ts";
+} from "../../../nn/mod.ts";
+import { phantomBackend } from "../../support/device.ts";
 
 function setUp() {
   const tape = new Tape({ backend: phantomBackend(), training: false });

@@ -1,5 +1,5 @@
-import type { Device } from "../actors/mod.ts";
-import { now, subspan } from "../kernels/mod.ts";
+import type { Device } from "../../actors/mod.ts";
+import { now, subspan } from "../../kernels/mod.ts";
 import type { AllReduceTask } from "./collectives_peers.ts";
 
 /** Our side of the comparison: all ranks run it, the answer is that of rank 0. */

@@ -1,7 +1,7 @@
-import type { DType, PeerLink } from "../kernels/mod.ts";
+import type { DType, PeerLink } from "../../kernels/mod.ts";
 import { lineChunkStart } from "./chunks.ts";
-import { type Algorithm, ALGORITHMS } from "./descriptor.ts";
-import type { GroupQueue } from "./group_queue.ts";
+import { type Algorithm, ALGORITHMS } from "../control/descriptor.ts";
+import type { GroupQueue } from "../group_queue.ts";
 import { type Operation, reductionCode } from "./operation.ts";
 import { numRegisters, type ReductionStep, reductionSteps, STEP_KIND } from "./reduction_tree.ts";
 import { numRingSteps, ringChunk } from "./ring.ts";

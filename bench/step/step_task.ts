@@ -1,4 +1,4 @@
-import type { Timed } from "./rounds.ts";
+import type { Timed } from "../rounds.ts";
 
 /** A GPT whose training step is measured; `batch` sequences of `context` tokens. */
 export interface StepModel {
