@@ -216,9 +216,12 @@ export class TensorParallel implements Sharding {
     }
   }
 
-  /** The whole input of a layer with split outputs; made once for all layers that read it. */
+  /**
+   * The whole input of a layer with split outputs; made once for all layers that read it. In exact numerics once for each:
+   * one device completes the gradient that a layer gives before it adds that of the next one.
+   */
   #makeWhole(tape: Tape, x: Tensor, op: GroupOp, isSpread: boolean): Tensor {
-    const { whole, tokens } = this.#state(tape), known = whole.get(x);
+    const { whole, tokens } = this.#state(tape), known = this.#isExact ? undefined : whole.get(x);
     if (known !== undefined) return known;
     const made = !isSpread || tokens === undefined || isWhole(x, tokens)
       ? copyToGroup(tape, x, op)

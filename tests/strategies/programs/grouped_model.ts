@@ -25,6 +25,9 @@ export interface GroupedConfig {
   readonly isSeparate?: boolean;
 }
 
+/** Builds it: what a device calls. */
+export default buildGrouped;
+
 /** How it is split. */
 export function groupedPlan({ heads, kvHeads, headDim, isSeparate }: GroupedConfig): ParallelPlan {
   const group = heads / kvHeads, ofQueries = group * headDim;
@@ -41,6 +44,9 @@ export function groupedPlan({ heads, kvHeads, headDim, isSeparate }: GroupedConf
     "lm_head": { kind: "head", table: "wte" },
   };
 }
+
+/** The same, for a run. */
+export const plan = groupedPlan;
 
 /** Makes its layers. */
 export function buildGrouped(scope: Scope, config: GroupedConfig): Model {
