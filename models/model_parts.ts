@@ -46,7 +46,13 @@ export async function familyOf(model: ModelSpec): Promise<ModelFamily | undefine
 type ModelExport = BuildModel | LayeredModel | ModelFamily;
 
 async function exportOf({ module }: ModelSpec): Promise<ModelExport> {
-  const { default: exported } = await import(module) as { default?: ModelExport };
+  const { default: exported, ...named } = await import(module) as { default?: ModelExport };
+  if (typeof exported === "function" && ("plan" in named || "layers" in named)) {
+    throw new TypeError(
+      `Cannot use the model ${module}: layers and plan count in the default export only; write ` +
+        `export default { layers, plan }`,
+    );
+  }
   if (typeof exported === "function" || exported?.layers !== undefined) return exported;
   throw new TypeError(
     `Cannot use the model ${module}: its default export must be a function that builds a model, or have its layers`,

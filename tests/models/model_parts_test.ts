@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { gpt } from "../../models/mod.ts";
 import { Tape } from "../../nn/mod.ts";
 import { loadModel, shapesOf } from "../../models/model_parts.ts";
@@ -32,4 +32,21 @@ Deno.test("loadModel() takes a model that is not made of layers as one layer", a
   parts.setTargets(tape.input("targets", [4], "i32"));
   const out = parts.layers[0].build(scope).forward(tape, tape.input("images", [4, 784]));
   assertEquals(parts.lossOf(tape, out).rows.shape, [4]);
+});
+
+Deno.test("loadModel() refuses a module that exports no model, or a part of one beside it", async () => {
+  const refused = (code: string, message: string) =>
+    assertRejects(
+      () => loadModel({ module: `data:text/javascript,${code}`, config: {} }),
+      TypeError,
+      message,
+    );
+  await refused("export default 3", "its default export must be a function that builds a model");
+  await refused("export const layers = 1", "its default export must be a function that builds a model");
+  await refused("export default () => 1; export const plan = () => 1", "export default { layers, plan }");
+  const { layers, plan } = await loadModel({
+    module: "data:text/javascript,export default { layers: () => [] }",
+    config: {},
+  });
+  assertEquals([layers, plan], [[], {}]);
 });

@@ -1,9 +1,11 @@
+import type { LayeredModel } from "../../../models/mod.ts";
 import {
   attend,
   CausalSelfAttention,
   crossEntropy,
   Embedding,
   Head,
+  type Layer,
   LayerNorm,
   Linear,
   type Model,
@@ -25,9 +27,6 @@ export interface GroupedConfig {
   readonly isSeparate?: boolean;
 }
 
-/** Builds it: what a device calls. */
-export default buildGrouped;
-
 /** How it is split. */
 export function groupedPlan({ heads, kvHeads, headDim, isSeparate }: GroupedConfig): ParallelPlan {
   const group = heads / kvHeads, ofQueries = group * headDim;
@@ -45,11 +44,14 @@ export function groupedPlan({ heads, kvHeads, headDim, isSeparate }: GroupedConf
   };
 }
 
-/** The same, for a run. */
-export const plan = groupedPlan;
-
-/** Makes its layers. */
+/** Makes the model. */
 export function buildGrouped(scope: Scope, config: GroupedConfig): Model {
+  const layer = buildLayer(scope, config);
+  return { loss: (tape, ids, targets) => crossEntropy(tape, layer.forward(tape, ids), targets) };
+}
+
+/** All of it as one layer. */
+function buildLayer(scope: Scope, config: GroupedConfig): Layer {
   const { vocab, heads, headDim, isSeparate } = config, embed = heads * headDim;
   const table = new Embedding(scope.child("wte"), { rows: vocab, width: embed, initialize: normal(0.5) });
   const norms = ["ln_1", "ln_2"].map((name) => new LayerNorm(scope.child(name), embed)),
@@ -59,9 +61,9 @@ export function buildGrouped(scope: Scope, config: GroupedConfig): Model {
     : new CausalSelfAttention(attn, { ...config, embed, residualDeviation: 0.3 });
   const head = new Head(scope.child("lm_head"), { name: "wte.weight", rows: vocab, width: embed });
   return {
-    loss: (tape, ids, targets) => {
+    forward: (tape, ids) => {
       const x = table.forward(tape, ids), y = attention.forward(tape, norms[0].forward(tape, x), x);
-      return crossEntropy(tape, head.forward(tape, norms[1].forward(tape, y)), targets);
+      return head.forward(tape, norms[1].forward(tape, y));
     },
   };
 }
@@ -81,3 +83,11 @@ function separateAttention(scope: Scope, { heads, kvHeads, headDim }: GroupedCon
     },
   };
 }
+
+/** What a run loads. */
+const model: LayeredModel<GroupedConfig> = {
+  layers: (config) => [{ name: "model", type: "model", build: (scope) => buildLayer(scope, config) }],
+  plan: groupedPlan,
+};
+
+export default model;
