@@ -7,9 +7,14 @@ import type {
   MergeAttentionArgs,
   UnaryArgs,
   UnaryBackwardArgs,
-} from "./arguments.ts";
-import type { ChoiceDotsArgs, CombineRowsArgs, RouteArgs, RouteBackwardArgs } from "./expert_arguments.ts";
-import type { DeviceHeap } from "./heap.ts";
+} from "./arguments/product_arguments.ts";
+import type {
+  ChoiceDotsArgs,
+  CombineRowsArgs,
+  RouteArgs,
+  RouteBackwardArgs,
+} from "./arguments/expert_arguments.ts";
+import type { DeviceHeap } from "./memory/heap.ts";
 import type {
   AddBiasArgs,
   CrossEntropyArgs,
@@ -17,15 +22,15 @@ import type {
   GatherArgs,
   ScatterAddArgs,
   SumRowsArgs,
-} from "./row_arguments.ts";
+} from "./arguments/row_arguments.ts";
 import type { RowKernel, RowSizes } from "./rows/kernel.ts";
-import type { Span } from "./span.ts";
-import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
+import type { Span } from "./memory/span.ts";
+import type { RowExpSumArgs, RowMaxArgs, SpreadCrossEntropyArgs } from "./arguments/spread_arguments.ts";
 
-export type * from "./arguments.ts";
-export type * from "./expert_arguments.ts";
-export type * from "./spread_arguments.ts";
-export type * from "./row_arguments.ts";
+export type * from "./arguments/product_arguments.ts";
+export type * from "./arguments/expert_arguments.ts";
+export type * from "./arguments/spread_arguments.ts";
+export type * from "./arguments/row_arguments.ts";
 
 /** An operation that may take workspace, and its arguments. */
 export type ReservedCall =

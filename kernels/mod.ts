@@ -17,21 +17,21 @@
  * @module
  */
 export * from "./backend.ts";
-export * from "./bf16.ts";
-export { bf16Backend } from "./bf16_backend.ts";
+export * from "./bf16/convert.ts";
+export { bf16Backend } from "./bf16/backend.ts";
 export * from "./clock.ts";
 export * from "./compiled_kernels.ts";
 export type { Tile } from "./wasm/gemm.ts";
 export type { TileChoice } from "./wasm/choose_tile.ts";
 export * from "./exact_norm.ts";
-export * from "./heap.ts";
+export * from "./memory/heap.ts";
 export * as onnx from "./onnx/mod.ts";
-export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
+export { type PeerLink, WasmPeerLink } from "./memory/peer_link.ts";
 export * from "./phantom_backend.ts";
-export * from "./reference.ts";
+export * from "./reference/backend.ts";
 export * from "./rows/mod.ts";
 export * from "./select.ts";
-export * from "./shared.ts";
-export * from "./span.ts";
-export * from "./sum_tree.ts";
+export * from "./memory/shared.ts";
+export * from "./memory/span.ts";
+export * from "./arguments/sum_tree.ts";
 export * from "./wasm_backend.ts";

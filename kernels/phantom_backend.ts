@@ -1,6 +1,6 @@
 import type { Backend } from "./backend.ts";
-import type { DeviceHeap } from "./heap.ts";
-import { ReferenceBackend } from "./reference.ts";
+import type { DeviceHeap } from "./memory/heap.ts";
+import { ReferenceBackend } from "./reference/backend.ts";
 import { WIDE_TILE } from "./wasm/gemm.ts";
 import { WasmBackend } from "./wasm_backend.ts";
 

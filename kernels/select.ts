@@ -1,7 +1,7 @@
 import type { Backend } from "./backend.ts";
-import { createDeviceMemory, type DeviceHeap } from "./heap.ts";
+import { createDeviceMemory, type DeviceHeap } from "./memory/heap.ts";
 import { phantomBackend } from "./phantom_backend.ts";
-import { ReferenceBackend } from "./reference.ts";
+import { ReferenceBackend } from "./reference/backend.ts";
 import { ModuleBuilder } from "./wasm/builder.ts";
 import { load, splat, type V128 } from "./wasm/values.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";

@@ -1,16 +1,16 @@
 import type * as args from "./backend.ts";
-import * as check from "./check.ts";
+import * as check from "./arguments/check.ts";
 import {
   checkChoiceDots,
   checkCombineRows,
   checkRoute,
   checkRouteBackward,
   type FindBadId,
-} from "./check_experts.ts";
-import type { DeviceHeap } from "./heap.ts";
+} from "./arguments/check_experts.ts";
+import type { DeviceHeap } from "./memory/heap.ts";
 import type { RowKernel, RowSizes } from "./rows/kernel.ts";
 import { RowCalls } from "./rows/wasm.ts";
-import type { Span } from "./span.ts";
+import type { Span } from "./memory/span.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
 import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./wasm/experts.ts";

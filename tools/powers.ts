@@ -55,9 +55,9 @@ export const POWERS: readonly Power[] = [
     name: "shared memory",
     pattern: /\bnew\s+SharedArrayBuffer\b|\bshared\s*:\s*true\b/g,
     owners: [
-      "kernels/heap.ts",
+      "kernels/memory/heap.ts",
       "collectives/control/control_block.ts",
-      "kernels/shared.ts",
+      "kernels/memory/shared.ts",
       "tests/",
       "bench/",
     ],

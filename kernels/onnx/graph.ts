@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { numElements } from "../span.ts";
+import { numElements } from "../memory/span.ts";
 
 /** Element type of a value. */
 export type ValueType = "f32" | "i32" | "i64" | "bool";

@@ -1,4 +1,4 @@
-import type { RowOperand } from "../bf16_rows.ts";
+import type { RowOperand } from "../bf16/rows.ts";
 import { fieldLength, type RowGradientSizes, type RowKernel } from "./kernel.ts";
 
 /**

@@ -14,9 +14,9 @@
  *
  * @module
  */
-import { checkUnits, need } from "../check.ts";
+import { checkUnits, need } from "../arguments/check.ts";
 import type { Value } from "../onnx/graph.ts";
-import type { Span } from "../span.ts";
+import type { Span } from "../memory/span.ts";
 import type { Kernel } from "../wasm/builder.ts";
 import type { F32Local, I32Local } from "../wasm/values.ts";
 

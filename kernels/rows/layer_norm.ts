@@ -6,7 +6,7 @@
  * @module
  */
 import { layerNorm } from "../onnx/ops.ts";
-import type { Span } from "../span.ts";
+import type { Span } from "../memory/span.ts";
 import { Fold } from "../wasm/fold.ts";
 import { load } from "../wasm/values.ts";
 import { type RowGradientSizes, RowKernel, type RowSizes } from "./kernel.ts";

@@ -1,4 +1,4 @@
-import type { DeviceHeap } from "../heap.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
 import {
   fieldLength,
   numberOf,

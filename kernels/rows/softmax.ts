@@ -4,8 +4,8 @@
  * @module
  */
 import { softmax } from "../onnx/ops.ts";
-import { exponentials } from "../reference_math.ts";
-import type { Span } from "../span.ts";
+import { exponentials } from "../reference/math.ts";
+import type { Span } from "../memory/span.ts";
 import { Fold } from "../wasm/fold.ts";
 import { softmaxRow } from "../wasm/softmax_row.ts";
 import { RowKernel, type RowSizes } from "./kernel.ts";

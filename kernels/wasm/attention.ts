@@ -1,6 +1,10 @@
-import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "../arguments.ts";
-import type { DeviceHeap } from "../heap.ts";
-import type { Span } from "../span.ts";
+import type {
+  AttentionArgs,
+  AttentionBackwardArgs,
+  MergeAttentionArgs,
+} from "../arguments/product_arguments.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
+import type { Span } from "../memory/span.ts";
 import type { Kernels } from "./builder.ts";
 import { AttentionBackward } from "./attention_backward.ts";
 import { eachBlock, headOf, multiply, scoresStride, workspaceLength } from "./attention_blocks.ts";

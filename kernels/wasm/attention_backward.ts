@@ -1,6 +1,6 @@
-import type { AttentionBackwardArgs } from "../arguments.ts";
-import { groupSize } from "../head_groups.ts";
-import { bisectionMerges, rowTree, type SumTree } from "../sum_tree.ts";
+import type { AttentionBackwardArgs } from "../arguments/product_arguments.ts";
+import { groupSize } from "../arguments/head_groups.ts";
+import { bisectionMerges, rowTree, type SumTree } from "../arguments/sum_tree.ts";
 import {
   BLOCK_QUERIES,
   eachBlock,

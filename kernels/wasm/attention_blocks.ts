@@ -1,9 +1,9 @@
 /**
  * How attention is cut into pieces that fit the caches: heads, and blocks of queries.
  */
-import type { AttentionArgs } from "../arguments.ts";
-import { groupSize } from "../head_groups.ts";
-import type { SumTree } from "../sum_tree.ts";
+import type { AttentionArgs } from "../arguments/product_arguments.ts";
+import { groupSize } from "../arguments/head_groups.ts";
+import type { SumTree } from "../arguments/sum_tree.ts";
 import type { Matmul } from "./matmul.ts";
 import { emptyProduct } from "./product.ts";
 

@@ -1,5 +1,5 @@
 import { now } from "../clock.ts";
-import { createDeviceMemory, DeviceHeap } from "../heap.ts";
+import { createDeviceMemory, DeviceHeap } from "../memory/heap.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { addGemm, NARROW_TILE, type Tile, WIDE_TILE } from "./gemm.ts";
 import { Matmul } from "./matmul.ts";

@@ -1,7 +1,7 @@
 /**
  * Calls of kernels of single elements, whose arguments are checked before.
  */
-import type { UnaryBackwardArgs } from "../arguments.ts";
+import type { UnaryBackwardArgs } from "../arguments/product_arguments.ts";
 import type { UnaryOp } from "../backend.ts";
 import type { Kernels } from "./builder.ts";
 

@@ -4,7 +4,12 @@
  * The plan is scalar code: it does a few operations for each pair of token and expert, next to the thousands that an
  * expert does for a token.
  */
-import type { ChoiceDotsArgs, CombineRowsArgs, RouteArgs, RouteBackwardArgs } from "../expert_arguments.ts";
+import type {
+  ChoiceDotsArgs,
+  CombineRowsArgs,
+  RouteArgs,
+  RouteBackwardArgs,
+} from "../arguments/expert_arguments.ts";
 import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
 import { Fold } from "./fold.ts";

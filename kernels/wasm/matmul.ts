@@ -1,7 +1,7 @@
-import type { Epilogue, MatmulArgs } from "../arguments.ts";
-import { checkMatmul } from "../check_matmul.ts";
-import type { DeviceHeap } from "../heap.ts";
-import type { SumTree } from "../sum_tree.ts";
+import type { Epilogue, MatmulArgs } from "../arguments/product_arguments.ts";
+import { checkMatmul } from "../arguments/check_matmul.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
+import type { SumTree } from "../arguments/sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
 import { emptyProduct, type FinishBlock, type Product } from "./product.ts";

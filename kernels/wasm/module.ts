@@ -1,4 +1,4 @@
-import type { DeviceHeap } from "../heap.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
 import { addRowKernels } from "../rows/wasm.ts";
 import { addAttentionRows } from "./attention_rows.ts";
 import { type Kernels, ModuleBuilder } from "./builder.ts";

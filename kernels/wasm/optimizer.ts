@@ -1,7 +1,7 @@
 /**
  * Kernels of whole tensors: the AdamW update, and sums in float64.
  */
-import type { AdamWArgs } from "../arguments.ts";
+import type { AdamWArgs } from "../arguments/product_arguments.ts";
 import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { addExactSums } from "./exact_sums.ts";
 import { type F64, type V128, type V128Local } from "./values.ts";

@@ -1,9 +1,9 @@
 /**
  * Calls of the kernels of rows: addresses and sizes out of the arguments of the interface, which are checked before.
  */
-import type { CrossEntropyArgs, FoldRowsArgs, GatherArgs, SumRowsArgs } from "../row_arguments.ts";
-import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "../spread_arguments.ts";
-import { sumSteps } from "../sum_steps.ts";
+import type { CrossEntropyArgs, FoldRowsArgs, GatherArgs, SumRowsArgs } from "../arguments/row_arguments.ts";
+import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "../arguments/spread_arguments.ts";
+import { sumSteps } from "../arguments/sum_steps.ts";
 import type { Kernels } from "./builder.ts";
 
 /** Calls the variant of `crossEntropy` that the arguments ask for. */

@@ -1,7 +1,7 @@
 /**
  * How the tree of a sum over k is cut into parts that fit the packing buffers of a matrix product.
  */
-import type { SumTree, TermRun } from "../sum_tree.ts";
+import type { SumTree, TermRun } from "../arguments/sum_tree.ts";
 import type { TreeMode } from "./tree_gemm.ts";
 
 /** A part of a tree that the kernels sum in one go. */

@@ -1,6 +1,6 @@
-import type { DeviceHeap } from "../heap.ts";
-import type { Span } from "../span.ts";
-import type { SumTree } from "../sum_tree.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
+import type { Span } from "../memory/span.ts";
+import type { SumTree } from "../arguments/sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
 import type { FinishBlock, Product } from "./product.ts";

@@ -5,11 +5,11 @@
  * A leaf's code is its path from the root, first bit on top. The top bit of two codes' difference tells where their
  * paths part, so two partial sums become one before a row whose path parts from them further up.
  */
-import type { ScatterAddArgs } from "../row_arguments.ts";
-import type { DeviceHeap } from "../heap.ts";
-import type { Span } from "../span.ts";
-import { sumSteps } from "../sum_steps.ts";
-import type { SumTree } from "../sum_tree.ts";
+import type { ScatterAddArgs } from "../arguments/row_arguments.ts";
+import type { DeviceHeap } from "../memory/heap.ts";
+import type { Span } from "../memory/span.ts";
+import { sumSteps } from "../arguments/sum_steps.ts";
+import type { SumTree } from "../arguments/sum_tree.ts";
 import { type FuncRef, type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
 import { I32, type I32Local, load } from "./values.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type ArrayData, firstSample, MASKED, openSource } from "../../data/mod.ts";
 import { UsageError } from "../../files/mod.ts";
-import { toShared } from "../../kernels/shared.ts";
+import { toShared } from "../../kernels/memory/shared.ts";
 import { tokenData } from "../support/token_data.ts";
 
 const TOKENS = tokenData(Uint16Array.from({ length: 100 }, (_, i) => i), {

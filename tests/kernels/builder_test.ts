@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { createDeviceMemory } from "../../kernels/heap.ts";
+import { createDeviceMemory } from "../../kernels/memory/heap.ts";
 import { type Kernel, type Kernels, ModuleBuilder, parameters } from "../../kernels/wasm/builder.ts";
 import { encodeModule, signed, unsigned } from "../../kernels/wasm/encode.ts";
 import { Fold } from "../../kernels/wasm/fold.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { createDeviceMemory } from "../../kernels/heap.ts";
+import { createDeviceMemory } from "../../kernels/memory/heap.ts";
 import { type Kernel, ModuleBuilder } from "../../kernels/wasm/builder.ts";
 import { exp, gelu, geluGradient, log, sigmoid, tanh, tanhGradient } from "../../kernels/wasm/math.ts";
 import type { V128 } from "../../kernels/wasm/values.ts";

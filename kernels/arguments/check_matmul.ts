@@ -1,0 +1,33 @@
+import type { MatmulArgs } from "./product_arguments.ts";
+import { spanByteLength } from "../memory/span.ts";
+
+/**
+ * @throws {RangeError} If a matrix of the arguments is larger than its span.
+ * @throws {TypeError} If the product is to be added and has an epilogue: which comes first would be a guess.
+ */
+export function checkMatmul(args: MatmulArgs): void {
+  if (args.accumulate && args.epilogue !== undefined) {
+    throw new TypeError(
+      `Cannot multiply: accumulate and the epilogue ${args.epilogue.kind} exclude each other`,
+    );
+  }
+  const { m, n, k, a, b, c } = args, last = (args.batch ?? 1) - 1;
+  if (last < 0 || m === 0 || n === 0) return;
+  const need = (name: string, span: typeof a, rows: number, cols: number, ld: number, stride: number) => {
+    const elements = rows === 0 || cols === 0 ? 0 : last * stride + (rows - 1) * ld + cols;
+    if (elements > span.length) {
+      throw new RangeError(
+        `Cannot multiply: ${name} needs ${elements} elements, its span has ${span.length} (${
+          spanByteLength(span)
+        } bytes)`,
+      );
+    }
+  };
+  const [rowsA, colsA] = args.transposeA ? [k, m] : [m, k];
+  const [rowsB, colsB] = args.transposeB ? [n, k] : [k, n];
+  const terms = args.tree?.leaves.flat().reduce((sum, { length }) => sum + length, 0) ?? k;
+  if (terms !== k) throw new RangeError(`Cannot multiply: the tree has ${terms} terms, k is ${k}`);
+  need("A", a, rowsA, colsA, args.lda ?? colsA, args.strideA ?? m * k);
+  need("B", b, rowsB, colsB, args.ldb ?? colsB, args.strideB ?? k * n);
+  need("C", c, m, n, args.ldc ?? n, args.strideC ?? m * n);
+}

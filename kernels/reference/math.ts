@@ -1,0 +1,45 @@
+/**
+ * Elementary functions of the reference backend, in float64.
+ */
+import type { UnaryOp } from "../backend.ts";
+
+const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI), GELU_CUBIC = 0.044715;
+
+/** `1 / (1 + e^-x)`. */
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+
+/** `gelu_new`; its limit, -0, at -Infinity. */
+export function gelu(x: number): number {
+  return x === -Infinity ? -0 : x * sigmoid(GELU_SCALE * (x + GELU_CUBIC * x ** 3));
+}
+
+/** Derivative of {@link gelu}. */
+export function geluGradient(x: number): number {
+  const bounded = Math.max(-30, Math.min(30, x)); // 0 or 1 beyond; keeps Infinity * 0 out
+  const argument = GELU_SCALE * (bounded + GELU_CUBIC * bounded ** 3);
+  const slope = GELU_SCALE * (1 + 3 * GELU_CUBIC * bounded * bounded);
+  return sigmoid(argument) + bounded * sigmoid(argument) * sigmoid(-argument) * slope;
+}
+
+/** `e^(score - max)` of a row of scores, their sum, and the largest score unless it is given. */
+export function exponentials(row: ArrayLike<number>, given?: number): {
+  powers: Float64Array;
+  total: number;
+  max: number;
+} {
+  const scores = Float64Array.from(row), max = given ?? scores.reduce((a, x) => Math.max(a, x), -Infinity);
+  const powers = scores.map((score) => Math.exp(score - max));
+  return { powers, total: powers.reduce((a, power) => a + power, 0), max };
+}
+
+/** Value and derivative of every unary op. */
+export const UNARY: Record<UnaryOp, { value(x: number): number; derivative(x: number): number }> = {
+  gelu: { value: gelu, derivative: geluGradient },
+  relu: { value: (x) => x < 0 ? 0 : x, derivative: (x) => x <= 0 ? 0 : 1 },
+  tanh: { value: Math.tanh, derivative: (x) => 4 * sigmoid(2 * x) * sigmoid(-2 * x) },
+  exp: { value: Math.exp, derivative: Math.exp },
+  log: { value: Math.log, derivative: (x) => 1 / x },
+  square: { value: (x) => x * x, derivative: (x) => 2 * x },
+};
