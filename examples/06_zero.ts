@@ -8,7 +8,8 @@
  */
 import { assertAlmostEquals } from "@std/assert";
 import { formatBytes } from "../kernels/mod.ts";
-import { gpt, type StepRecord, train, type TrainOptions, WorkerPool } from "../mod.ts";
+import { gpt, type TrainOptions, WorkerPool } from "../mod.ts";
+import { lastStep } from "./support/last_step.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 4, heads: 4, embed: 128, context: 32 }),
@@ -16,18 +17,14 @@ const recipe: TrainOptions = {
 };
 
 /** The last step of a run. */
-async function lastStep(options: TrainOptions): Promise<StepRecord> {
-  let last: StepRecord | undefined;
-  for await (const step of train({ ...recipe, ...options })) last = step;
-  return last!;
-}
+const run = (options: TrainOptions) => lastStep({ ...recipe, ...options });
 
 if (import.meta.main) {
   using pool = new WorkerPool(); // The runs use the same workers.
-  const { loss } = await lastStep({ dp: 1, pool });
+  const { loss } = await run({ dp: 1, pool });
   console.log(`one device: loss ${loss.toFixed(6)}`);
   for (const zero of [0, 1, 2, 3]) {
-    const step = await lastStep({ zero, pool }), [device] = step.devices;
+    const step = await run({ zero, pool }), [device] = step.devices;
     const cost = `${formatBytes(device.peakBytes)} at most, ${formatBytes(device.bytesMoved)} moved`;
     console.log(`4 devices, zero ${zero}: loss ${step.loss.toFixed(6)}, ${cost}`);
     assertAlmostEquals(step.loss, loss, 5e-6);

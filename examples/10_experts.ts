@@ -9,24 +9,22 @@
  */
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { formatBytes } from "../kernels/mod.ts";
-import { gpt, type StepRecord, train, type TrainOptions, WorkerPool } from "../mod.ts";
+import { gpt, type TrainOptions, WorkerPool } from "../mod.ts";
+import { lastStep } from "./support/last_step.ts";
 
 const recipe: TrainOptions = {
   model: gpt({ layers: 2, heads: 2, embed: 32, context: 32, experts: 4, capacityFactor: 1 }),
   ...{ batch: 8, steps: 4, warmup: 1, evalEvery: 0 },
 };
 
-async function lastStep(options: TrainOptions): Promise<StepRecord> {
-  let last: StepRecord | undefined;
-  for await (const step of train({ ...recipe, ...options })) last = step;
-  return last!;
-}
+/** The last step of a run. */
+const run = (options: TrainOptions) => lastStep({ ...recipe, ...options });
 
 if (import.meta.main) {
   using pool = new WorkerPool(); // The runs use the same workers.
-  const one = await lastStep({ dp: 1, pool });
+  const one = await run({ dp: 1, pool });
   for (const layout of [{ dp: 1, ep: 1 }, { dp: 1, ep: 2 }, { dp: 2, ep: 2 }]) {
-    const { loss, droppedChoices, devices } = await lastStep({ ...layout, pool }),
+    const { loss, droppedChoices, devices } = await run({ ...layout, pool }),
       moved = formatBytes(devices[0].bytesMoved);
     console.log(
       `${JSON.stringify(layout)}: loss ${loss.toFixed(6)}, ${droppedChoices} dropped, ${moved} moved`,

@@ -12,6 +12,20 @@ export interface Loss {
   scale: number;
 }
 
+/** The loss of kernel arguments that hold its scale. */
+export function lossOf(rows: Tensor, targets: Tensor, args: { scale: number }): Loss {
+  return {
+    rows,
+    targets,
+    get scale() {
+      return args.scale;
+    },
+    set scale(value: number) {
+      args.scale = value;
+    },
+  };
+}
+
 /** How the choices of tokens spread over the experts of a layer, in the last forward pass of a tape. */
 export interface ExpertLoad {
   /** Choices that each expert worked on. */

@@ -1,5 +1,5 @@
 import { type Backend, onnx, readElements } from "../../kernels/mod.ts";
-import type { Loss } from "../loss.ts";
+import { type Loss, lossOf } from "../loss.ts";
 import type { Tape } from "../tape.ts";
 import { asMatrix } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -43,16 +43,7 @@ export function crossEntropy(tape: Tape, logits: Tensor, targets: Tensor): Loss 
     },
     lower: (lowering) => lowerCrossEntropy(lowering.valueOf(logits), lowering.valueOf(targets)),
   });
-  return tieScale(tape, {
-    rows: out,
-    targets,
-    get scale() {
-      return args.scale;
-    },
-    set scale(value: number) {
-      args.scale = value;
-    },
-  });
+  return tieScale(tape, lossOf(out, targets, args));
 }
 
 /** The loss of each row, [rows]: the logarithm of the sum of exponentials, less the logit of the target. */

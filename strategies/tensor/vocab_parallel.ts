@@ -5,7 +5,7 @@
  * Source: Shoeybi et al., Megatron-LM, 2019, section 3 (embedding and output layer).
  */
 import { subspan } from "../../kernels/mod.ts";
-import { asMatrix, type Loss, type Tape, type Tensor } from "../../nn/mod.ts";
+import { asMatrix, type Loss, lossOf, type Tape, type Tensor } from "../../nn/mod.ts";
 import type { GroupOp } from "./tensor_ops.ts";
 
 /** Classes (rows of a table) `start .. end - 1` of `total`. */
@@ -85,16 +85,7 @@ export function vocabParallelCrossEntropy(
       return {};
     },
   });
-  return {
-    rows: out,
-    targets,
-    get scale() {
-      return args.scale;
-    },
-    set scale(value: number) {
-      args.scale = value;
-    },
-  };
+  return lossOf(out, targets, args);
 }
 
 /** How ids become places: row r counts from `r * rowStride`. */
