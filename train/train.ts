@@ -27,8 +27,7 @@ import type { StepRecord } from "./step/mod.ts";
 import { checkMemory, planRun, type RemakeJob, settleLayout } from "./plan/mod.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
 import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./starting_point.ts";
-import { OutFolder } from "../checkpoint/mod.ts";
-import { type PreparedTraining, Training } from "./training.ts";
+import { type PreparedTraining, startTraining } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export interface TrainOptions extends Omit<OptionValues, "data" | "layout"> {
@@ -151,16 +150,6 @@ function moduleUrl(model: string): string {
   throw new UsageError(
     `Cannot use model ${model}: it must be a URL; use new URL("${model}", import.meta.url).href`,
   );
-}
-
-/**
- * Starts a prepared run; holds its output folder until the run ends, and takes it away if the run leaves it empty.
- *
- * @throws {UsageError} If the folder cannot be used.
- */
-export async function startTraining(prepared: PreparedTraining): Promise<Training> {
-  const { job } = prepared, { out } = job.config;
-  return new Training(prepared, out === undefined ? undefined : await OutFolder.open(out, job));
 }
 
 /**

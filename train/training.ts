@@ -10,7 +10,7 @@ import { EventQueue } from "./event_queue.ts";
 import { rescueRun, savedError } from "./gpu_rescue.ts";
 import { type TrainJob, type TrainResult, usesGpu } from "./config/mod.ts";
 import { LossHash, type StepRecord, Throughput, type TrainEvent, withLastCheckpoint } from "./step/mod.ts";
-import type { OutFolder } from "../checkpoint/mod.ts";
+import { OutFolder } from "../checkpoint/mod.ts";
 import type { RunPlan } from "./plan/mod.ts";
 
 /** What takes as long as the disk, or the reader of the run's output, wants. */
@@ -141,4 +141,14 @@ export class Training implements AsyncIterable<StepRecord> {
     this.#events.end();
     return result;
   }
+}
+
+/**
+ * Starts a prepared run; holds its output folder until the run ends, and takes it away if the run leaves it empty.
+ *
+ * @throws {UsageError} If the folder cannot be used.
+ */
+export async function startTraining(prepared: PreparedTraining): Promise<Training> {
+  const { job } = prepared, { out } = job.config;
+  return new Training(prepared, out === undefined ? undefined : await OutFolder.open(out, job));
 }

@@ -124,7 +124,7 @@ export class Waiter {
   }
 
   #untilParked(what: Waitable, start: number, copyBefore: number): void {
-    const { at } = what;
+    const { at } = what, { words } = this.#control;
     this.#graph.reset();
     this.#patience.begin(start);
     this.#status.publishWait(at);
@@ -147,20 +147,15 @@ export class Waiter {
           this.#look(at);
           nextLook = time + LOOK_MS;
         }
-        this.#park(at, isBusy ? BUSY_SLICE_MS : PARK_SLICE_MS);
+        words.add(at.parkedWord, 1); // [parking]
+        words.park(at.word, at.seen, isBusy ? BUSY_SLICE_MS : PARK_SLICE_MS); // [park]
+        words.add(at.parkedWord, -1);
       } while (!what.poll());
     } finally {
       const copyMs = this.#ledger.copyMs - copyBefore;
       this.#ledger.addWait(peer, operation, this.#clock() - since - copyMs);
       this.#status.clearWait();
     }
-  }
-
-  #park(at: WaitPoint, sliceMs: number): void {
-    const { words } = this.#control;
-    words.add(at.parkedWord, 1); // [parking]
-    words.park(at.word, at.seen, sliceMs); // [park]
-    words.add(at.parkedWord, -1);
   }
 
   /** Looks once more before giving up: a mismatch says more than the abort that it caused elsewhere. */
