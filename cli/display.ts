@@ -31,18 +31,18 @@ export class Display {
 
   /** Prepares to show a run; nothing is printed yet. */
   constructor(prepared: PreparedTraining) {
-    const { config, start } = prepared.job;
+    const { familyName: name, job: { config, start } } = prepared;
     this.#prepared = prepared;
-    const title = `GPT ${config.layers} x ${config.embed}, ${prepared.mesh.size} device(s)`;
+    const title = `${name} ${config.layers} x ${config.embed}, ${prepared.mesh.size} device(s)`;
     const { steps, deviceMemoryBytes } = config;
     this.#view = startView({ title, steps, deviceMemoryBytes, hint: "Ctrl-C saves and stops" }, start.losses);
   }
 
   /** Says what is going to run. */
   open(): void {
-    const { job, plan, statement } = this.#prepared, { config, start } = job;
+    const { job, plan, statement, familyName: name } = this.#prepared, { config, start } = job;
     const model =
-      `GPT of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
+      `${name} of ${config.layers} layers, ${config.heads} heads, ${config.embed} wide, context ${config.context}`;
     console.log(`${model}; ${this.#prepared.mesh.size} device(s)`);
     if (config.kernels === "wasm") { for (const line of wasmLines()) console.log(line); }
     else console.log(`${config.kernels} kernels`);

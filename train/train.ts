@@ -112,6 +112,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const job = await makeJob(config);
   const prepared = {
     job,
+    familyName: family?.name,
     mesh: meshOf(config),
     plan: await planRun(job),
     statement: [...from.notes, file.statement, read.statement, settled.statement, describeRates(config)]

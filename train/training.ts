@@ -20,6 +20,8 @@ export const UNTIMED_PHASES: readonly string[] = ["checkpoint", "report"];
 export interface PreparedTraining {
   /** What every rank is sent. */
   readonly job: TrainJob;
+  /** What people call the kind of model; undefined for one of one's own that is of no family. */
+  readonly familyName: string | undefined;
   /** Which ranks there are, and their groups. */
   readonly mesh: Mesh;
   /** What every rank will hold and move. */
