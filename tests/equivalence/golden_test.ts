@@ -7,6 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { openMoments } from "../../checkpoint/mod.ts";
 import { type LoadedTensor, readSafetensors, readTensors } from "../../files/mod.ts";
 import { prepareTraining, startTraining, type StepRecord, type TrainOptions } from "../../train/mod.ts";
+import { GOLDEN_OPTIONS } from "../support/golden_run.ts";
 import { pool } from "../support/pool.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
@@ -36,21 +37,13 @@ interface GoldenRun {
 }
 
 async function run(options: Layout): Promise<GoldenRun> {
-  const { batch, steps, warmup, lr, min_lr: minLr, weight_decay: weightDecay, grad_clip: gradClip } =
-    expected.recipe;
-  const given = {
-    data: `${GOLDEN}tokens.bin`,
-    init: `${GOLDEN}init`,
-    order: "sequential",
-    evalEvery: 0,
-  } as const;
-  const numbers = { batch, lr, minLr, weightDecay, gradClip };
+  const { steps, warmup, grad_clip: gradClip } = expected.recipe;
   return await withTempDir(async (folder) => {
     const train = async (steps: number) => {
       const out = `${folder}/${steps}`, records: StepRecord[] = [];
       // The gradients of the first step do not depend on its learning rate.
       const rates = { warmup: Math.min(warmup, steps - 1), steps };
-      const prepared = await prepareTraining({ ...given, ...numbers, ...rates, out, pool, ...options });
+      const prepared = await prepareTraining({ ...GOLDEN_OPTIONS, ...rates, out, pool, ...options });
       for await (const step of await startTraining(prepared)) records.push(step);
       return { records, checkpoint: `${out}/step-${steps}` };
     };

@@ -6,6 +6,13 @@ import { pool } from "./pool.ts";
 const GOLDEN = new URL("../golden/gpt2-tiny/", import.meta.url).pathname;
 const { recipe, losses, grad_norms: norms } = JSON.parse(await Deno.readTextFile(`${GOLDEN}expected.json`));
 
+/** The options that make the run. */
+export const GOLDEN_OPTIONS = {
+  ...{ data: `${GOLDEN}tokens.bin`, init: `${GOLDEN}init`, order: "sequential", evalEvery: 0 },
+  ...{ batch: recipe.batch, steps: recipe.steps, warmup: recipe.warmup, lr: recipe.lr },
+  ...{ minLr: recipe.min_lr, weightDecay: recipe.weight_decay, gradClip: recipe.grad_clip },
+} as TrainOptions;
+
 /** Parameters of the golden model. */
 export const GOLDEN_PARAMETERS = 120576;
 
@@ -15,17 +22,9 @@ export async function checkGolden(
   bounds: { loss: number; norm: number },
   numSteps: number = losses.length,
 ): Promise<StepRecord[]> {
-  const { batch, steps, warmup, lr, min_lr: minLr, weight_decay: weightDecay, grad_clip: gradClip } = recipe;
-  const given = {
-    data: `${GOLDEN}tokens.bin`,
-    init: `${GOLDEN}init`,
-    order: "sequential",
-    evalEvery: 0,
-  } as const;
-  const numbers = { batch, steps, warmup, lr, minLr, weightDecay, gradClip };
   const records: StepRecord[] = [];
   for await (
-    const step of await startTraining(await prepareTraining({ ...given, ...numbers, pool, ...options }))
+    const step of await startTraining(await prepareTraining({ ...GOLDEN_OPTIONS, pool, ...options }))
   ) {
     records.push(step);
     if (records.length === numSteps) break;

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   checkChoiceDots,
   checkCombineRows,
@@ -6,24 +6,10 @@ import {
   checkRouteBackward,
 } from "../../../kernels/arguments/check_experts.ts";
 import { DeviceHeap, type Span } from "../../../kernels/mod.ts";
+import { refusesShortSpans, span } from "../support/short_spans.ts";
 
 const heap = new DeviceHeap({ capBytes: 1 << 20 });
 const allGood = (_: Span, n: number) => n;
-
-function span(length: number): Span {
-  return { byteOffset: 1024, length, dtype: "f32" };
-}
-
-/** Every span of `args` in turn is made one element too short. */
-function refusesShortSpans<A extends object>(args: A, check: (args: A) => void): void {
-  check(args);
-  for (const [name, value] of Object.entries(args)) {
-    if (typeof value !== "object") continue;
-    const { length } = value as Span;
-    const short = { ...args, [name]: span(length - 1) };
-    assertThrows(() => check(short), RangeError, `${name} needs ${length} elements`);
-  }
-}
 
 Deno.test("checks of expert operations refuse every span that is one element too short", () => {
   const sizes = { units: 2, unitTokens: 3, experts: 4, choices: 2, capacity: 5, lossFactor: 1 };

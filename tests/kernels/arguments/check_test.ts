@@ -1,5 +1,5 @@
 import { assertThrows } from "@std/assert";
-import { LAYER_NORM, LAYER_NORM_BACKWARD, type Span } from "../../../kernels/mod.ts";
+import { LAYER_NORM, LAYER_NORM_BACKWARD } from "../../../kernels/mod.ts";
 import { checkMatmul } from "../../../kernels/arguments/check_matmul.ts";
 import {
   badId,
@@ -8,20 +8,7 @@ import {
   checkMergeAttention,
   need,
 } from "../../../kernels/arguments/check.ts";
-
-function span(length: number): Span {
-  return { byteOffset: 1024, length, dtype: "f32" };
-}
-
-/** Every span of `args` in turn is made one element too short. */
-function refusesShortSpans<A extends object>(args: A, check: (args: A) => void): void {
-  check(args);
-  for (const [name, value] of Object.entries(args)) {
-    if (typeof value !== "object") continue;
-    const short = { ...args, [name]: span((value as Span).length - 1) };
-    assertThrows(() => check(short), RangeError, `${name} needs ${(value as Span).length} elements`);
-  }
-}
+import { refusesShortSpans, span } from "../support/short_spans.ts";
 
 Deno.test("checks refuse every span that is one element too short", () => {
   const rows = 3, cols = 5, [x, out, dX, dOut, logits, dLogits] = Array(6).fill(span(15));
