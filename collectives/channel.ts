@@ -1,7 +1,7 @@
 import { now, type PeerLink } from "../kernels/mod.ts";
 import { MismatchError } from "./control/abort.ts";
 import type { GroupParts } from "./group_parts.ts";
-import { TIMED_BYTES } from "./ledger.ts";
+import { TIMED_BYTES } from "./control/ledger.ts";
 import { emptyWaitPoint, operationCode, readLabel } from "./control/status.ts";
 import type { Waitable } from "./control/wait.ts";
 import { hasReached, type Words } from "./control/words.ts";

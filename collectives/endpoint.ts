@@ -2,7 +2,7 @@ import { type PeerLink, WasmPeerLink } from "../kernels/mod.ts";
 import { AbortWord } from "./control/abort.ts";
 import { ControlBlock, type Topology } from "./control/control_block.ts";
 import type { Group } from "./group.ts";
-import { Ledger } from "./ledger.ts";
+import { Ledger } from "./control/ledger.ts";
 import type { BufferHeap } from "./options.ts";
 import { ProcessGroup } from "./process_group.ts";
 import { RankStatus } from "./control/status.ts";

@@ -1,7 +1,7 @@
 import type { PeerLink } from "../kernels/mod.ts";
 import type { AbortWord } from "./control/abort.ts";
 import type { ControlBlock } from "./control/control_block.ts";
-import type { Ledger } from "./ledger.ts";
+import type { Ledger } from "./control/ledger.ts";
 import type { Waiter } from "./control/wait.ts";
 
 /** What a group of one rank needs from its rank. */

@@ -2,7 +2,7 @@ import { now, type PeerLink } from "../kernels/mod.ts";
 import { MismatchError } from "./control/abort.ts";
 import { describeOperation, DESCRIPTOR, packShape } from "./control/descriptor.ts";
 import type { GroupParts } from "./group_parts.ts";
-import { type Ledger, TIMED_BYTES } from "./ledger.ts";
+import { type Ledger, TIMED_BYTES } from "./control/ledger.ts";
 import { Operation } from "./algorithms/operation.ts";
 import { emptyWaitPoint } from "./control/status.ts";
 import type { Waitable } from "./control/wait.ts";

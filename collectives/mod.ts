@@ -32,7 +32,7 @@ export { type Algorithm, ALGORITHMS } from "./control/descriptor.ts";
 export { type AttachOptions, Endpoint, type EndpointParts } from "./endpoint.ts";
 export type { Group } from "./group.ts";
 export type { MemberPlace } from "./group_buffers.ts";
-export { Ledger, type LedgerEntry } from "./ledger.ts";
+export { Ledger, type LedgerEntry } from "./control/ledger.ts";
 export type { Reduction } from "./algorithms/operation.ts";
 export { Pending, type PendingOwner } from "./pending.ts";
 export type * from "./options.ts";

@@ -1,4 +1,4 @@
-import { peerLinkModule } from "./memory/peer_link.ts";
+import { peerLinkModule } from "./peer_link.ts";
 import { chooseTile, presetTile, type TileChoice } from "./wasm/choose_tile.ts";
 import { compiledModules, presetModules } from "./wasm/compile_once.ts";
 import { kernelModule } from "./wasm/module.ts";

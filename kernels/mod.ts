@@ -26,7 +26,7 @@ export type { TileChoice } from "./wasm/choose_tile.ts";
 export * from "./exact_norm.ts";
 export * from "./memory/heap.ts";
 export * as onnx from "./onnx/mod.ts";
-export { type PeerLink, WasmPeerLink } from "./memory/peer_link.ts";
+export { type PeerLink, WasmPeerLink } from "./peer_link.ts";
 export * from "./phantom_backend.ts";
 export * from "./reference/backend.ts";
 export * from "./rows/mod.ts";

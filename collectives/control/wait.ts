@@ -1,7 +1,7 @@
 import { now } from "../../kernels/mod.ts";
 import { AbortError, type AbortWord, StallError } from "./abort.ts";
 import type { ControlBlock } from "./control_block.ts";
-import type { Ledger } from "../ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { Patience } from "./patience.ts";
 import type { RankStatus, WaitPoint } from "./status.ts";
 import { readStatus } from "./status.ts";

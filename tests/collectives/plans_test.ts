@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { chooseAlgorithm, EAGER_MAX_BYTES } from "../../collectives/algorithms/all_reduce.ts";
 import { chunkOf, lineChunkStart } from "../../collectives/algorithms/chunks.ts";
 import { ControlBlock, ControlLayout, LINE_BYTES } from "../../collectives/control/control_block.ts";
-import { Ledger } from "../../collectives/ledger.ts";
+import { Ledger } from "../../collectives/control/ledger.ts";
 import { reductionCode } from "../../collectives/algorithms/operation.ts";
 import {
   numRegisters,

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createDeviceMemory, type PeerLink, WasmPeerLink } from "../../../kernels/mod.ts";
+import { createDeviceMemory, type PeerLink, WasmPeerLink } from "../../kernels/mod.ts";
 
 const LENGTHS = [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 33, 64, 100];
 const OWN = 2048, PEER = 4096 + 8;

@@ -1,4 +1,4 @@
-import { type OperationName, OPERATIONS } from "./control/status.ts";
+import { type OperationName, OPERATIONS } from "./status.ts";
 
 /** Where a rank's communication time and traffic went since the last reset. */
 export interface LedgerEntry {
