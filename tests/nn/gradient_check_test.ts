@@ -37,6 +37,7 @@ import {
   type Tensor,
   unary,
 } from "../../nn/mod.ts";
+import { rootOf } from "./support/weighted_sum.ts";
 import { makeBackend } from "../support/device.ts";
 
 const STEP = 2 ** -6, BOUND = 1e-3;
@@ -216,22 +217,6 @@ const CASES: Case[] = [
     },
   },
 ];
-
-/** Appends `sum of weight * out` as the root of the backward pass. */
-function rootOf(tape: Tape, out: Tensor, weights: Float32Array): Tensor {
-  const { heap } = tape.backend;
-  return tape.record({
-    name: "weighted sum",
-    inputs: [out],
-    output: tape.output("weighted sum", [1], [out]),
-    isRoot: true,
-    forward: () => {},
-    backward: (gradients) => {
-      const target = gradients.input(out)!;
-      return { input: () => heap.f32(target.span).set(weights) };
-    },
-  });
-}
 
 function check(backend: Backend, { shapes, build, deviation = 0.7 }: Case): void {
   const { heap } = backend, scope = Scope.root(heap, 5);

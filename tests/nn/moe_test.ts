@@ -13,6 +13,7 @@ import {
   Tape,
 } from "../../nn/mod.ts";
 import { makeBackend } from "../support/device.ts";
+import { rootOf } from "./support/weighted_sum.ts";
 import { mixtureFloat64 } from "./support/moe_float64.ts";
 
 const EMBED = 6;
@@ -54,17 +55,7 @@ type SetUp = ReturnType<typeof setUp>;
 /** Appends `sum of weights * out` as the root, and runs both passes. */
 function train({ backend, heap, scope, tape, out }: SetUp, weights: Float32Array): void {
   backend.fill(0, allocateGradients(heap, scope.parameters));
-  tape.record({
-    name: "weighted sum",
-    inputs: [out],
-    output: tape.output("weighted sum", [1], [out]),
-    isRoot: true,
-    forward: () => {},
-    backward: (gradients) => {
-      const target = gradients.input(out)!;
-      return { input: () => heap.f32(target.span).set(weights) };
-    },
-  });
+  rootOf(tape, out, weights);
   tape.forward();
   tape.backward();
 }
