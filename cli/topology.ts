@@ -1,5 +1,5 @@
 import { AXES, type Axis, drawMesh, layoutOf, parseLayout } from "../strategies/mod.ts";
-import { asUsageError } from "../files/mod.ts";
+import { asUsageError, UsageError } from "../files/mod.ts";
 import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Draws how ranks form a mesh: who talks to whom.
@@ -23,7 +23,12 @@ export function topology(args: string[]): Promise<number> {
     return Promise.resolve(0);
   }
   const layout = asUsageError(() => {
-    const text = positionals[0] ?? options.layout;
+    const [positional] = positionals, text = positional ?? options.layout;
+    if (positional !== undefined && options.layout !== undefined) {
+      throw new UsageError(
+        `Cannot use both LAYOUT (${positional}) and --layout (${options.layout}): give one`,
+      );
+    }
     if (text !== undefined) return parseLayout(String(text));
     const given = AXES.filter((axis) => options[axis] !== undefined);
     const degree = (axis: Axis) => parseNumber(axis, options[axis], { min: 1, max: 1024, isInteger: true });

@@ -84,6 +84,10 @@ const REFUSED: [string[], RegExp][] = [
   [["bench", "step", "--peers", "--devices", "3"], /--devices 3 with step --peers: use 1, 2, 4$/],
   [["bench", "collectives", "--devices", "many"], /--devices many: it must be a whole number from 1 to 64$/],
   [["topology", "data(2, data(2))"], /data/],
+  [
+    ["topology", "data(2)", "--layout", "data(4)"],
+    /both LAYOUT \(data\(2\)\) and --layout \(data\(4\)\): give one$/,
+  ],
   [["schedule", "interleaved", "--pp", "2", "--micro-batches", "3"], /multiple of p$/],
   [["fly"], /Cannot run fly: commands are train/],
 ];

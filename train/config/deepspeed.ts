@@ -30,11 +30,10 @@ const INERT = [
 const INERT_ZERO =
   /^(?:allgather_.*|overlap_comm|reduce_.*|contiguous_gradients|round_robin_gradients|sub_group_size|stage3_.*|ignore_unused_parameters|use_multi_rank_bucket_allreduce)$/;
 
+/** Of the batch: how many sequences in all, in a pass of one device, and how many passes. */
+const BATCH_KEYS = ["train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"];
 /** Keys by which a configuration of DeepSpeed is known. */
-const KEYS = [
-  ...["train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"],
-  ...["zero_optimization", "fp16", "optimizer", "scheduler", "gradient_clipping"],
-];
+const KEYS = [...BATCH_KEYS, "zero_optimization", "fp16", "optimizer", "scheduler", "gradient_clipping"];
 
 /** Whether a parsed file is a configuration of DeepSpeed. */
 export function isDeepSpeed(json: Json): boolean {
@@ -42,8 +41,9 @@ export function isDeepSpeed(json: Json): boolean {
 }
 
 /** A value, or undefined where the file leaves it to the program (`"auto"`). */
-type Take = (section: Json, key: string) => unknown;
-const take: Take = (section, key) => section[key] === "auto" ? undefined : section[key];
+function take(section: Json, key: string): unknown {
+  return section[key] === "auto" ? undefined : section[key];
+}
 
 /**
  * The options of a DeepSpeed configuration.
@@ -53,23 +53,21 @@ const take: Take = (section, key) => section[key] === "auto" ? undefined : secti
  * @throws {UsageError} Names the key that cannot be honoured.
  */
 export function fromDeepSpeed(json: Json, path: string, dp: number | undefined): FileOptions {
-  const reader = new Reader(path), ignored: string[] = [], options: Record<string, unknown> = {};
+  const reader = new Reader(path), ignored: string[] = [];
   for (const key of Object.keys(json)) {
     if (INERT.includes(key)) ignored.push(key);
-    else if (!(key in SECTIONS) && !BATCH_KEYS.includes(key)) reader.refuse(key, json[key]);
+    else if (!Object.hasOwn(SECTIONS, key) && !BATCH_KEYS.includes(key)) reader.refuse(key, json[key]);
   }
-  Object.assign(options, readBatch(json, reader, dp));
-  for (const [key, read] of Object.entries(SECTIONS)) {
-    if (json[key] === undefined || json[key] === "auto") continue;
-    Object.assign(options, read(json[key], reader, ignored));
-  }
-  if (options.minLrRatio !== undefined) {
-    const { minLrRatio, lr } = options as { minLrRatio: number; lr?: number };
-    delete options.minLrRatio;
-    if (lr === undefined) {
+  const sections = Object.entries(SECTIONS).filter(([key]) => take(json, key) !== undefined);
+  const { minLrRatio, ...options }: Record<string, unknown> = Object.assign(
+    readBatch(json, reader, dp),
+    ...sections.map(([key, read]) => read(json[key], reader, ignored)),
+  );
+  if (minLrRatio !== undefined) {
+    if (options.lr === undefined) {
       reader.refuse("scheduler.params.cos_min_ratio", minLrRatio, "needs optimizer.params.lr");
     }
-    options.minLr = minLrRatio * lr!;
+    options.minLr = (minLrRatio as number) * (options.lr as number);
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { options: Object.fromEntries(given) as GivenOptions, ignored };
@@ -100,8 +98,6 @@ class Reader {
     }
   }
 }
-
-const BATCH_KEYS = ["train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"];
 
 /** Batch = micro-batch x accumulation x replicas; two of them say the third. */
 function readBatch(json: Json, reader: Reader, dp: number | undefined): GivenOptions {

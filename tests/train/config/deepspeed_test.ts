@@ -73,6 +73,7 @@ Deno.test("fromDeepSpeed() refuses by name what would change the run", () => {
     ],
     [{ optimizer: "AdamW" }, 'optimizer "AdamW" must be an object'],
     [{ curriculum_learning: { enabled: true } }, "curriculum_learning"],
+    [{ constructor: { enabled: true } }, "constructor"],
     [
       { train_batch_size: 12, train_micro_batch_size_per_gpu: 5, gradient_accumulation_steps: 1 },
       "train_batch_size 12",
