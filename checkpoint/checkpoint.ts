@@ -63,7 +63,7 @@ export async function openWeights(
   const { checkpoint } = family, found = await openModel(folder, checkpoint.isExtra);
   const files = new Set([...found.values()].map(({ path }) => path));
   const path = files.size === 1 ? [...files][0] : folder;
-  const weights = checkpoint.adapt?.(found, path) ?? found;
+  const weights = checkpoint.adapt?.(found, path, config) ?? found;
   checkTensors(weights, shapesOf(family.layers(config)), path);
   checkFinite(weights);
   return weights;

@@ -20,6 +20,7 @@ import type {
   CrossEntropyArgs,
   FoldRowsArgs,
   GatherArgs,
+  RotaryArgs,
   ScatterAddArgs,
   SumRowsArgs,
 } from "./arguments/row_arguments.ts";
@@ -63,6 +64,8 @@ export interface Backend {
   mergeAttention(args: MergeAttentionArgs): void;
   /** A kernel of rows, such as a norm or a softmax: `ROW_KERNELS` are those that there are. */
   row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, args: NoInfer<A>): void;
+  /** Turns pairs of elements of heads by angles: rotary positions. */
+  rotary(args: RotaryArgs): void;
   /** Loss of each row in nats, and the gradient of the logits. */
   crossEntropy(args: CrossEntropyArgs): void;
   /** Largest element of each row. */

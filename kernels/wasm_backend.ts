@@ -28,6 +28,7 @@ import {
   runSpreadCrossEntropy,
   runSumRows,
 } from "./wasm/row_calls.ts";
+import { runRotary } from "./wasm/rotary.ts";
 import { TreeScatter } from "./wasm/tree_scatter.ts";
 
 /**
@@ -88,6 +89,12 @@ export class WasmBackend implements args.Backend {
   /** Two or three passes over each row. */
   row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, a: NoInfer<A>): void {
     this.#rows.run(kernel, a);
+  }
+
+  /** One pass. */
+  rotary(a: args.RotaryArgs): void {
+    check.checkRotary(a);
+    runRotary(this.#kernels, a);
   }
 
   /** One exponential per logit, gradient included. */

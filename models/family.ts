@@ -20,6 +20,14 @@ export interface ModelSizes {
   readonly context: number;
   /** Token ids. */
   readonly vocab: number;
+  /** Heads of keys and values, where a family has an option for them. */
+  readonly kvHeads?: number;
+  /** Elements of a head, likewise. */
+  readonly headDim?: number;
+  /** Width inside of feed-forward layers, likewise. */
+  readonly inner?: number;
+  /** Whether the head is the table of tokens, likewise. */
+  readonly tied?: boolean;
   /** Experts of a layer; none in a dense model. */
   readonly experts?: number;
   /** Experts of a token. */
@@ -69,7 +77,7 @@ export interface CheckpointForm<Config> {
    * @param path For messages.
    * @throws {UsageError} If they cannot be those of a model.
    */
-  adapt?(tensors: TensorIndex, path: string): TensorIndex;
+  adapt?(tensors: TensorIndex, path: string, config: Config): TensorIndex;
   /** The weights of a model with a shorter context; by default the same. */
   shorten?(weights: TensorIndex, context: number): TensorIndex;
 }

@@ -19,3 +19,4 @@ export * from "./gpt2/mod.ts";
 export * from "./gpt2_moe/mod.ts";
 export * from "./model_parts.ts";
 export * from "./registry.ts";
+export * from "./tensor_names.ts";

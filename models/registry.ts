@@ -3,9 +3,12 @@ import type { ModelSpec } from "../nn/mod.ts";
 import type { ModelFamily } from "./family.ts";
 import gpt2 from "./gpt2/mod.ts";
 import gpt2Moe from "./gpt2_moe/mod.ts";
+import llama from "./llama/mod.ts";
 
 /** By `model_type`: adding a family is adding its folder, and here its name. */
-const FAMILIES = new Map<string, ModelFamily>([gpt2, gpt2Moe].map((family) => [family.modelType, family]));
+const FAMILIES = new Map<string, ModelFamily>(
+  [gpt2, gpt2Moe, llama].map((family) => [family.modelType, family as ModelFamily]),
+);
 
 /**
  * Makes a family of one's own known to what reads directories: `--init`, `--resume`, `generate`, `export`.
@@ -39,6 +42,16 @@ export function familyOfConfig(json: unknown, path: string): ModelFamily {
   throw new UsageError(
     `Cannot use ${path}: model_type is ${JSON.stringify(modelType)}, supported are ${known}`,
   );
+}
+
+/** The family of a `model_type`; undefined if there is none. */
+export function familyNamed(modelType: string): ModelFamily | undefined {
+  return FAMILIES.get(modelType);
+}
+
+/** `model_type` of all families. */
+export function familyNames(): string[] {
+  return [...FAMILIES.keys()];
 }
 
 /** A model of a family: what `train` takes. */

@@ -1,7 +1,7 @@
 import { checkSharing, fusedInputs } from "./ops/attention_inputs.ts";
 import { attend } from "./ops/attention.ts";
 import { add } from "./ops/elementwise.ts";
-import { addBias, linear, type LinearOptions, project } from "./ops/linear.ts";
+import { addBias, linear, type LinearOptions } from "./ops/linear.ts";
 import { embedding, layerNorm, rmsNorm } from "./ops/rows.ts";
 import { type Attend, constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
@@ -15,34 +15,39 @@ export interface LinearConfig {
   readonly outputs: number;
   /** By default true. */
   readonly bias?: boolean;
+  /** The weight is [outputs, inputs], as in Llama; by default [inputs, outputs]. */
+  readonly outputsFirst?: boolean;
   /** By default normal with deviation 0.02. */
   readonly initialize?: Initializer;
 }
 
-/** `y = x weight + bias`; weight [inputs, outputs]. */
+/** `y = x weight + bias`, or `y = x weight^T + bias`. */
 export class Linear {
-  /** [inputs, outputs]: the Conv1D layout of GPT-2. */
+  /** [inputs, outputs], the Conv1D layout of GPT-2, or [outputs, inputs], that of `torch.nn.Linear`. */
   readonly weight: Parameter;
   /** [outputs], from zero. */
   readonly bias: Parameter | undefined;
+  readonly #outputsFirst: boolean;
   readonly #hooks: LayerHooks | undefined;
 
   /** Makes the parameters `weight` and `bias` in the scope. */
   constructor(scope: Scope, config: LinearConfig) {
-    const { inputs, outputs, bias = true, initialize = normal(0.02) } = config;
+    const { inputs, outputs, bias = true, outputsFirst = false, initialize = normal(0.02) } = config;
     this.#hooks = scope.hooks;
-    this.weight = scope.parameter("weight", [inputs, outputs], initialize);
+    this.#outputsFirst = outputsFirst;
+    this.weight = scope.parameter("weight", outputsFirst ? [outputs, inputs] : [inputs, outputs], initialize);
     this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
   }
 
   /** Shapes: x [..., inputs], result [..., outputs]; of a sharded layer, this device's part of them. */
-  forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias"> = {}): Tensor {
+  forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias" | "outputsFirst"> = {}): Tensor {
     const input = this.#hooks?.input?.(tape, x) ?? x, { output, result } = this.#hooks ?? {};
+    const outputsFirst = this.#outputsFirst;
     if (output === undefined) {
-      const y = linear(tape, input, this.weight, { ...options, bias: this.bias });
+      const y = linear(tape, input, this.weight, { ...options, outputsFirst, bias: this.bias });
       return result?.(tape, y) ?? y;
     }
-    const sum = output(tape, linear(tape, input, this.weight));
+    const sum = output(tape, linear(tape, input, this.weight, { outputsFirst }));
     return addBias(tape, sum, { ...options, bias: this.bias });
   }
 }
@@ -75,19 +80,22 @@ export class Head {
   readonly #hooks: LayerHooks | undefined;
 
   /**
-   * Shares the table of that name, or makes it.
+   * Shares the table of that name, or makes it: `weight`, if it is the head's own.
    *
    * @param table Full name, rows and width of the table.
    */
   constructor(scope: Scope, table: { name: string; rows: number; width: number; initialize?: Initializer }) {
     this.#hooks = scope.hooks;
-    this.table = scope.shared(table.name, [table.rows, table.width], table.initialize ?? normal(0.02));
+    const { name, rows, width, initialize = normal(0.02) } = table, own = scope.child("weight").path;
+    this.table = name === own
+      ? scope.parameter("weight", [rows, width], initialize)
+      : scope.shared(name, [rows, width], initialize);
   }
 
   /** Shapes: x [..., width], result [..., rows]. */
   forward(tape: Tape, x: Tensor): Tensor {
     const { input, result } = this.#hooks ?? {};
-    const logits = project(tape, input?.(tape, x) ?? x, this.table);
+    const logits = linear(tape, input?.(tape, x) ?? x, this.table, { outputsFirst: true, name: "logits" });
     return result?.(tape, logits) ?? logits;
   }
 }

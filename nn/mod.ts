@@ -21,6 +21,7 @@
  */
 export * from "./ops/attention_inputs.ts";
 export * from "./entry.ts";
+export * from "./decoder_layers.ts";
 export * from "./exact_sums.ts";
 export * from "./gradients.ts";
 export * from "./layers.ts";
@@ -35,10 +36,13 @@ export * from "./ops/cached_attention.ts";
 export * from "./ops/elementwise.ts";
 export * from "./ops/experts.ts";
 export * from "./ops/grouped_linear.ts";
+export * from "./ops/head_norm.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/loss.ts";
 export * from "./ops/router.ts";
+export * from "./ops/rotary.ts";
 export * from "./ops/rows.ts";
+export * from "./ops/swiglu.ts";
 export * from "./optim.ts";
 export * from "./random.ts";
 export * from "./recompute.ts";

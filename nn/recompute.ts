@@ -48,6 +48,7 @@ export function recomputed(
   build: (inner: Tape, inputs: readonly Tensor[]) => Tensor,
 ): Tensor {
   const inner = tape.recompute!.makeInner(), { backend } = tape;
+  inner.nestIn(tape);
   const aliases = inputs.map((input) => inner.alias(input));
   const result = build(inner, aliases.map(({ tensor }) => tensor));
   const seed = inner.handoffTo(result);

@@ -15,6 +15,8 @@ export interface Shard {
   readonly dim: number;
   /** Indices of that dim that the device holds. */
   readonly runs: readonly Run[];
+  /** Another device of its group holds the same, and answers for it. */
+  readonly isCopy?: boolean;
 }
 
 /** Shape of a shard of a tensor. */

@@ -89,6 +89,8 @@ export class Tape {
   readonly #entries: Entry[] = [];
   readonly #spans: Span[] = [];
   readonly #constants = new Map<Tensor, (index: number) => number>();
+  readonly #common = new Map<string, Tensor>();
+  #outer: Tape | undefined;
   /** Of the backward pass, last op first. */
   #passes: BackwardPass[] | undefined;
 
@@ -105,6 +107,9 @@ export class Tape {
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }
 
+  /** Where the tokens of the batch stand in their sequences, if the batch says so; by default as the placement has it. */
+  positions: Tensor | undefined;
+
   /** The memory that tensors of this tape live in. */
   get heap(): DeviceHeap {
     return this.backend.heap;
@@ -113,6 +118,22 @@ export class Tape {
   /** Place in its whole sequence of the token at `index` of a row: a device may hold a part of each sequence. */
   positionOf(index: number): number {
     return this.placement.positions?.[index] ?? index;
+  }
+
+  /**
+   * A tensor that several ops read, made on the tape for the first that asks: the angles of positions. A tape of a segment
+   * has those of the tape around it.
+   */
+  once(key: string, make: (tape: Tape) => Tensor): Tensor {
+    if (this.#outer !== undefined) return this.#outer.once(key, make);
+    const known = this.#common.get(key) ?? make(this);
+    this.#common.set(key, known);
+    return known;
+  }
+
+  /** Says that this tape is that of a segment of another one. */
+  nestIn(outer: Tape): void {
+    this.#outer = outer;
   }
 
   /** Names of the recorded ops, in order. */
@@ -266,6 +287,7 @@ export class Tape {
   release(): void {
     for (const span of this.#spans.splice(0)) this.heap.free(span);
     this.#entries.length = this.auxiliary.length = 0;
+    this.#common.clear();
     this.#passes = undefined;
   }
 

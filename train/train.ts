@@ -6,13 +6,24 @@
 import type { Fault, WorkerPool } from "../actors/mod.ts";
 import { openSource, type Samples } from "../data/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import { familyOf, gptFamily, loadModel, type ModelFamily, modelOf, shapesOf } from "../models/mod.ts";
+import {
+  familyNamed,
+  familyNames,
+  familyOf,
+  gptFamily,
+  loadModel,
+  type ModelFamily,
+  modelOf,
+  type ModelSizes,
+  shapesOf,
+} from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Degrees, Layout } from "../strategies/mod.ts";
 import {
   checkGpu,
   describeRates,
   expandLayout,
+  flagOf,
   type GivenOptions,
   meshOf,
   type OptionValues,
@@ -30,8 +41,11 @@ import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./s
 import { type PreparedTraining, startTraining } from "./training.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
-export interface TrainOptions extends Omit<OptionValues, "data" | "layout"> {
-  /** A model of a family (`gpt({...})`), or the URL of a module whose default export builds a model or is a family. */
+export interface TrainOptions extends Omit<OptionValues, "data" | "layout" | "model"> {
+  /**
+   * A model of a family (`gpt({...})`), the name of a family (`"llama"`), or the URL of a module whose default export builds
+   * a model or is a family.
+   */
   readonly model?: ModelSpec | string;
   /** Handed to the model module. */
   readonly modelConfig?: unknown;
@@ -77,7 +91,11 @@ export interface PlannedTraining {
 export async function planTraining(options: TrainOptions = {}): Promise<PlannedTraining> {
   const { model, modelConfig, data: samples, layout, mesh, pool, fault, ...rest } = options;
   const file = await readConfigFile(withLayout(rest, { layout, mesh })), asked = file.options;
-  const from = await loadStart(asked), { loaded } = from, own = givenModel(model, modelConfig);
+  const from = await loadStart(asked),
+    { loaded } = from,
+    named = typeof model === "string" ? familyNamed(model) : undefined;
+  const own = named === undefined ? givenModel(model, modelConfig) : undefined;
+  if (named !== undefined) checkFamily(named, loaded);
   const { data, dtype } = dataOf(from, {
     data: samples ?? asked.data as string | undefined,
     dtype: asked.dtype,
@@ -96,7 +114,10 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const config = resolve({ kernels });
   const { loaded: read, identity } = await loadRunData(from, data, config), { vocab } = read;
   const start = { ...startOf(from, config), folder: from.resumed?.folder };
-  const { spec, family } = await settleModel(own, loaded, { ...config, vocab });
+  const { spec, family } = await settleModel(own, loaded?.family ?? named, { ...config, vocab }, {
+    known: own?.config ?? loaded?.config,
+    given,
+  });
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(read.spec, config), known = { ...config, vocab };
@@ -134,22 +155,63 @@ async function sizesOf(model: ModelSpec | undefined): Promise<GivenOptions> {
   return { ...family?.sizes(model!.config) };
 }
 
-/** The model that is given or was loaded, with the sizes of the configuration; by default a GPT. */
+/** The model that is given, or one of a family, with the sizes of the configuration; by default a GPT. */
 async function settleModel(
   own: ModelSpec | undefined,
-  loaded: StartingPoint["loaded"],
+  named: ModelFamily | undefined,
   sizes: TrainConfig & { vocab: number },
+  { known, given }: { readonly known: unknown; readonly given: GivenOptions },
 ): Promise<{ readonly spec: ModelSpec; readonly family: ModelFamily | undefined }> {
-  const family = own === undefined ? loaded?.family ?? gptFamily(sizes) : await familyOf(own);
+  const family = own === undefined ? named ?? gptFamily(sizes) : await familyOf(own);
   if (family === undefined) return { spec: own!, family };
-  return { spec: modelOf(family, family.configure(sizes, own?.config ?? loaded?.config)), family };
+  const config = configureFamily(family, sizes, known);
+  checkApplied(family, family.sizes(config), given, sizes);
+  return { spec: modelOf(family, config), family };
+}
+
+function configureFamily(family: ModelFamily, sizes: ModelSizes, known: unknown): unknown {
+  try {
+    return family.configure(sizes, known);
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new UsageError(`Cannot train a ${family.name} of these sizes: ${error.message}`);
+    }
+    throw error;
+  }
+}
+
+/** Sizes that not every family has. */
+const OWN_SIZES = ["kvHeads", "headDim", "inner", "tied"] as const;
+
+/** Refuses sizes that the family has not heard of: it would build another model. */
+function checkApplied(
+  { name }: ModelFamily,
+  applied: ModelSizes,
+  given: GivenOptions,
+  sizes: TrainConfig,
+): void {
+  for (const key of OWN_SIZES) {
+    if (given[key] === undefined || applied[key] === sizes[key]) continue;
+    throw new UsageError(
+      `Cannot use ${flagOf(key)} ${given[key]}: a ${name} has no such size; leave the option out`,
+    );
+  }
+}
+
+/** A model that is loaded is of its own family. */
+function checkFamily(named: ModelFamily, loaded: StartingPoint["loaded"]): void {
+  if (loaded === undefined || loaded.family === named) return;
+  throw new UsageError(
+    `Cannot use --model ${named.modelType}: the model to load is of ${loaded.family.modelType}; leave the option out`,
+  );
 }
 
 /** Devices load the model by its URL: they do not know which folder a path would start from. */
 function moduleUrl(model: string): string {
   if (URL.canParse(model)) return model;
   throw new UsageError(
-    `Cannot use model ${model}: it must be a URL; use new URL("${model}", import.meta.url).href`,
+    `Cannot use model ${model}: families are ${familyNames().join(", ")}; a module of one's own is a URL, ` +
+      `new URL("${model}", import.meta.url).href`,
   );
 }
 

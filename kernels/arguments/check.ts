@@ -3,7 +3,13 @@
  * neighbour. They cost a few comparisons a call.
  */
 import type { AttentionArgs, AttentionBackwardArgs, MergeAttentionArgs } from "./product_arguments.ts";
-import type { CrossEntropyArgs, FoldRowsArgs, ScatterAddArgs, SumRowsArgs } from "./row_arguments.ts";
+import type {
+  CrossEntropyArgs,
+  FoldRowsArgs,
+  RotaryArgs,
+  ScatterAddArgs,
+  SumRowsArgs,
+} from "./row_arguments.ts";
 import type { Span } from "../memory/span.ts";
 import type { RowExpSumArgs, SpreadCrossEntropyArgs } from "./spread_arguments.ts";
 import { sumSteps } from "./sum_steps.ts";
@@ -21,6 +27,14 @@ export function checkSumRows({ rows, cols, x, out, units }: SumRowsArgs): void {
   checkUnits("sumRows", rows, units);
   need("sumRows", "x", x, rows * cols);
   need("sumRows", "out", out, (units ?? 1) * cols);
+}
+
+/** @throws {RangeError} If a span of the arguments is too short, or heads have no halves. */
+export function checkRotary({ rows, heads, headDim, x, angles, out }: RotaryArgs): void {
+  if (headDim % 2 !== 0) throw new RangeError(`Cannot run rotary: headDim must be even, it is ${headDim}`);
+  need("rotary", "x", x, rows * heads * headDim);
+  need("rotary", "angles", angles, rows * headDim);
+  need("rotary", "out", out, rows * heads * headDim);
 }
 
 /** @throws {RangeError} If a span of the arguments is too short, or the tree is none. */

@@ -111,3 +111,26 @@ export interface FoldRowsArgs {
   /** Over the rows of x, each of which it names once at most. */
   readonly tree: SumTree;
 }
+
+/**
+ * Turns pairs of elements of every head: with a = x[i] and b = x[i + headDim / 2] of a head, and the row's angle i,
+ * `out[i] = a cos - b sin`, `out[i + headDim / 2] = b cos + a sin`. The gradient is the same turn back.
+ *
+ * Source: Su et al., RoFormer, 2021, equation 34; pairs are half a head apart, as in GPT-NeoX and Llama.
+ */
+export interface RotaryArgs {
+  /** Number of rows. */
+  readonly rows: number;
+  /** Heads side by side in a row. */
+  readonly heads: number;
+  /** Elements of a head: even. */
+  readonly headDim: number;
+  /** [rows, heads * headDim]. */
+  readonly x: Span;
+  /** f32 [rows, headDim]: the cosines of headDim / 2 angles, then their sines. */
+  readonly angles: Span;
+  /** [rows, heads * headDim]; may be `x`. */
+  readonly out: Span;
+  /** Turns by the negative angles. */
+  readonly isBack?: boolean;
+}

@@ -56,6 +56,20 @@ export class Bf16Backend extends Bf16Elements implements args.Backend {
   }
 
   /** Some rows at a time. */
+  rotary(a: args.RotaryArgs): void {
+    const cols = a.heads * a.headDim;
+    this.runRows(
+      "rotary",
+      a,
+      a.rows,
+      [["x", "in", cols], ["out", "out", cols], ["angles", "in", a.headDim]],
+      (block) => {
+        this.inner.rotary(block);
+      },
+    );
+  }
+
+  /** Some rows at a time. */
   crossEntropy(a: args.CrossEntropyArgs): void {
     const { rows, cols } = a;
     this.runRows("crossEntropy", a, rows, [

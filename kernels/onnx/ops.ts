@@ -11,7 +11,7 @@ import { type Dim, type Graph, numberOf, type Value, type ValueType } from "./gr
 /** Elementwise operators of two values. */
 export type BinaryOp = "Add" | "Sub" | "Mul" | "Div";
 /** Elementwise functions. */
-export type UnaryOp = "Exp" | "Log" | "Sqrt" | "Tanh" | "Relu" | "Neg" | "Abs";
+export type UnaryOp = "Exp" | "Log" | "Sqrt" | "Tanh" | "Sigmoid" | "Relu" | "Neg" | "Abs";
 /** What becomes of the elements along the axes of a reduction. */
 export type Reduction = "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceSumSquare";
 

@@ -18,6 +18,7 @@ import {
   oneHot,
   reduce,
   reshape,
+  splitLast,
   sub,
   transpose,
   transposeLast,
@@ -136,6 +137,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   Log: ofUnary((x, _y, d) => div(d, x)),
   Sqrt: ofUnary((_x, y, d) => div(mul(d, 0.5), y)),
   Tanh: ofUnary((x, y, d) => mul(d, sub(x.graph.scalar(1), mul(y, y)))),
+  Sigmoid: ofUnary((x, y, d) => mul(d, mul(y, sub(x.graph.scalar(1), y)))),
   Relu: ofUnary((x, _y, d) => mul(d, cast(compare("Greater", x, x.graph.scalar(0)), "f32"))),
   Gelu: ofUnary((x, _y, d) => mul(d, geluSlope(x))),
   Softmax: ofUnary((_x, y, d) => mul(y, sub(d, reduce("ReduceSum", mul(d, y), [-1])))),
@@ -150,6 +152,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     const parts = outputs.map((part, i) => deltas[i] ?? expand(part.graph.scalar(0), part.shape));
     return [concat(parts, x!.shape.length - 1, x!.shape.at(-1)!)];
   },
+  Concat: ({ inputs }, [d]) => splitLast(d!, inputs.map((part) => numberOf(part!.shape.at(-1)!))),
   Gather: ({ inputs: [table, ids] }, [d]) => {
     const chosen = asMatrix(oneHot(ids!, numberOf(table!.shape[0])));
     return [matmul(transposeLast(chosen), asMatrix(d!)), undefined];

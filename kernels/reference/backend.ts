@@ -51,6 +51,11 @@ export class ReferenceBackend implements args.Backend {
     runRowReference(this.heap, kernel, a);
   }
 
+  /** Pair by pair. */
+  rotary(a: args.RotaryArgs): void {
+    rows.rotary(this.heap, a);
+  }
+
   /** Row by row. */
   crossEntropy(a: args.CrossEntropyArgs): void {
     rows.crossEntropy(this.heap, a);

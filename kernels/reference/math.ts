@@ -6,7 +6,7 @@ import type { UnaryOp } from "../backend.ts";
 const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI), GELU_CUBIC = 0.044715;
 
 /** `1 / (1 + e^-x)`. */
-function sigmoid(x: number): number {
+export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 

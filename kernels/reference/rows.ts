@@ -4,6 +4,7 @@
 import type {
   CrossEntropyArgs,
   GatherArgs,
+  RotaryArgs,
   ScatterAddArgs,
   SumRowsArgs,
 } from "../arguments/row_arguments.ts";
@@ -14,6 +15,22 @@ import type { DeviceHeap } from "../memory/heap.ts";
 import { exponentials } from "./math.ts";
 import { treeSum } from "./trees.ts";
 import { bisectionTree } from "../arguments/sum_tree.ts";
+
+/** Pair by pair. */
+export function rotary(heap: DeviceHeap, args: RotaryArgs): void {
+  check.checkRotary(args);
+  const { rows, heads, headDim, isBack } = args, half = headDim / 2, sign = isBack ? -1 : 1;
+  const x = heap.f32(args.x), angles = heap.f32(args.angles), out = heap.f32(args.out);
+  for (let head = 0; head < rows * heads; head++) {
+    const row = Math.floor(head / heads);
+    for (let i = 0; i < half; i++) {
+      const a = x[head * headDim + i], b = x[head * headDim + half + i];
+      const cos = angles[row * headDim + i], sin = sign * angles[row * headDim + half + i];
+      out[head * headDim + i] = a * cos - b * sin;
+      out[head * headDim + half + i] = b * cos + a * sin;
+    }
+  }
+}
 
 /** Sums in float64, rounded once. */
 export function sumRows(heap: DeviceHeap, args: SumRowsArgs): void {

@@ -8,6 +8,7 @@ import { addExperts } from "./experts.ts";
 import { addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
+import { addRotary } from "./rotary.ts";
 import { addSpreadLoss } from "./spread_loss.ts";
 import { addSumUnits } from "./sum_units.ts";
 import { addTreeGemm } from "./tree_gemm.ts";
@@ -23,6 +24,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     addAttentionRows(builder);
     addElementwise(builder);
     addRowKernels(builder);
+    addRotary(builder);
     addSumUnits(builder);
     addTreeScatter(builder);
     addLoss(builder);

@@ -6,7 +6,7 @@
 import type { ModelFamily } from "../family.ts";
 import { dropoutRates, fromHuggingFaceConfig, toHuggingFaceConfig } from "./hugging_face.ts";
 import { Gpt, type GptConfig, gptLayers } from "./model.ts";
-import { isGpt2Extra, shortenPositions, stripPrefixes, tieHead } from "./names.ts";
+import { isGpt2Extra, nameGpt2Tensors, shortenPositions } from "./names.ts";
 import { gptPlan } from "./plan.ts";
 
 export * from "./hugging_face.ts";
@@ -34,7 +34,7 @@ const gpt2: ModelFamily<GptConfig> = {
       return rates.length === 0 ? [] : [`dropout (${rates.join(", ")})`];
     },
     isExtra: isGpt2Extra,
-    adapt: (tensors, path) => tieHead(stripPrefixes(tensors, path), path),
+    adapt: nameGpt2Tensors,
     shorten: shortenPositions,
   },
 };

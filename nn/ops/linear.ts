@@ -7,8 +7,10 @@ import { add, gelu } from "./elementwise.ts";
 import { asMatrix, formatShape } from "../shape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
 
-/** What a linear layer adds to the product. */
+/** What a linear layer adds to the product, and how its weight lies. */
 export interface LinearOptions {
+  /** The weight is [out, in], as `torch.nn.Linear` has it; by default [in, out], the Conv1D layout of GPT-2. */
+  readonly outputsFirst?: boolean;
   /** [out]: added to every row. */
   readonly bias?: Parameter;
   /** Fused GELU (tanh form); needs a bias; not together with `residual`. */
@@ -17,6 +19,8 @@ export interface LinearOptions {
   readonly residual?: Tensor;
   /** Of the result; by default the type of activations. */
   readonly dtype?: DType;
+  /** Of the op; by default that of the layer. */
+  readonly name?: string;
 }
 
 /**
@@ -24,22 +28,23 @@ export interface LinearOptions {
  *
  * Backward: `dX = dOut weight^T`, `dWeight += x^T dOut`, `dBias += column sums of dOut`, `dResidual = dOut`.
  *
- * Shapes: x [..., in], weight [in, out] (the Conv1D layout of GPT-2), bias [out], result [..., out].
+ * Shapes: x [..., in], weight [in, out] or, with `outputsFirst`, [out, in], bias [out], result [..., out].
  * Cost: 2 rows in out operations forward, twice that backward.
  *
  * @throws {RangeError} If the shapes do not fit.
  */
 export function linear(tape: Tape, x: Tensor, weight: Parameter, options: LinearOptions = {}): Tensor {
-  const { bias, activation, residual, dtype } = options, backend = tape.backend;
-  const { rows, cols: m } = asMatrix(x.shape), [inputs, n] = weight.shape;
-  if (inputs !== m) {
+  const { bias, activation, residual, dtype, outputsFirst = false } = options, backend = tape.backend;
+  const { rows, cols: m } = asMatrix(x.shape),
+    { inputs, outputs: { size: n } } = weightDims(weight, outputsFirst);
+  if (inputs.size !== m) {
     throw new RangeError(
       `Cannot apply ${weight.name} ${formatShape(weight.shape)} to ${x.name} ${formatShape(x.shape)}: ` +
-        `the last dim of the input must be ${inputs}`,
+        `the last dim of the input must be ${inputs.size}`,
     );
   }
   const operands = [x, weight, bias, residual].filter((tensor) => tensor !== undefined);
-  const name = weight.name.replace(/\.weight$/, "");
+  const name = options.name ?? weight.name.replace(/\.weight$/, "");
   const out = tape.output(name, [...x.shape.slice(0, -1), n], operands, dtype);
   if (activation === "gelu" && tape.isTraining) {
     out.preActivation = tape.scratch(`${name} pre`, rows * n, "activations", out.dtype);
@@ -49,8 +54,8 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
     : activation === "gelu"
     ? { kind: "gelu" as const, bias: bias.span, pre: out.preActivation }
     : { kind: "bias" as const, bias: bias.span };
-  const tree = chunkTree(weight, 0),
-    product = { m: rows, n, k: m, a: x.span, b: weight.span, c: out.span, epilogue, tree };
+  const tree = chunkTree(weight, inputs.dim), transposeB = outputsFirst;
+  const product = { m: rows, n, k: m, a: x.span, b: weight.span, transposeB, c: out.span, epilogue, tree };
   const sum = residual && { op: "add" as const, a: out.span, b: residual.span, out: out.span };
   return tape.record({
     name,
@@ -60,14 +65,22 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
       backend.matmul(product);
       if (sum !== undefined) backend.binary(sum);
     },
-    backward: (gradients) => linearBackward(tape, { x, weight, bias, residual, out, gradients }),
+    backward: (gradients) =>
+      linearBackward(tape, { x, weight, bias, residual, out, gradients, outputsFirst }),
     lower: (lowering) => {
       const [input, table, shift, sum] = [x, weight, bias, residual].map((t) => t && lowering.valueOf(t));
-      const product = onnx.matmul(input!, table!), shifted = shift ? onnx.add(product, shift) : product;
+      const product = onnx.matmul(input!, outputsFirst ? onnx.transposeLast(table!) : table!),
+        shifted = shift ? onnx.add(product, shift) : product;
       const active = activation === "gelu" ? onnx.gelu(shifted) : shifted;
       return sum ? onnx.add(active, sum) : active;
     },
   });
+}
+
+/** Sizes of a weight, and which of its dims they are those of. */
+function weightDims({ shape }: Parameter, outputsFirst: boolean) {
+  const [first, second] = shape.map((size, dim) => ({ dim, size }));
+  return outputsFirst ? { inputs: second, outputs: first } : { inputs: first, outputs: second };
 }
 
 /** What adds the column sums of x [rows, columns of the parameter] to the parameter's gradient. */
@@ -91,11 +104,13 @@ interface LinearBackward {
   readonly residual: Tensor | undefined;
   readonly out: Tensor;
   readonly gradients: Gradients;
+  readonly outputsFirst: boolean;
 }
 
 function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
-  const { x, weight, bias, residual, out, gradients } = parts, backend = tape.backend;
-  const { rows, cols: n } = asMatrix(out.shape), m = weight.shape[0];
+  const { x, weight, bias, residual, out, gradients, outputsFirst } = parts, backend = tape.backend;
+  const { rows, cols: n } = asMatrix(out.shape),
+    { inputs: { size: m }, outputs } = weightDims(weight, outputsFirst);
   const dOut = gradients.output(out);
   const activation = out.preActivation !== undefined && !gradients.isThroughActivation(out)
     ? { op: "gelu" as const, x: out.preActivation, dOut, dX: dOut }
@@ -104,13 +119,14 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
   // After `input`: where x is the residual too, its gradient needs a block of its own, as dOut is still read.
   const addResidual = residual && gradients.pass(out, residual);
   const dX = target && {
-    ...{ m: rows, n: m, k: n, a: dOut, b: weight.span, transposeB: true },
+    ...{ m: rows, n: m, k: n, a: dOut, b: weight.span, transposeB: !outputsFirst },
     ...{ c: target.span, accumulate: target.accumulate },
     epilogue: pre && { kind: "geluGradient" as const, pre },
-    tree: chunkTree(weight, 1),
+    tree: chunkTree(weight, outputs.dim),
   };
+  const sides = outputsFirst ? { m: n, n: m, a: dOut, b: x.span } : { m, n, a: x.span, b: dOut };
   const dWeight = {
-    ...{ m, n, k: rows, a: x.span, transposeA: true, b: dOut },
+    ...{ ...sides, k: rows, transposeA: true },
     ...{ c: weight.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
   };
   const addBiasGradient = bias && columnSums(tape, dOut, rows, bias);
@@ -153,46 +169,5 @@ function shift(tape: Tape, x: Tensor, bias: Parameter): Tensor {
       return { input: deliver, weight: columnSums(tape, gradients.output(out), rows, bias) };
     },
     lower: (lowering) => onnx.add(lowering.valueOf(x), lowering.valueOf(bias)),
-  });
-}
-
-/**
- * `out = x table^T`: scores of all rows of a table, the output head that GPT-2 ties to its token embedding.
- *
- * Shapes: x [..., C], table [V, C], result [..., V].
- */
-export function project(tape: Tape, x: Tensor, table: Parameter): Tensor {
-  const backend = tape.backend, { rows, cols: k } = asMatrix(x.shape), [n, width] = table.shape;
-  if (width !== k) {
-    throw new RangeError(
-      `Cannot project ${x.name} ${formatShape(x.shape)} on ${table.name} ${formatShape(table.shape)}: ` +
-        `the last dims must be equal`,
-    );
-  }
-  const out = tape.output("logits", [...x.shape.slice(0, -1), n], [x, table]);
-  const product = { m: rows, n, k, a: x.span, b: table.span, transposeB: true, c: out.span };
-  return tape.record({
-    name: "logits",
-    inputs: [x, table],
-    output: out,
-    forward: () => backend.matmul(product),
-    backward: (gradients) => {
-      const dOut = gradients.output(out), target = gradients.input(x);
-      const dX = target && {
-        ...{ m: rows, n: k, k: n, a: dOut, b: table.span, c: target.span, accumulate: target.accumulate },
-        tree: chunkTree(table, 0),
-      };
-      const dTable = {
-        ...{ m: n, n: k, k: rows, a: dOut, transposeA: true, b: x.span },
-        ...{ c: table.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
-      };
-      return {
-        input: () => {
-          if (dX !== undefined) backend.matmul(dX);
-        },
-        weight: () => backend.matmul(dTable),
-      };
-    },
-    lower: (lowering) => onnx.matmul(lowering.valueOf(x), onnx.transposeLast(lowering.valueOf(table))),
   });
 }

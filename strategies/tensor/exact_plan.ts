@@ -3,9 +3,11 @@
  * quarter are added up apart, and then the quarters, whether they lie on one device or on four.
  */
 import { bisectionTree, phantomHeap } from "../../kernels/mod.ts";
-import { Scope, type Shape, type SumChunks } from "../../nn/mod.ts";
+import { OF_HEADS, Scope, type Shape, type SumChunks } from "../../nn/mod.ts";
 import {
+  type Dealing,
   type GroupPlace,
+  type HeadSharing,
   isInMixture,
   layerOf,
   type ParallelPlan,
@@ -30,31 +32,47 @@ export function sumChunksOf(
   shape: Shape,
   { size, index }: GroupPlace,
 ): SumChunks | undefined {
+  const path = layerOf(name), ofHeads = splitOf(plan, path);
+  if (ofHeads?.kind === "heads") return headChunks(ofHeads, size);
   const split = shape.length < 2 ? undefined : unitsOf(plan, name, shape);
   if (split === undefined) return undefined;
-  const { dim, units, widths } = split, chunks = chunkCount(units);
-  if (chunks % size !== 0) {
+  const { dim, units, widths } = split, all = chunkCount(split);
+  if (all % size !== 0) {
     throw new RangeError(
-      `Cannot split ${
-        layerOf(name)
-      } over tp ${size} with exact numerics: its ${units} units must be a multiple of ` +
+      `Cannot split ${path} over tp ${size} with exact numerics: its ${units} units must be a multiple of ` +
         `tp, which must be 1, 2 or 4`,
     );
   }
+  // Heads of k and v that are fewer than devices are a chunk each, wherever they lie.
+  const chunks = Math.min(all, units), count = Math.max(1, chunks / size);
   const lengths = widths.map((width) => units * width), starts = startsOf(lengths);
   const whole = lengths.map((length, part) => ({ start: starts[part], length }));
-  const own = shardOf(plan, name, shape, { size, index })?.runs ?? whole, count = chunks / size;
-  const places = startsOf(own.map(({ length }) => length));
+  const own = shardOf(plan, name, shape, { size, index })?.runs ?? whole;
+  const places = startsOf(own.map(({ length }) => length)), first = Math.floor(index * chunks / size);
   const leaves = Array.from({ length: count }, (_, i) => {
-    const runs = shardOf(plan, name, shape, { size: chunks, index: index * count + i })?.runs ?? whole;
+    const runs = shardOf(plan, name, shape, { size: chunks, index: first + i })?.runs ?? whole;
     return runs.map(({ start, length }, part) => ({ start: places[part] + start - own[part].start, length }));
   });
   return { dim, tree: bisectionTree(leaves) };
 }
 
-/** Chunks of a dim of so many units: as many as EXACT_CHUNKS, or half, if that many share them evenly. */
-export function chunkCount(units: number): number {
-  return [EXACT_CHUNKS, 2].find((count) => units % count === 0) ?? 1;
+/** The tree over the heads of a device, which are those of its chunks. */
+function headChunks({ heads, groups, readers }: HeadSharing & { heads: number }, size: number): SumChunks {
+  const chunks = chunkCount({ units: heads, groups, readers }), count = Math.max(1, chunks / size);
+  const perChunk = Math.max(heads, readers === undefined ? 0 : chunks) / chunks;
+  const leaves = Array.from({ length: count }, (_, i) => [{ start: i * perChunk, length: perChunk }]);
+  return { dim: OF_HEADS, tree: bisectionTree(leaves) };
+}
+
+/**
+ * Chunks of so many units: as many as EXACT_CHUNKS, or half, if that many devices share them evenly. Heads of k and v have
+ * as many chunks as those of q that read them, even if there are fewer of them.
+ */
+export function chunkCount({ units, groups, readers }: Dealing): number {
+  const shared = readers === undefined ? groups ?? units : units, perShared = (readers ?? units) / shared;
+  const isEven = (count: number) =>
+    shared % count === 0 || (count % shared === 0 && perShared % (count / shared) === 0);
+  return [EXACT_CHUNKS, 2].find(isEven) ?? 1;
 }
 
 /**

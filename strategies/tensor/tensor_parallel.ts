@@ -20,6 +20,7 @@ import {
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
+import { SharedHeads } from "./shared_heads.ts";
 import { chunkCount, sumChunksOf } from "./exact_plan.ts";
 import {
   isInMixture,
@@ -82,6 +83,8 @@ export class TensorParallel implements Sharding {
   readonly #states = new WeakMap<Tape, TapeState>();
   /** Rows of tables and outputs of heads, by name of the layer. */
   readonly #classes = new Map<string, ClassRange>();
+  /** Heads of keys and values. */
+  readonly #heads: SharedHeads;
 
   /** Splits nothing if the group has one rank. */
   constructor(group: Group, plan: ParallelPlan, options: TensorParallelOptions = {}) {
@@ -89,6 +92,7 @@ export class TensorParallel implements Sharding {
     this.plan = plan;
     this.isSequenceParallel = group.size > 1 && (options.sequenceParallel ?? false);
     this.#isExact = options.exact ?? false;
+    this.#heads = new SharedHeads(group, this.#isExact);
   }
 
   /**
@@ -101,6 +105,7 @@ export class TensorParallel implements Sharding {
     if (split !== undefined) {
       const total = shape[split.dim], { start, length } = shard?.runs[0] ?? { start: 0, length: total };
       this.#classes.set(layerOf(name), { start, end: start + length, total });
+      this.#heads.note(layerOf(name), split, shard);
     }
     return shard;
   }
@@ -127,8 +132,12 @@ export class TensorParallel implements Sharding {
     const split = splitOf(this.plan, path), op = { group: this.group, label: path };
     if (split === undefined) return undefined;
     if (this.group.size > 1) return this.#hooksOf(split, op);
-    // The loss of one device is cut as that of several.
-    return this.#isExact && split.kind === "head" ? { result: this.#noteHeadOf(split, path) } : undefined;
+    if (!this.#isExact) return undefined;
+    // The loss of one device is cut as that of several, and its heads have as many readers.
+    if (split.kind === "head") return { result: this.#noteHeadOf(split, path) };
+    return split.kind === "column" && split.readers
+      ? { result: (tape, y) => this.#heads.show(tape, y, path) }
+      : undefined;
   }
 
   /**
@@ -155,14 +164,15 @@ export class TensorParallel implements Sharding {
   };
 
   /**
-   * Those of `parameters` whose gradients are sums over this rank's rows only and must be summed over the group
-   * (`PartialGradients`): under sequence parallelism, all that every rank holds whole. Without, none.
+   * Those of `parameters` whose gradients are sums over this rank's rows or heads only and must be summed over the group
+   * (`PartialGradients`): norms of heads, and under sequence parallelism all that every rank holds whole.
    */
   partialParameters(parameters: readonly Parameter[]): Parameter[] {
-    if (!this.isSequenceParallel || this.#isExact) return [];
+    const seesRows = this.isSequenceParallel && !this.#isExact;
     return parameters.filter(({ name, shard }) => {
-      const path = layerOf(name), isWhole = splitOf(this.plan, path)?.kind === "whole";
-      return shard === undefined && !isWhole && !isInMixture(this.plan, path);
+      const path = layerOf(name), kind = splitOf(this.plan, path)?.kind;
+      if (kind === "heads") return this.group.size > 1;
+      return seesRows && shard === undefined && kind !== "whole" && !isInMixture(this.plan, path);
     });
   }
 
@@ -188,7 +198,11 @@ export class TensorParallel implements Sharding {
       isSpread ? this.#scatter(tape, y, op) : sumOverGroup(tape, y, op);
     switch (split.kind) {
       case "column":
-        return { input: before };
+        if (split.readers === undefined) return { input: before };
+        return {
+          input: (tape, x) => this.#heads.read(tape, before(tape, x), op.label),
+          result: (tape, y) => this.#heads.show(tape, y, op.label),
+        };
       case "row":
         return { output: after };
       case "vocab":
@@ -211,6 +225,7 @@ export class TensorParallel implements Sharding {
         return this.isSequenceParallel
           ? { input: (tape, x) => this.#collect(tape, x, op), output: (tape, y) => this.#slice(tape, y, op) }
           : undefined;
+      case "heads":
       case "whole":
         return undefined;
     }
@@ -251,7 +266,7 @@ export class TensorParallel implements Sharding {
   #noteHeadOf({ table }: { readonly table?: string }, label: string) {
     return (tape: Tape, logits: Tensor): Tensor => {
       const range = this.#classesOf(table ?? label),
-        chunks = this.#isExact ? chunkCount(range.total) / this.group.size : 1;
+        chunks = this.#isExact ? chunkCount({ units: range.total }) / this.group.size : 1;
       this.#state(tape).heads.set(logits.span.byteOffset, { label, range, chunks });
       return logits;
     };

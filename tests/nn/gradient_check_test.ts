@@ -22,7 +22,6 @@ import {
   multiply,
   normal,
   Parameter,
-  project,
   RandomStream,
   relu,
   reshape,
@@ -121,7 +120,11 @@ const CASES: Case[] = [
     shapes: [[2, 3, 4], [4], [4]],
     build: (t, [x, b0, b1]) => groupedBias(t, tanh(t, x), [b0, b1]),
   },
-  { name: "project()", shapes: [[2, 3, 4], [7, 4]], build: (t, [x, w]) => project(t, x, w) },
+  {
+    name: "linear() of outputs first",
+    shapes: [[2, 3, 4], [7, 4], [7]],
+    build: (t, [x, weight, bias]) => linear(t, x, weight, { bias, outputsFirst: true }),
+  },
   { name: "add()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => add(t, tanh(t, a), tanh(t, b)) },
   {
     name: "add() of a tensor to itself",

@@ -15,11 +15,11 @@ import {
   gelu,
   LayerNorm,
   Linear,
+  linear,
   lowerAdamW,
   Lowering,
   multiply,
   normal,
-  project,
   relu,
   reshape,
   rmsNorm,
@@ -53,7 +53,7 @@ const CASES: { [name: string]: Record } = {
       residual: x,
     }),
   "a projection on a table": ({ tape, scope, x }) =>
-    project(tape, x, scope.parameter("table", [7, 12], (_, i) => Math.sin(i))),
+    linear(tape, x, scope.parameter("table", [7, 12], (_, i) => Math.sin(i)), { outputsFirst: true }),
   "a layer norm": ({ tape, scope, x }) => new LayerNorm(scope, 12).forward(tape, x),
   "an RMSNorm": ({ tape, scope, x }) => {
     const gamma = scope.parameter("gamma", [12], (_, i) => Math.sin(i));

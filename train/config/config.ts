@@ -97,19 +97,28 @@ function byKey(options: GivenOptions): GivenOptions {
   return Object.fromEntries(entries);
 }
 
-function savedValue(spec: OptionSpec, { sizes, saved }: ConfigContext): string | number | undefined {
+function savedValue(
+  spec: OptionSpec,
+  { sizes, saved }: ConfigContext,
+): string | number | boolean | undefined {
   const size = sizes?.[spec.key as keyof ModelSizes];
   return size ?? (spec.isRecipe ? saved?.[spec.key] : undefined);
 }
 
+/** Options that a model to load fixes. */
+const SIZES = [
+  ...["layers", "heads", "kvHeads", "headDim", "embed", "inner"] as const,
+  ...["context", "vocab", "tied", "experts"] as const,
+];
+
 /** Sizes that are given must be those of the model that is loaded. */
 function checkSizes(given: GivenOptions, values: SettledOptions, sizes: ModelSizes | undefined): void {
   if (sizes === undefined) return;
-  for (const key of ["layers", "heads", "embed", "context", "vocab", "experts"] as const) {
+  for (const key of SIZES) {
     const { [key]: size = 0 } = sizes;
     if (given[key] === undefined || values[key] === size) continue;
     if (key === "context" && values.init !== undefined) {
-      if (values.context < size) continue;
+      if (values.context < Number(size)) continue;
       throw new UsageError(
         `Cannot use --context ${given.context}: the model of --init has ${size} positions; use ${size} or less`,
       );
@@ -121,9 +130,23 @@ function checkSizes(given: GivenOptions, values: SettledOptions, sizes: ModelSiz
 }
 
 function checkTogether(config: TrainConfig): void {
-  const { embed, heads, batch, dp, ep, microBatch, lr, minLr, init, resume, dataChanged, evalOnly, out } =
-    config;
-  if (embed % heads !== 0) {
+  const {
+    embed,
+    heads,
+    headDim,
+    batch,
+    dp,
+    ep,
+    microBatch,
+    lr,
+    minLr,
+    init,
+    resume,
+    dataChanged,
+    evalOnly,
+    out,
+  } = config;
+  if (headDim === undefined && embed % heads !== 0) {
     const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
       embed % n === 0
     );

@@ -29,7 +29,7 @@ export class HeldParameters {
 
   /** What several ranks hold whole counts on the first of them. */
   countsHere({ name, shard }: Parameter): boolean {
-    if (shard === undefined && this.#device.group("tp").index > 0) return false;
+    if (shard === undefined ? this.#device.group("tp").index > 0 : shard.isCopy) return false;
     return !(this.ends?.index === 1 && this.sharedNames.includes(name));
   }
 }

@@ -1,0 +1,121 @@
+import {
+  Embedding,
+  GatedFeedForward,
+  Head,
+  KeyValueCache,
+  type Layer,
+  type LayerFactory,
+  normal,
+  recomputed,
+  RmsNorm,
+  RotaryAttention,
+  type Scope,
+  type Tape,
+  type Tensor,
+} from "../../nn/mod.ts";
+import type { Decoder, DecoderModel } from "../family.ts";
+import { checkDecoder, type DecoderConfig } from "./config.ts";
+import { rotaryTable } from "./rope.ts";
+
+/** Names of the token table and of a head of its own. */
+export const TABLE = "model.embed_tokens.weight", HEAD = "lm_head.weight";
+
+/** Attention and a feed-forward layer, each behind an RMSNorm and added to the residual stream. */
+class Block implements Layer {
+  readonly #norm1: RmsNorm;
+  readonly #attention: RotaryAttention;
+  readonly #norm2: RmsNorm;
+  readonly #feedForward: GatedFeedForward;
+
+  constructor(scope: Scope, config: DecoderConfig) {
+    const { embed, inner, normEpsilon, headDim, rope, context } = config,
+      initialize = normal(config.deviation);
+    this.#norm1 = new RmsNorm(scope.child("input_layernorm"), embed, normEpsilon);
+    this.#attention = new RotaryAttention(scope.child("self_attn"), {
+      ...config,
+      rotary: rotaryTable(rope, headDim, context),
+      headNormEpsilon: config.headNorms ? normEpsilon : undefined,
+      initialize,
+    });
+    this.#norm2 = new RmsNorm(scope.child("post_attention_layernorm"), embed, normEpsilon);
+    const sizes = { embed, inner, bias: config.innerBias, initialize };
+    this.#feedForward = new GatedFeedForward(scope.child("mlp"), sizes);
+  }
+
+  forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
+    const attended = this.#attention.forward(tape, this.#norm1.forward(tape, x), x, cache?.attend);
+    const feedForward = (t: Tape, y: Tensor) => this.#feedForward.forward(t, this.#norm2.forward(t, y), y);
+    if (tape.recompute?.mode !== "selective") return feedForward(tape, attended);
+    return recomputed(tape, "feed-forward", [attended], (inner, [y]) => feedForward(inner, y));
+  }
+}
+
+/** The last norm and the output head. */
+class DecoderHead implements Layer {
+  readonly #norm: RmsNorm;
+  readonly #head: Head;
+
+  constructor(scope: Scope, { vocab, embed, normEpsilon, tied, deviation }: DecoderConfig) {
+    const table = { name: tied ? TABLE : HEAD, rows: vocab, width: embed, initialize: normal(deviation) };
+    this.#norm = new RmsNorm(scope.child("model").child("norm"), embed, normEpsilon);
+    this.#head = new Head(scope.child("lm_head"), table);
+  }
+
+  forward(tape: Tape, x: Tensor): Tensor {
+    return this.#head.forward(tape, this.#norm.forward(tape, x));
+  }
+}
+
+function embeddingOf(scope: Scope, { vocab, embed, deviation }: DecoderConfig): Embedding {
+  const table = { rows: vocab, width: embed, initialize: normal(deviation) };
+  return new Embedding(scope.child("model").child("embed_tokens"), table);
+}
+
+function blockOf(scope: Scope, config: DecoderConfig, layer: number): Block {
+  return new Block(scope.child("model").child(`layers.${layer}`), config);
+}
+
+/** The layers of a decoder: embedding, blocks, head. Names of parameters are those of Hugging Face. */
+export function decoderLayers(config: DecoderConfig): LayerFactory[] {
+  checkDecoder(config);
+  const blocks = Array.from({ length: config.layers }, (_, i) => ({
+    name: `layers.${i}`,
+    type: "block",
+    isRecomputable: true,
+    build: (scope: Scope) => blockOf(scope, config, i),
+  }));
+  return [
+    { name: "embedding", type: "embedding", build: (scope) => embeddingOf(scope, config) },
+    ...blocks,
+    { name: "head", type: "head", build: (scope) => new DecoderHead(scope, config) },
+  ];
+}
+
+/**
+ * Builds a decoder for generation.
+ *
+ * @throws {RangeError} If its sizes do not go together.
+ */
+export function buildDecoder(scope: Scope, config: DecoderConfig): DecoderModel {
+  checkDecoder(config);
+  const { layers, context, kvHeads, headDim } = config, embedding = embeddingOf(scope, config);
+  const blocks = Array.from({ length: layers }, (_, i) => blockOf(scope, config, i));
+  const head = new DecoderHead(scope, config);
+  const decoder = (tape: Tape): Decoder => {
+    const id = tape.input("id", [1, 1], "i32"), position = tape.input("position", [1, 1], "i32");
+    tape.positions = position;
+    const caches = blocks.map(() => new KeyValueCache(tape, context, kvHeads * headDim));
+    let x = embedding.forward(tape, id);
+    for (const [i, block] of blocks.entries()) x = block.forward(tape, x, caches[i]);
+    return {
+      id,
+      position,
+      logits: head.forward(tape, x),
+      setPosition: (value) => {
+        tape.heap.i32(position.span)[0] = value;
+        for (const cache of caches) cache.length = value;
+      },
+    };
+  };
+  return { context, decoder };
+}

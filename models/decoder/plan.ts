@@ -1,0 +1,27 @@
+import type { ParallelPlan } from "../../strategies/mod.ts";
+import type { DecoderConfig } from "./config.ts";
+
+/**
+ * The plan of a decoder: heads of queries go with the heads of keys that they read, feed-forward layers are split into
+ * columns and then rows, and the vocabulary is spread.
+ */
+export function decoderPlan({ heads, kvHeads, headDim: unit, headNorms, tied }: DecoderConfig): ParallelPlan {
+  const attention = "model.layers.*.self_attn", mlp = "model.layers.*.mlp";
+  const ofQueries = { unit, groups: kvHeads, outputsFirst: true },
+    ofKeys = { unit, readers: heads, outputsFirst: true };
+  return {
+    "model.embed_tokens": { kind: "vocab" },
+    [`${attention}.q_proj`]: { kind: "column", ...ofQueries },
+    [`${attention}.k_proj`]: { kind: "column", ...ofKeys },
+    [`${attention}.v_proj`]: { kind: "column", ...ofKeys },
+    [`${attention}.o_proj`]: { kind: "row", ...ofQueries },
+    ...(headNorms && {
+      [`${attention}.q_norm`]: { kind: "heads", heads, groups: kvHeads } as const,
+      [`${attention}.k_norm`]: { kind: "heads", heads: kvHeads, readers: heads } as const,
+    }),
+    [`${mlp}.gate_proj`]: { kind: "column", outputsFirst: true },
+    [`${mlp}.up_proj`]: { kind: "column", outputsFirst: true },
+    [`${mlp}.down_proj`]: { kind: "row", outputsFirst: true },
+    "lm_head": { kind: "head", table: tied ? "model.embed_tokens" : "lm_head" },
+  };
+}
