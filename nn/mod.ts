@@ -52,4 +52,5 @@ export * from "./shape.ts";
 export * from "./shard.ts";
 export * from "./sum_chunks.ts";
 export * from "./tape.ts";
+export * from "./tape_options.ts";
 export * from "./tensor.ts";

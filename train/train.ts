@@ -93,9 +93,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const file = await readConfigFile(withLayout(rest, { layout, mesh })), asked = file.options;
   const from = await loadStart(asked),
     { loaded } = from,
-    named = typeof model === "string" ? familyNamed(model) : undefined;
-  const own = named === undefined ? givenModel(model, modelConfig) : undefined;
-  if (named !== undefined) checkFamily(named, loaded);
+    { own, named } = askedModel(model, modelConfig, loaded);
   const { data, dtype } = dataOf(from, {
     data: samples ?? asked.data as string | undefined,
     dtype: asked.dtype,
@@ -114,10 +112,8 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const config = resolve({ kernels });
   const { loaded: read, identity } = await loadRunData(from, data, config), { vocab } = read;
   const start = { ...startOf(from, config), folder: from.resumed?.folder };
-  const { spec, family } = await settleModel(own, loaded?.family ?? named, { ...config, vocab }, {
-    known: own?.config ?? loaded?.config,
-    given,
-  });
+  const known = { family: loaded?.family ?? named, config: own?.config ?? loaded?.config };
+  const { spec, family } = await settleModel(own, known, { ...config, vocab }, given);
   const parts = await loadModel(spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(read.spec, config), known = { ...config, vocab };
@@ -144,9 +140,19 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
 }
 
-/** The model that is given; undefined if options or a directory say what it is. */
-function givenModel(model: TrainOptions["model"], config: unknown): ModelSpec | undefined {
-  return typeof model === "string" ? { module: moduleUrl(model), config } : model;
+/** The model that is given, or the family that is named; neither if a directory says what it is, or nothing does. */
+function askedModel(
+  model: TrainOptions["model"],
+  config: unknown,
+  loaded: StartingPoint["loaded"],
+): { readonly own?: ModelSpec; readonly named?: ModelFamily } {
+  if (typeof model !== "string") return { own: model };
+  const named = familyNamed(model);
+  if (named === undefined) return { own: { module: moduleUrl(model), config } };
+  if (loaded === undefined || loaded.family === named) return { named };
+  throw new UsageError(
+    `Cannot use --model ${named.modelType}: the model to load is of ${loaded.family.modelType}; leave the option out`,
+  );
 }
 
 /** Sizes that a model of a family fixes, as options. */
@@ -158,13 +164,13 @@ async function sizesOf(model: ModelSpec | undefined): Promise<GivenOptions> {
 /** The model that is given, or one of a family, with the sizes of the configuration; by default a GPT. */
 async function settleModel(
   own: ModelSpec | undefined,
-  named: ModelFamily | undefined,
+  known: { readonly family: ModelFamily | undefined; readonly config: unknown },
   sizes: TrainConfig & { vocab: number },
-  { known, given }: { readonly known: unknown; readonly given: GivenOptions },
+  given: GivenOptions,
 ): Promise<{ readonly spec: ModelSpec; readonly family: ModelFamily | undefined }> {
-  const family = own === undefined ? named ?? gptFamily(sizes) : await familyOf(own);
+  const family = own === undefined ? known.family ?? gptFamily(sizes) : await familyOf(own);
   if (family === undefined) return { spec: own!, family };
-  const config = configureFamily(family, sizes, known);
+  const config = configureFamily(family, sizes, known.config);
   checkApplied(family, family.sizes(config), given, sizes);
   return { spec: modelOf(family, config), family };
 }
@@ -196,14 +202,6 @@ function checkApplied(
       `Cannot use ${flagOf(key)} ${given[key]}: a ${name} has no such size; leave the option out`,
     );
   }
-}
-
-/** A model that is loaded is of its own family. */
-function checkFamily(named: ModelFamily, loaded: StartingPoint["loaded"]): void {
-  if (loaded === undefined || loaded.family === named) return;
-  throw new UsageError(
-    `Cannot use --model ${named.modelType}: the model to load is of ${loaded.family.modelType}; leave the option out`,
-  );
 }
 
 /** Devices load the model by its URL: they do not know which folder a path would start from. */

@@ -21,6 +21,7 @@ import {
   type Tensor,
 } from "../../nn/mod.ts";
 import { SharedHeads } from "./shared_heads.ts";
+import type { TapeState } from "./tape_state.ts";
 import { chunkCount, sumChunksOf } from "./exact_plan.ts";
 import {
   isInMixture,
@@ -49,19 +50,6 @@ export interface TensorParallelOptions {
   readonly sequenceParallel?: boolean;
   /** Sums have the same bits on 1, 2 and 4 ranks. By default false. */
   readonly exact?: boolean;
-}
-
-/** What is known of a tape. */
-interface TapeState {
-  /** Dims that count the rows, of which this rank holds a chunk between layers; undefined while it holds all. */
-  tokens?: Shape;
-  /** Inputs of split layers that were made whole already. */
-  readonly whole: Map<Tensor, Tensor>;
-  /** Logits of spread classes, by where they lie: a reshaped tensor lies there too. */
-  readonly heads: Map<
-    number,
-    { readonly label: string; readonly range: ClassRange; readonly chunks: number }
-  >;
 }
 
 /**

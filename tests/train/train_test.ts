@@ -169,7 +169,7 @@ Deno.test("train() takes every axis of a mesh, and refuses what it would drop", 
     const refused: [TrainOptions, string][] = [
       [{ mesh: { data: 2 } as TrainOptions["mesh"] }, "Cannot use mesh axis data: axes are "],
       [{ mesh: { dp: 2 }, dp: 4 }, "Cannot use both mesh dp 2 and option dp 4: give one"],
-      [{ model: "./x.ts" }, "Cannot use model ./x.ts: it must be a URL; use new URL("],
+      [{ model: "./x.ts" }, "Cannot use model ./x.ts: families are gpt2, "],
     ];
     for (const [options, message] of refused) {
       await assertRejects(() => prepareTraining({ ...tiny, ...options }), UsageError, message);

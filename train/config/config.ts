@@ -8,7 +8,8 @@ import type { ModelSizes } from "../../models/mod.ts";
 import { checkCombination } from "./combinations.ts";
 import { flagOf, keyOf, unknownOption } from "./option_names.ts";
 import type { SettledOptions } from "./option_types.ts";
-import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type OptionSpec } from "./option_spec.ts";
+import { type GivenOptions, TRAIN_OPTIONS } from "./options.ts";
 import { expandLayout } from "./layout_option.ts";
 import { parseOption } from "./parse_option.ts";
 import { settleRates } from "./recipe.ts";
@@ -129,11 +130,21 @@ function checkSizes(given: GivenOptions, values: SettledOptions, sizes: ModelSiz
   }
 }
 
+function checkHeads({ embed, heads, headDim }: TrainConfig): void {
+  if (headDim === undefined && embed % heads !== 0) {
+    const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
+      embed % n === 0
+    );
+    throw new UsageError(
+      `Cannot use --heads ${heads}: it must divide --embed ${embed}, as ${
+        divisors.slice(0, 10).join(", ")
+      } do`,
+    );
+  }
+}
+
 function checkTogether(config: TrainConfig): void {
   const {
-    embed,
-    heads,
-    headDim,
     batch,
     dp,
     ep,
@@ -146,16 +157,7 @@ function checkTogether(config: TrainConfig): void {
     evalOnly,
     out,
   } = config;
-  if (headDim === undefined && embed % heads !== 0) {
-    const divisors = Array.from({ length: Math.min(embed, 64) }, (_, i) => i + 1).filter((n) =>
-      embed % n === 0
-    );
-    throw new UsageError(
-      `Cannot use --heads ${heads}: it must divide --embed ${embed}, as ${
-        divisors.slice(0, 10).join(", ")
-      } do`,
-    );
-  }
+  checkHeads(config);
   if (dp * ep > batch) {
     const axes = ep === 1 ? `--dp ${dp}` : `--dp ${dp} and --ep ${ep}`;
     throw new UsageError(

@@ -6,7 +6,8 @@
 import { readJson, UsageError } from "../../files/mod.ts";
 import { type FileOptions, fromDeepSpeed, isDeepSpeed } from "./deepspeed.ts";
 import { keyOf, unknownOption } from "./option_names.ts";
-import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type OptionSpec } from "./option_spec.ts";
+import { type GivenOptions, TRAIN_OPTIONS } from "./options.ts";
 
 /** Options of a file and those beside it. */
 export interface ReadOptions {

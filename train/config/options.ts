@@ -4,43 +4,9 @@
  *
  * @module
  */
+import { MODEL_OPTIONS } from "./model_options.ts";
 import { flagOf } from "./option_names.ts";
-
-/** What a value is. */
-export type OptionKind = "integer" | "number" | "text" | "bytes" | "choice" | "flag";
-
-/** One option. */
-export interface OptionSpec {
-  /** Name in the library; the command line has `--kebab-case`. */
-  readonly key: string;
-  /** What a value is. */
-  readonly kind: OptionKind;
-  /** Placeholder of the value in the help. */
-  readonly value?: string;
-  /** What it does, in the help. */
-  readonly help: string;
-  /** Value when not given; undefined if it follows from others (the help says how). */
-  readonly default?: string | number | boolean;
-  /** Smallest value. */
-  readonly min?: number;
-  /** Largest value. */
-  readonly max?: number;
-  /** The bound itself is not allowed. */
-  readonly isMinOpen?: boolean;
-  /** Whether `max` itself is not allowed. */
-  readonly isMaxOpen?: boolean;
-  /** Allowed values of a choice. */
-  readonly choices?: readonly string[];
-  /** All values of a number, if they are few. */
-  readonly values?: readonly number[];
-  /** The numbers of a run depend on it: kept in checkpoints and taken over on resume. */
-  readonly isRecipe?: boolean;
-}
-
-const COUNT = { kind: "integer", value: "N", min: 1 } as const;
-const FLAG = { kind: "flag", default: false } as const;
-const PERIOD = { kind: "integer", value: "N", min: 0 } as const;
-const FRACTION = { kind: "number", value: "X", min: 0, max: 1, isMaxOpen: true, isRecipe: true } as const;
+import { COUNT, FLAG, FRACTION, type OptionSpec, PERIOD } from "./option_spec.ts";
 
 /** All options of `train`, in the order of its help. */
 export const TRAIN_OPTIONS = [
@@ -78,57 +44,7 @@ export const TRAIN_OPTIONS = [
   { key: "resume", kind: "text", value: "DIR", help: "go on from a checkpoint, to --steps in all" },
   { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N (a new out/run-N)" },
   { ...FLAG, key: "overwrite", help: "remove what another run has left in --out and --log" },
-  {
-    key: "model",
-    kind: "text",
-    value: "FAMILY",
-    help: "family of a new model: gpt2 (the default), llama, mistral, qwen2, qwen3, ...",
-  },
-  { ...COUNT, key: "layers", default: 4, isRecipe: true, help: "transformer blocks" },
-  { ...COUNT, key: "heads", default: 4, isRecipe: true, help: "attention heads; must divide --embed" },
-  {
-    ...COUNT,
-    key: "kvHeads",
-    isRecipe: true,
-    help: "heads of keys and values (--heads); must divide --heads",
-  },
-  { ...COUNT, key: "headDim", isRecipe: true, help: "elements of a head (--embed / --heads)" },
-  { ...COUNT, key: "embed", default: 128, isRecipe: true, help: "width of the model" },
-  {
-    ...COUNT,
-    key: "inner",
-    isRecipe: true,
-    help: "width inside of feed-forward layers (that of the family)",
-  },
-  { ...FLAG, key: "tied", help: "the output head is the table of tokens (gpt2 always)" },
-  {
-    ...COUNT,
-    key: "context",
-    default: 64,
-    isRecipe: true,
-    help: "tokens of a sequence; with --init at most its",
-  },
-  {
-    key: "experts",
-    kind: "integer",
-    value: "N",
-    min: 0,
-    max: 4096,
-    default: 0,
-    isRecipe: true,
-    help: "experts per layer; 0 = one feed-forward for all",
-  },
-  { ...COUNT, key: "topKExperts", default: 1, isRecipe: true, help: "experts of a token" },
-  {
-    key: "capacityFactor",
-    kind: "number",
-    value: "X",
-    min: 0,
-    isMinOpen: true,
-    default: 1.25,
-    isRecipe: true,
-    help: "room of an expert, in fair shares",
-  },
+  ...MODEL_OPTIONS,
   { ...COUNT, key: "batch", default: 12, isRecipe: true, help: "sequences of a step, over all devices" },
   { ...COUNT, key: "microBatch", help: "sequences of a forward pass of one device (all of a device's)" },
   { ...COUNT, key: "steps", default: 3000, isRecipe: true, help: "optimizer steps in all" },

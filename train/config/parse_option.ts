@@ -1,6 +1,6 @@
 import { UsageError } from "../../files/mod.ts";
 import { flagOf } from "./option_names.ts";
-import { type OptionSpec } from "./options.ts";
+import { type OptionSpec } from "./option_spec.ts";
 
 /**
  * A value of an option, from text or as it is.

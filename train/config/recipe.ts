@@ -4,7 +4,8 @@
  * @module
  */
 import { UsageError } from "../../files/mod.ts";
-import { type GivenOptions, type OptionSpec, TRAIN_OPTIONS } from "./options.ts";
+import { type OptionSpec } from "./option_spec.ts";
+import { type GivenOptions, TRAIN_OPTIONS } from "./options.ts";
 
 /** Part of a configuration that decides the learning rate. */
 export interface LearningRateRecipe {
