@@ -42,6 +42,8 @@ export interface RotaryAttentionConfig {
   readonly headDim: number;
   /** Angles of positions. */
   readonly rotary: RotaryTable;
+  /** Keys that a query sees, itself included; by default all before it. */
+  readonly window?: number;
   /** Layers of q, k and v have biases. By default false. */
   readonly qkvBias?: boolean;
   /** The layer of the output has a bias. By default false. */
@@ -60,6 +62,7 @@ export interface RotaryAttentionConfig {
  */
 export class RotaryAttention {
   readonly #headDim: number;
+  readonly #window: number | undefined;
   readonly #rotary: RotaryTable;
   readonly #attend: Attend;
   readonly #q: Linear;
@@ -79,6 +82,7 @@ export class RotaryAttention {
     const { qkvBias = false, outputBias = false } = config;
     checkSharing(heads, kvHeads, scope.path);
     this.#headDim = headDim;
+    this.#window = config.window;
     this.#rotary = rotary;
     this.#attend = scope.hooks?.attend ?? attend;
     const project = (name: string, inputs: number, outputs: number, bias: boolean) =>
@@ -97,7 +101,8 @@ export class RotaryAttention {
     const turned = (y: Tensor, norm: HeadNorm | undefined) =>
       rotate(tape, norm?.forward(tape, y) ?? y, this.#rotary);
     const q = turned(this.#q.forward(tape, x), norms?.q), k = turned(this.#k.forward(tape, x), norms?.k);
-    const v = this.#v.forward(tape, x), mixed = attend(tape, separateInputs({ q, k, v }, this.#headDim));
+    const v = this.#v.forward(tape, x),
+      mixed = attend(tape, separateInputs({ q, k, v }, this.#headDim, this.#window));
     return this.#output.forward(tape, mixed, { residual });
   }
 }

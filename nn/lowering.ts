@@ -3,7 +3,7 @@ import { type AttentionInputs, columnsByTensor, type ColumnView } from "./ops/at
 import { Parameter, type Tensor } from "./tensor.ts";
 
 /** Computes attention. Result [B, T, H D]. */
-export type LowerAttention = (heads: Heads) => onnx.Value;
+export type LowerAttention = (heads: Heads, window?: number) => onnx.Value;
 
 /** How a tape becomes a graph. */
 export interface LoweringOptions {
@@ -104,10 +104,11 @@ export function attendHeads([q, k, v]: Heads, mask: onnx.Value): onnx.Value {
 /** Added to scores of keys that a query must not see: far below all others, and finite, as GPUs may compute without infinity. */
 export const HIDDEN_SCORE: number = -1e30;
 
-function attendCausally(heads: Heads): onnx.Value {
+function attendCausally(heads: Heads, window = Infinity): onnx.Value {
   const [{ shape, graph }] = heads, steps = onnx.numberOf(shape[2]);
-  const mask = new Float32Array(steps * steps).map((_, i) =>
-    i % steps > Math.floor(i / steps) ? HIDDEN_SCORE : 0
-  );
+  const mask = new Float32Array(steps * steps).map((_, i) => {
+    const distance = Math.floor(i / steps) - i % steps;
+    return distance < 0 || distance >= window ? HIDDEN_SCORE : 0;
+  });
   return attendHeads(heads, graph.constant("causal mask", [steps, steps], mask));
 }

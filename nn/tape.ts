@@ -1,19 +1,48 @@
 /**
  * The tape: a program of kernel calls on fixed memory, recorded once for a shape and run every step.
  *
- * An op allocates its output and builds its kernel arguments when it is recorded. What is left for a step is to
- * call closures in order: no allocation, no shape logic, no garbage. The price: control flow in a model may
- * depend on shapes, not on values. See docs/decisions/0001-foundation.md.
+ * An op allocates its output and builds its kernel arguments when it is recorded. What is left for a step is to call closures
+ * in order: no allocation, no shape logic, no garbage. The price: control flow may depend on shapes, not on values.
  */
 import type { Backend, Category, DeviceHeap, DType, Precision, Span } from "../kernels/mod.ts";
 import type { BackwardPass, Entry } from "./entry.ts";
 import type { ExactSums } from "./exact_sums.ts";
 import { GradientArena, Gradients } from "./gradients.ts";
-import type { AuxiliaryLoss } from "./loss.ts";
+import type { AuxiliaryLoss, Loss } from "./loss.ts";
 import type { Lowering } from "./lowering.ts";
+import type { Recompute } from "./recompute_mode.ts";
 import { numElements, type Shape } from "./shape.ts";
-import type { Placement, Recomputation, TapeOptions } from "./tape_options.ts";
+import type { TapeMemory, TokenPlacement } from "./tape_options.ts";
 import { Parameter, Tensor } from "./tensor.ts";
+
+/** How a strategy computes the loss of logits of which this device holds some of the classes. */
+export type SpreadCrossEntropy = (tape: Tape, logits: Tensor, targets: Tensor) => Loss | undefined;
+
+/** How a tape recomputes. */
+export interface Recomputation {
+  /** What is recomputed. */
+  readonly mode: Recompute;
+  /** Makes the tape of a segment; its activations are in a `SegmentMemory`. */
+  readonly makeInner: () => Tape;
+}
+
+/** Which part of a run's numbers a device holds: what the strategies around a model decide. */
+export interface Placement extends TokenPlacement {
+  /** Computes the loss of logits whose classes lie on several devices; undefined for other logits. */
+  readonly spreadCrossEntropy?: SpreadCrossEntropy;
+}
+
+/** How a tape is made. */
+export interface TapeOptions extends TapeMemory {
+  /** Runs the kernels. */
+  readonly backend: Backend;
+  /** Records a backward pass; without it outputs need no gradient. */
+  readonly training: boolean;
+  /** By default whole sequences, all classes, float32. */
+  readonly placement?: Placement;
+  /** Activations that are computed again instead of kept. */
+  readonly recompute?: Recomputation;
+}
 
 /** Records ops in order; runs them, and their backward passes in reverse. */
 export class Tape {
@@ -36,6 +65,10 @@ export class Tape {
   readonly auxiliary: AuxiliaryLoss[] = [];
   /** See {@link TapeOptions}; undefined also where nothing is recomputed. */
   readonly recompute: Recomputation | undefined;
+  /** i32 [B, T]: places of tokens in their sequences, if the batch says so; by default as the placement has them. */
+  positions: Tensor | undefined;
+  /** i32 [B, T]: where in its row each token's document begins, if several share a row. A token sees its own only. */
+  documents: Tensor | undefined;
   readonly #allocate: TapeOptions["allocate"];
   readonly #arena: GradientArena;
   readonly #isDeferring: boolean;
@@ -61,9 +94,6 @@ export class Tape {
     this.#arena = options.arena ?? new GradientArena(options.backend.heap);
   }
 
-  /** Where the tokens of the batch stand in their sequences, if the batch says so; by default as the placement has it. */
-  positions: Tensor | undefined;
-
   /** The memory that tensors of this tape live in. */
   get heap(): DeviceHeap {
     return this.backend.heap;
@@ -74,10 +104,7 @@ export class Tape {
     return this.placement.positions?.[index] ?? index;
   }
 
-  /**
-   * A tensor that several ops read, made on the tape for the first that asks: the angles of positions. A tape of a segment
-   * has those of the tape around it.
-   */
+  /** A tensor that several ops read, made for the first that asks; segments have those of the tape around them. */
   once(key: string, make: (tape: Tape) => Tensor): Tensor {
     if (this.#outer !== undefined) return this.#outer.once(key, make);
     const known = this.#common.get(key) ?? make(this);
@@ -87,7 +114,7 @@ export class Tape {
 
   /** Says that this tape is that of a segment of another one. */
   nestIn(outer: Tape): void {
-    this.#outer = outer;
+    [this.#outer, this.positions, this.documents] = [outer, outer.positions, outer.documents];
   }
 
   /** Names of the recorded ops, in order. */

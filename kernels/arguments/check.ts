@@ -109,6 +109,9 @@ export function checkAttention(args: AttentionArgs): void {
   needHeads(args, "v", args.v, keys, args.ldV, args.strideV, kvHeads);
   needHeads(args, "out", args.out, queries, args.ldOut, args.strideOut);
   needLogSumExp(args);
+  const { firstKeys, strideFirstKeys = queries, batch } = args;
+  if (firstKeys === undefined || batch === 0) return;
+  need("attention", "firstKeys", firstKeys, (batch - 1) * strideFirstKeys + queries);
 }
 
 /** @throws {RangeError} As {@link checkAttention}. */

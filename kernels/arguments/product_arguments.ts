@@ -116,6 +116,13 @@ export interface AttentionArgs {
    */
   readonly queryRuns?: readonly number[];
   /**
+   * i32: query t of sample b sees no key before element `b * strideFirstKeys + t`, and none at all if that is behind those
+   * that it would see. By default 0: of sliding windows, and of documents that share a row.
+   */
+  readonly firstKeys?: Span;
+  /** Elements from one sample to the next; by default `queries`, 0 if all samples have the same. */
+  readonly strideFirstKeys?: number;
+  /**
    * Log of the sum of exponentials of each row; the backward pass reads it. Row t of head h of sample b is element
    * `(b * heads + h) * strideLogSumExp + t`.
    */

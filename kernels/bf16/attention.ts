@@ -101,7 +101,9 @@ export class Bf16Attention {
       if (isStaged) copy[`ld${places[i][2]}`] = cols;
     });
     const rowSums = copy.logSumExp = { ...logSumExp } as BlockSpan;
+    const { firstKeys, strideFirstKeys = args.queries } = args;
     for (let b = 0; b < batch; b++) {
+      if (firstKeys !== undefined) copy.firstKeys = subspan(firstKeys, b * strideFirstKeys);
       for (let g = 0; g < kvHeads; g++) {
         const first = (b * heads + g * size) * strideLogSumExp;
         rowSums.byteOffset = logSumExp.byteOffset + 4 * first;

@@ -11,14 +11,14 @@ import type { DeviceHeap } from "../memory/heap.ts";
 export function attention(heap: DeviceHeap, args: AttentionArgs): void {
   checkAttention(args);
   const v = heap.f32(args.v), out = heap.f32(args.out), logSumExp = heap.f32(args.logSumExp);
-  eachQuery(args, ({ b, h, kvHead, i, visible, row }) => {
-    const scores = scoresOf(heap, args, { b, h, kvHead, i, visible });
+  eachQuery(heap, args, ({ b, h, kvHead, i, first, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, kvHead, i, first, visible });
     const max = scores.reduce((a, s) => Math.max(a, s), -Infinity);
     const total = scores.reduce((sum, s) => sum + Math.exp(s - max), 0);
     logSumExp[row] = max + Math.log(total);
     for (let c = 0; c < args.headDim; c++) {
       let sum = 0;
-      for (let j = 0; j < visible; j++) {
+      for (let j = first; j < visible; j++) {
         sum += Math.exp(scores[j] - max) / total *
           v[b * args.strideV + j * args.ldV + kvHead * args.headDim + c];
       }
@@ -38,13 +38,13 @@ export function attentionBackward(heap: DeviceHeap, args: AttentionBackwardArgs)
   const dOut = heap.f32(args.dOut), logSumExp = heap.f32(args.logSumExp);
   const dQ = new Float64Array(args.dQ.length), dK = new Float64Array(args.dK.length);
   const dV = new Float64Array(args.dV.length);
-  eachQuery(args, ({ b, h, kvHead, i, visible, row }) => {
-    const scores = scoresOf(heap, args, { b, h, kvHead, i, visible });
+  eachQuery(heap, args, ({ b, h, kvHead, i, first, visible, row }) => {
+    const scores = scoresOf(heap, args, { b, h, kvHead, i, first, visible });
     const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
     const atOut = b * args.strideOut + i * args.ldOut + h * args.headDim;
     let delta = 0;
     for (let c = 0; c < args.headDim; c++) delta += dOut[atOut + c] * out[atOut + c];
-    for (let j = 0; j < visible; j++) {
+    for (let j = first; j < visible; j++) {
       const atK = b * args.strideK + j * args.ldK + kvHead * args.headDim;
       const atV = b * args.strideV + j * args.ldV + kvHead * args.headDim;
       const p = Math.exp(scores[j] - logSumExp[row]);
@@ -93,18 +93,26 @@ interface Query {
   /** Head of k and v that it reads. */
   kvHead: number;
   i: number;
-  /** Number of keys it sees. */
+  /** First key that it sees. */
+  first: number;
+  /** Behind the last one. */
   visible: number;
 }
 
-function eachQuery(args: AttentionArgs, visit: (query: Query & { row: number }) => void): void {
-  const { batch, heads, queries, keys, strideLogSumExp = queries } = args, size = groupSize(args);
+function eachQuery(
+  heap: DeviceHeap,
+  args: AttentionArgs,
+  visit: (query: Query & { row: number }) => void,
+): void {
+  const { batch, heads, queries, keys, strideLogSumExp = queries, strideFirstKeys = queries } = args;
+  const size = groupSize(args), firstKeys = args.firstKeys && heap.i32(args.firstKeys);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h / size);
       for (let i = 0; i < queries; i++) {
         const visible = args.causal ? Math.min(keys, placeOf(args, i) + 1) : keys;
-        visit({ b, h, kvHead, i, visible, row: (b * heads + h) * strideLogSumExp + i });
+        const first = Math.min(visible, firstKeys?.[b * strideFirstKeys + i] ?? 0);
+        visit({ b, h, kvHead, i, first, visible, row: (b * heads + h) * strideLogSumExp + i });
       }
     }
   }
@@ -117,10 +125,15 @@ function placeOf({ queries, queryRuns, queryOffset = 0 }: AttentionArgs, query: 
   return queryRuns[Math.floor(query / size)] + query % size;
 }
 
-function scoresOf(heap: DeviceHeap, args: AttentionArgs, { b, h, kvHead, i, visible }: Query): Float64Array {
+function scoresOf(
+  heap: DeviceHeap,
+  args: AttentionArgs,
+  { b, h, kvHead, i, first, visible }: Query,
+): Float64Array {
   const q = heap.f32(args.q), k = heap.f32(args.k);
   const atQ = b * args.strideQ + i * args.ldQ + h * args.headDim;
   return new Float64Array(visible).map((_, j) => {
+    if (j < first) return -Infinity;
     const atK = b * args.strideK + j * args.ldK + kvHead * args.headDim;
     let dot = 0;
     for (let c = 0; c < args.headDim; c++) dot += q[atQ + c] * k[atK + c];

@@ -48,7 +48,12 @@ export class Attention {
       eachBlock(args, (first, rows, keys, visible) => {
         const q = head.q + 4 * first * args.ldQ;
         multiply(this.#matmul, "nt", rows, keys, headDim, q, args.ldQ, head.k, args.ldK, scores, ld);
-        kernels.causalSoftmax(scores, 4 * ld, rows, keys, visible, args.scale, head.lse + 4 * first);
+        const lse = head.lse + 4 * first;
+        if (head.firstKeys === 0) kernels.causalSoftmax(scores, 4 * ld, rows, keys, visible, args.scale, lse);
+        else {
+          const firstKeys = head.firstKeys + 4 * first;
+          kernels.windowSoftmax(scores, 4 * ld, rows, keys, visible, args.scale, lse, firstKeys);
+        }
         const out = head.out + 4 * first * args.ldOut;
         multiply(this.#matmul, "nn", rows, headDim, keys, scores, ld, head.v, args.ldV, out, args.ldOut);
       });

@@ -131,7 +131,7 @@ export class AttentionBackward {
   /** Probabilities and gradients of the scores of a block of queries, and dQ. */
   #block(
     args: AttentionBackwardArgs,
-    { q: qs, k, v, out, lse, dOut, dQ, p, dP, ld, delta }: BackwardHead,
+    { q: qs, k, v, out, lse: lses, firstKeys, dOut, dQ, p, dP, ld, delta }: BackwardHead,
     { first, rows, keys, visible }: { first: number; rows: number; keys: number; visible: number },
   ): void {
     const { headDim, ldQ, ldK, ldV, ldOut, scale, accumulate } = args,
@@ -141,7 +141,9 @@ export class AttentionBackward {
     kernels.rowDots(dO, 4 * ldOut, out + 4 * first * ldOut, 4 * ldOut, rows, headDim, delta);
     multiply(matmul, "nt", rows, keys, headDim, q, ldQ, k, ldK, p, ld);
     multiply(matmul, "nt", rows, keys, headDim, dO, ldOut, v, ldV, dP, ld);
-    kernels.causalSoftmaxGradient(p, dP, 4 * ld, rows, keys, visible, scale, lse + 4 * first, delta);
+    const lse = lses + 4 * first, starts = firstKeys + 4 * first;
+    if (firstKeys === 0) kernels.causalSoftmaxGradient(p, dP, 4 * ld, rows, keys, visible, scale, lse, delta);
+    else kernels.windowSoftmaxGradient(p, dP, 4 * ld, rows, keys, visible, scale, lse, delta, starts);
     multiply(matmul, "nn", rows, headDim, keys, dP, ld, k, ldK, dQ + 4 * first * ldQ, ldQ, accumulate);
   }
 
@@ -172,7 +174,7 @@ function backwardHeadOf(
   workspace: Workspace,
 ): BackwardHead {
   const ofQueries = h * args.headDim, ofKeys = Math.floor(h / groupSize(args)) * args.headDim;
-  const { q, k, v, out, lse } = headOf(args, b, h), { p, dP, ld, delta, rest } = workspace;
+  const { q, k, v, out, lse, firstKeys } = headOf(args, b, h), { p, dP, ld, delta, rest } = workspace;
   // Named one by one: spreading objects costs a microsecond, which small heads notice.
   return {
     q,
@@ -180,6 +182,7 @@ function backwardHeadOf(
     v,
     out,
     lse,
+    firstKeys,
     p,
     dP,
     ld,

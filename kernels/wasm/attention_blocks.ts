@@ -17,18 +17,22 @@ export interface Head {
   v: number;
   out: number;
   lse: number;
+  /** First keys of the queries; 0 if they see all keys before. */
+  firstKeys: number;
 }
 
 /** Head h of sample b, with the head of k and v that it reads. */
 export function headOf(args: AttentionArgs, b: number, h: number): Head {
   const shift = h * args.headDim, ofKeys = Math.floor(h / groupSize(args)) * args.headDim;
   const strideLogSumExp = args.strideLogSumExp ?? args.queries;
+  const { firstKeys, strideFirstKeys = args.queries } = args;
   return {
     q: args.q.byteOffset + 4 * (b * args.strideQ + shift),
     k: args.k.byteOffset + 4 * (b * args.strideK + ofKeys),
     v: args.v.byteOffset + 4 * (b * args.strideV + ofKeys),
     out: args.out.byteOffset + 4 * (b * args.strideOut + shift),
     lse: args.logSumExp.byteOffset + 4 * (b * args.heads + h) * strideLogSumExp,
+    firstKeys: firstKeys === undefined ? 0 : firstKeys.byteOffset + 4 * b * strideFirstKeys,
   };
 }
 

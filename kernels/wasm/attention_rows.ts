@@ -1,7 +1,7 @@
 /**
  * Row kernels of attention: softmax of blocks of scores whose rows see more and more keys, and its gradient.
  */
-import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
+import { type Kernel, type ModuleBuilder, parameters, type ParamLocals, type Params } from "./builder.ts";
 import { Fold } from "./fold.ts";
 import { exp, log } from "./math.ts";
 import { softmaxRow } from "./softmax_row.ts";
@@ -15,6 +15,8 @@ import { type I32, type I32Local, load, type V128 } from "./values.ts";
  * - `causalSoftmaxGradient(p, dp, ld, rows, keys, firstVisible, scale, lse, delta)`: p holds raw scores and
  *   becomes probabilities `exp(scale * p - lse[r])`, dp holds dO V^T and becomes the gradient of the raw scores,
  *   `p * (dp - delta[r]) * scale`; both 0 from `visible` to `keys`,
+ * - `windowSoftmax(..., firstKeys)` and `windowSoftmaxGradient(..., firstKeys)`, whose row r does not see the first
+ *   `firstKeys[r]` keys either,
  * - `mergeRows(out, ldOut, part, ldPart, rows, cols, lse, partLse)`: rows of attention to two sets of keys become those
  *   of attention to both, in out and lse,
  * - `rowDots(a, lda, b, ldb, rows, cols, out)`: `out[r] = sum over c of a[r][c] * b[r][c]`.
@@ -22,25 +24,28 @@ import { type I32, type I32Local, load, type V128 } from "./values.ts";
  * Leading dimensions and addresses are in bytes, sizes in elements.
  */
 export function addAttentionRows(module: ModuleBuilder): void {
-  addCausalSoftmax(module);
-  addCausalSoftmaxGradient(module);
+  for (const hasWindow of [false, true]) {
+    addCausalSoftmax(module, hasWindow);
+    addCausalSoftmaxGradient(module, hasWindow);
+  }
   addMergeRows(module);
   addRowDots(module);
 }
 
-function addCausalSoftmax(module: ModuleBuilder): void {
+function addCausalSoftmax(module: ModuleBuilder, hasWindow: boolean): void {
   const params = {
     ...parameters("i32", "x", "ld", "rows", "keys", "firstVisible"),
     ...parameters("f32", "scale"),
     ...parameters("i32", "lse"),
   };
-  module.func("causalSoftmax", params, (k, { x, ld, rows, keys, firstVisible, scale, lse }) => {
-    const factor = k.let(scale.splat());
-    eachRow(k, { rows, keys, firstVisible }, (visible, masked) => {
-      const { max, total } = softmaxRow(k, { x, cols: visible, factor, out: x });
+  addForWindow(module, hasWindow ? "windowSoftmax" : "causalSoftmax", { params, hasWindow }, (k, args) => {
+    const { x, ld, lse } = args, factor = k.let(args.scale.splat());
+    eachRow(k, args, ({ seen, hideFirst, hideRest }) => {
+      const scores = k.i32(hideFirst(x)),
+        { max, total } = softmaxRow(k, { x: scores, cols: seen, factor, out: scores });
       const inverse = k.let(k.constant(1).div(total));
-      k.vectors(visible, (v) => v.store(x, v.load(x).mul(inverse)));
-      zeroRest(k, x, visible, masked);
+      k.vectors(seen, (v) => v.store(scores, v.load(scores).mul(inverse)));
+      hideRest(x);
       k.storeF32(lse, max.add(log(k, total)).lane(0));
       x.set(x.add(ld));
       lse.set(lse.add(4));
@@ -48,29 +53,42 @@ function addCausalSoftmax(module: ModuleBuilder): void {
   });
 }
 
-function addCausalSoftmaxGradient(module: ModuleBuilder): void {
+function addCausalSoftmaxGradient(module: ModuleBuilder, hasWindow: boolean): void {
   const params = {
     ...parameters("i32", "p", "dp", "ld", "rows", "keys", "firstVisible"),
     ...parameters("f32", "scale"),
     ...parameters("i32", "lse", "delta"),
   };
-  module.func("causalSoftmaxGradient", params, (k, args) => {
-    const { p, dp, ld, rows, keys, firstVisible, scale, lse, delta } = args;
-    const factor = k.let(scale.splat());
-    eachRow(k, { rows, keys, firstVisible }, (visible, masked) => {
+  const name = hasWindow ? "windowSoftmaxGradient" : "causalSoftmaxGradient";
+  addForWindow(module, name, { params, hasWindow }, (k, args) => {
+    const { p, dp, ld, lse, delta } = args, factor = k.let(args.scale.splat());
+    eachRow(k, args, ({ seen, hideFirst, hideRest }) => {
       const logSum = k.let(load.splat(lse)), dot = k.let(load.splat(delta));
-      k.vectors(visible, (v) => {
-        const probability = k.let(exp(k, v.load(p).mul(factor).sub(logSum)));
-        v.store(p, probability);
-        v.store(dp, probability.mul(v.load(dp).sub(dot)).mul(factor));
+      const [own, gradient] = [p, dp].map((row) => k.i32(hideFirst(row)));
+      k.vectors(seen, (v) => {
+        const probability = k.let(exp(k, v.load(own).mul(factor).sub(logSum)));
+        v.store(own, probability);
+        v.store(gradient, probability.mul(v.load(gradient).sub(dot)).mul(factor));
       }, { isLong: true });
-      zeroRest(k, p, visible, masked);
-      zeroRest(k, dp, visible, masked);
+      for (const row of [p, dp]) hideRest(row);
       for (const pointer of [p, dp]) pointer.set(pointer.add(ld));
       for (const pointer of [lse, delta]) pointer.set(pointer.add(4));
     });
   });
 }
+
+/** Adds a function that also gets the first keys of its rows, or does not. */
+function addForWindow<P extends Params>(
+  module: ModuleBuilder,
+  name: string,
+  { params, hasWindow }: { readonly params: P; readonly hasWindow: boolean },
+  emit: (k: Kernel, args: ParamLocals<P> & { readonly firstKeys?: I32Local }) => void,
+): void {
+  if (hasWindow) module.func(name, { ...params, ...parameters("i32", "firstKeys") }, emit as Emit);
+  else module.func(name, params, emit);
+}
+
+type Emit = (k: Kernel, args: Record<string, unknown>) => void;
 
 function addMergeRows(module: ModuleBuilder): void {
   const params = parameters("i32", "out", "ldOut", "part", "ldPart", "rows", "cols", "lse", "partLse");
@@ -117,22 +135,48 @@ function addRowDots(module: ModuleBuilder): void {
 }
 
 interface Mask {
-  rows: I32;
-  keys: I32;
-  firstVisible: I32;
+  readonly rows: I32;
+  readonly keys: I32;
+  readonly firstVisible: I32;
+  /** Walks along. */
+  readonly firstKeys?: I32Local;
 }
 
-/** Walks rows with the numbers of keys that each sees and does not see. */
-function eachRow(k: Kernel, mask: Mask, body: (visible: I32Local, masked: I32Local) => void): void {
-  k.for(0, mask.rows, 1, (r) => {
-    const limit = k.i32(mask.firstVisible.add(r));
-    const visible = k.i32(limit.minU(mask.keys));
-    body(visible, k.i32(mask.keys.sub(visible)));
+/** What a row sees of its keys. */
+interface Sight {
+  /** Number of keys. */
+  readonly seen: I32Local;
+  /** Zeros what lies before them in the row at an address; returns the address of the first that is seen. */
+  readonly hideFirst: (row: I32) => I32;
+  /** Zeros what lies behind them. */
+  readonly hideRest: (row: I32) => void;
+}
+
+/** Walks rows with what each sees. */
+function eachRow(
+  k: Kernel,
+  { rows, keys, firstVisible, firstKeys }: Mask,
+  body: (sight: Sight) => void,
+): void {
+  k.for(0, rows, 1, (r) => {
+    const limit = k.i32(firstVisible.add(r)), visible = k.i32(limit.minU(keys));
+    const hidden = firstKeys === undefined ? undefined : k.i32(k.i32(load.i32(firstKeys)).minU(visible));
+    const seen = hidden === undefined ? visible : k.i32(visible.sub(hidden));
+    body({
+      seen,
+      hideFirst: (row) => {
+        if (hidden === undefined) return row;
+        zeroFrom(k, row, hidden);
+        return row.add(hidden.shl(2));
+      },
+      hideRest: (row) => zeroFrom(k, row.add(visible.shl(2)), k.i32(keys.sub(visible))),
+    });
+    firstKeys?.set(firstKeys.add(4));
   });
 }
 
-/** Zeros the `masked` elements behind the first `visible` ones of the row at x. */
-function zeroRest(k: Kernel, x: I32, visible: I32, masked: I32): void {
-  const rest = k.i32(x.add(visible.shl(2))), zero = k.constant(0);
-  k.vectors(masked, (v) => v.store(rest, zero));
+/** Zeros `count` elements. */
+function zeroFrom(k: Kernel, address: I32, count: I32): void {
+  const from = k.i32(address), zero = k.constant(0);
+  k.vectors(count, (v) => v.store(from, zero));
 }

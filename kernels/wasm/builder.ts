@@ -38,8 +38,10 @@ type LocalOf<T extends WasmType> = {
   f64: F64Local;
   v128: V128Local;
 }[T];
-type Params = Record<string, WasmType>;
-type ParamLocals<P extends Params> = { readonly [name in keyof P]: LocalOf<P[name]> };
+/** Types of the parameters of a function, by name. */
+export type Params = Record<string, WasmType>;
+/** The same as locals. */
+export type ParamLocals<P extends Params> = { readonly [name in keyof P]: LocalOf<P[name]> };
 
 /** Exports of an instantiated module: every kernel takes numbers and returns at most one. */
 export type Kernels = Record<string, (...args: number[]) => number>;

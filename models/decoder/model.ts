@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from "../../nn/mod.ts";
 import type { Decoder, DecoderModel } from "../family.ts";
-import { checkDecoder, type DecoderConfig } from "./config.ts";
+import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
 import { rotaryTable } from "./rope.ts";
 
 /** Names of the token table and of a head of its own. */
@@ -27,12 +27,13 @@ class Block implements Layer {
   readonly #norm2: RmsNorm;
   readonly #feedForward: GatedFeedForward;
 
-  constructor(scope: Scope, config: DecoderConfig) {
+  constructor(scope: Scope, config: DecoderConfig, layer: number) {
     const { embed, inner, normEpsilon, headDim, rope, context } = config,
       initialize = normal(config.deviation);
     this.#norm1 = new RmsNorm(scope.child("input_layernorm"), embed, normEpsilon);
     this.#attention = new RotaryAttention(scope.child("self_attn"), {
       ...config,
+      window: windowOf(config, layer),
       rotary: rotaryTable(rope, headDim, context),
       headNormEpsilon: config.headNorms ? normEpsilon : undefined,
       initialize,
@@ -72,7 +73,7 @@ function embeddingOf(scope: Scope, { vocab, embed, deviation }: DecoderConfig): 
 }
 
 function blockOf(scope: Scope, config: DecoderConfig, layer: number): Block {
-  return new Block(scope.child("model").child(`layers.${layer}`), config);
+  return new Block(scope.child("model").child(`layers.${layer}`), config, layer);
 }
 
 /** The layers of a decoder: embedding, blocks, head. Names of parameters are those of Hugging Face. */

@@ -2,6 +2,7 @@ import type { AttentionInputs } from "./attention_inputs.ts";
 import { headsOf } from "../lowering.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
+import { firstKeysOf } from "./places.ts";
 import {
   allocateAttention,
   attentionArgs,
@@ -29,6 +30,7 @@ export function attend(tape: Tape, inputs: AttentionInputs): Tensor {
   const call = {
     ...{ ...sizes, queries: tokens, keys: tokens, causal: true, logSumExp },
     queryRuns: tape.exact?.queryRuns((index) => tape.positionOf(index)),
+    ...firstKeysOf(tape, inputs.window, inputs.q.tensor.shape),
   };
   const places = { q: headRows(inputs.q), k: headRows(inputs.k), v: headRows(inputs.v) };
   const args = attentionArgs(call, { ...places, out: headRows({ tensor: out, column: 0 }) });
@@ -48,7 +50,7 @@ export function attend(tape: Tape, inputs: AttentionInputs): Tensor {
         },
       };
     },
-    lower: (lowering) => lowering.attend(headsOf(lowering, inputs)),
+    lower: (lowering) => lowering.attend(headsOf(lowering, inputs), inputs.window),
   });
 }
 

@@ -12,6 +12,7 @@ import {
 import type { Gradients } from "../gradients.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
+import type { FirstKeys } from "./places.ts";
 
 /** Rows of heads in memory: token t of sample b begins at element `b * stride + t * ld` of the span. */
 export interface HeadRows {
@@ -73,18 +74,21 @@ export interface AttentionPlaces {
 /** What a call computes; by the letters of {@link AttentionSizes}. */
 export type AttentionCall =
   & Omit<AttentionSizes, "tokens">
-  & Pick<AttentionArgs, "queries" | "keys" | "causal" | "queryRuns" | "logSumExp" | "strideLogSumExp">;
+  & Pick<AttentionArgs, "queries" | "keys" | "causal" | "queryRuns" | "logSumExp" | "strideLogSumExp">
+  & FirstKeys;
 
 /** The arguments of a kernel's call; scores are scaled by 1 / sqrt(D) (Vaswani et al., 2017, section 3.2.1). */
 export function attentionArgs(call: AttentionCall, { q, k, v, out }: AttentionPlaces): AttentionArgs {
   const { batch, heads, kvHeads, headDim, queries, keys, causal, queryRuns, logSumExp, strideLogSumExp } =
     call;
+  const { firstKeys, strideFirstKeys } = call;
   return {
     ...{ batch, heads, kvHeads, headDim, queries, keys, causal, queryRuns, scale: 1 / Math.sqrt(headDim) },
     ...{ q: q.span, ldQ: q.ld, strideQ: q.stride },
     ...{ k: k.span, ldK: k.ld, strideK: k.stride },
     ...{ v: v.span, ldV: v.ld, strideV: v.stride },
     ...{ out: out.span, ldOut: out.ld, strideOut: out.stride, logSumExp, strideLogSumExp },
+    ...{ firstKeys, strideFirstKeys },
   };
 }
 

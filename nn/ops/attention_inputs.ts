@@ -30,6 +30,8 @@ export interface AttentionInputs {
   readonly kvHeads: number;
   /** D. */
   readonly headDim: number;
+  /** Keys that a query sees, itself included; by default all before it. */
+  readonly window?: number;
 }
 
 /** Sizes of attention within the rows of a batch. */
@@ -71,11 +73,13 @@ export function fusedInputs(
  * Shapes: q [B, T, H D], k and v [B, T, G D].
  *
  * @param headDim D.
+ * @param window See {@link AttentionInputs}.
  * @throws {RangeError} If a last dim is no multiple of D.
  */
 export function separateInputs(
   tensors: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
   headDim: number,
+  window?: number,
 ): AttentionInputs {
   const countOf = ({ name, shape }: Tensor): number => {
     if (shape.length === 3 && shape[2] % headDim === 0) return shape[2] / headDim;
@@ -87,7 +91,7 @@ export function separateInputs(
     );
   };
   const view = (tensor: Tensor): ColumnView => ({ tensor, column: 0 }), { q, k, v } = tensors;
-  return { q: view(q), k: view(k), v: view(v), heads: countOf(q), kvHeads: countOf(k), headDim };
+  return { q: view(q), k: view(k), v: view(v), heads: countOf(q), kvHeads: countOf(k), headDim, window };
 }
 
 /** The views of each tensor of the inputs, by column, with their numbers of columns. */

@@ -52,9 +52,11 @@ export class KeyValueCache {
       forward: () => {
         backend.copy(newKey, subspan(this.#keys, this.length * width, width));
         backend.copy(newValue, subspan(this.#values, this.length * width, width));
-        backend.attention({ ...args, keys: this.length + 1, queryOffset: this.length });
+        const keys = Math.min(this.length + 1, inputs.window ?? Infinity), first = this.length + 1 - keys;
+        const seen = (cache: Span) => subspan(cache, first * width);
+        backend.attention({ ...args, k: seen(args.k), v: seen(args.v), keys, queryOffset: keys - 1 });
       },
-      lower: (lowering) => lowering.attend(headsOf(lowering, inputs)),
+      lower: (lowering) => lowering.attend(headsOf(lowering, inputs), inputs.window),
     });
   };
 }

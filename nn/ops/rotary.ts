@@ -8,6 +8,7 @@ import { onnx } from "../../kernels/mod.ts";
 import { formatShape } from "../shape.ts";
 import type { Tape } from "../tape.ts";
 import { Tensor } from "../tensor.ts";
+import { positionsOf } from "./places.ts";
 
 /** The angles of a model. */
 export interface RotaryTable {
@@ -71,7 +72,7 @@ function anglesOf(tape: Tape, [batch, tokens]: readonly [number, number], table:
   };
   const key = `angles ${batch} x ${tokens}, ${scale} ${frequencies}`;
   return tape.once(key, (tape) => {
-    const { positions, backend } = tape;
+    const positions = positionsOf(tape, [batch, tokens]), { backend } = tape;
     if (positions === undefined) {
       return tape.constant("angles", [batch, tokens, cols], "f32", (i) => {
         return valueAt(tape.positionOf(Math.floor(i / cols) % tokens), i % cols);

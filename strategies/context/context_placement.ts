@@ -90,3 +90,19 @@ export function ringSteps(tokens: number, cp: number, rank: number): RingStep[] 
     return { owner, queries, keys, causal: false };
   });
 }
+
+/**
+ * Keys of a step that are too far behind for each of its queries, where a query sees itself and `window - 1` tokens before
+ * it: as they are ascending, the first so many.
+ *
+ * @param tokens Length of the whole sequence.
+ */
+export function windowOfStep(
+  { owner, queries, keys }: RingStep,
+  { window, tokens, cp, rank }: { window: number; tokens: number; cp: number; rank: number },
+): number[] {
+  const placesOf = (rank: number, { start, count }: HeldTokens) =>
+    contextPositions(tokens, cp, rank).slice(start, start + count);
+  const ofKeys = placesOf(owner, keys);
+  return placesOf(rank, queries).map((place) => ofKeys.filter((key) => key <= place - window).length);
+}

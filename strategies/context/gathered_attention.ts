@@ -18,6 +18,7 @@ import {
   type AttentionInputs,
   attentionTargets,
   type BackwardPass,
+  firstKeysOf,
   type Gradients,
   headRows,
   inputTensors,
@@ -141,6 +142,7 @@ export function gatheredAttention(
     {
       ...{ ...sizes, queries: tokens, keys, causal: true, logSumExp },
       queryRuns: tape.exact?.queryRuns((index) => tape.positionOf(index)),
+      ...firstKeysOf(tape, inputs.window, inputs.q.tensor.shape),
     },
     {
       ...blockRows(keyValues, inputs, keys),

@@ -36,13 +36,15 @@ import {
   type AttentionTargets,
   attentionTargets,
   type BackwardPass,
+  type FirstKeys,
   headRows,
   inputTensors,
   skipRows,
   type Tape,
   type Tensor,
+  windowKeys,
 } from "../../nn/mod.ts";
-import { type RingStep, ringSteps } from "./context_placement.ts";
+import { type RingStep, ringSteps, windowOfStep } from "./context_placement.ts";
 import { blockRows, packingOf, unpackingOf } from "./key_value_blocks.ts";
 import type { RingBlocks, RingBuffers } from "./ring_buffers.ts";
 
@@ -116,6 +118,7 @@ function planRing(tape: Tape, inputs: AttentionInputs, options: RingAttentionOpt
       {
         ...{ ...sizes, queries: queries.count, keys: keys.count, causal },
         ...{ logSumExp: subspan(logSumExp, queries.start), strideLogSumExp: tokens },
+        ...firstKeysOfStep(tape, inputs, group, places[k]),
       },
       {
         ...{ q: skipRows(headRows(inputs.q), queries.start), out: skipRows(results, queries.start) },
@@ -131,6 +134,18 @@ function planRing(tape: Tape, inputs: AttentionInputs, options: RingAttentionOpt
   const merges = steps.map((step): MergeAttentionArgs => ({ ...step, part, partLogSumExp }));
   const pack = packingOf(inputs, blocks.places, blocks.keyValues[0]);
   return { ...options, tape, inputs, blocks, out, places, pack, steps, parts, merges };
+}
+
+/** What a kernel is told of the window in a step. */
+function firstKeysOfStep(
+  tape: Tape,
+  { window, q: { tensor: { shape: [, tokens] } } }: AttentionInputs,
+  { size: cp, index: rank }: Group,
+  step: RingStep,
+): FirstKeys {
+  if (window === undefined) return {};
+  const first = windowOfStep(step, { window, tokens: tokens * cp, cp, rank });
+  return windowKeys(tape, `${window} of ${tokens} at ${step.owner}`, first);
 }
 
 function forward(ring: Ring): void {

@@ -10,6 +10,8 @@ interface Shape {
   headDim: number;
   causal: boolean;
   queryOffset?: number;
+  /** Keys that a query sees at most; for the second half of the queries, one less. */
+  window?: number;
 }
 
 const SHAPES: Shape[] = [
@@ -24,7 +26,18 @@ const SHAPES: Shape[] = [
   { batch: 2, heads: 4, kvHeads: 1, queries: 7, keys: 7, headDim: 5, causal: true },
   { batch: 1, heads: 4, kvHeads: 2, queries: 53, keys: 53, headDim: 16, causal: true },
   { batch: 2, heads: 6, kvHeads: 2, queries: 4, keys: 11, headDim: 8, causal: true, queryOffset: 7 },
+  { batch: 2, heads: 3, queries: 7, keys: 7, headDim: 5, causal: true, window: 3 },
+  { batch: 1, heads: 4, kvHeads: 2, queries: 53, keys: 53, headDim: 16, causal: true, window: 20 },
+  { batch: 2, heads: 1, queries: 4, keys: 11, headDim: 8, causal: true, queryOffset: 7, window: 1 },
 ];
+
+/** Place in the keys of the first one that each query sees. */
+function firstKeysOf({ batch, queries, queryOffset = 0, window = 0 }: Shape): number[] {
+  return Array.from({ length: batch * queries }, (_, i) => {
+    const t = i % queries, own = t < queries / 2 ? window : Math.max(1, window - 1);
+    return Math.max(0, t + queryOffset - own + 1);
+  });
+}
 
 /** Arguments for heads in a fused projection, or in tensors of their own. */
 function argsOf(pair: BackendPair, shape: Shape, isFused: boolean): AttentionBackwardArgs {
@@ -48,7 +61,8 @@ function argsOf(pair: BackendPair, shape: Shape, isFused: boolean): AttentionBac
   const strides = { strideQ: rows * ldQ, strideK: rows * ldK, strideV: rows * ldV, strideOut };
   const out = tensor(batch * strideOut, 20), dOut = tensor(batch * strideOut, 21);
   const logSumExp = tensor(batch * heads * queries, 22);
-  return { ...shape, ...lds, ...strides, q, k, v, dQ, dK, dV, out, dOut, logSumExp, scale };
+  const firstKeys = shape.window === undefined ? undefined : pair.ids(firstKeysOf(shape));
+  return { ...shape, ...lds, ...strides, q, k, v, dQ, dK, dV, out, dOut, logSumExp, scale, firstKeys };
 }
 
 /**

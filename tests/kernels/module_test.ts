@@ -26,6 +26,8 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   assertEquals(exportsOf(addAttentionRows), [
     "causalSoftmax",
     "causalSoftmaxGradient",
+    "windowSoftmax",
+    "windowSoftmaxGradient",
     "mergeRows",
     "rowDots",
   ]);
