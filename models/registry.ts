@@ -5,12 +5,16 @@ import gpt2 from "./gpt2/mod.ts";
 import gpt2Moe from "./gpt2_moe/mod.ts";
 import llama from "./llama/mod.ts";
 import mistral from "./mistral/mod.ts";
+import mixtral from "./mixtral/mod.ts";
 import qwen2 from "./qwen2/mod.ts";
 import qwen3 from "./qwen3/mod.ts";
+import qwen3Moe from "./qwen3_moe/mod.ts";
 
 /** By `model_type`: adding a family is adding its folder, and here its name. */
 const FAMILIES = new Map<string, ModelFamily>(
-  [gpt2, gpt2Moe, llama, mistral, qwen2, qwen3].map((family) => [family.modelType, family as ModelFamily]),
+  [gpt2, gpt2Moe, llama, mistral, mixtral, qwen2, qwen3, qwen3Moe].map((
+    family,
+  ) => [family.modelType, family as ModelFamily]),
 );
 
 /**

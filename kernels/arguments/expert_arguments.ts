@@ -23,13 +23,20 @@ export interface RouteSizes {
   readonly choices: number;
   /** Slots of each expert for each unit. */
   readonly capacity: number;
+  /** Weights of a token's choices are shares in their sum; by default they are if there are several. */
+  readonly sharesWeights?: boolean;
+}
+
+/** Whether weights of choices are shares in their sum. */
+export function sharesWeights({ choices, sharesWeights = choices > 1 }: RouteSizes): boolean {
+  return sharesWeights;
 }
 
 /**
  * For each token, its `choices` most probable live experts, the lower index first where probabilities are equal. Slots
  * are given out in the order of tokens, and of choices within a token; who comes after `capacity` gets none.
  *
- * The weight of a choice is its probability if there is one choice, else its share in the sum of the chosen ones.
+ * The weight of a choice is its probability or its share in the sum of the chosen ones: see `sharesWeights`.
  * `losses[u] = lossFactor * sum over e of wanted[u][e] * (sum over the unit of probabilities[t][e])`.
  */
 export interface RouteArgs extends RouteSizes {

@@ -8,11 +8,12 @@ import {
   checkRouteBackward,
   type FindBadId,
 } from "../arguments/check_experts.ts";
-import type {
-  ChoiceDotsArgs,
-  CombineRowsArgs,
-  RouteArgs,
-  RouteBackwardArgs,
+import {
+  type ChoiceDotsArgs,
+  type CombineRowsArgs,
+  type RouteArgs,
+  type RouteBackwardArgs,
+  sharesWeights,
 } from "../arguments/expert_arguments.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
 
@@ -32,7 +33,7 @@ export function route(heap: DeviceHeap, args: RouteArgs): void {
     const row = probabilities.subarray(token * experts, (token + 1) * experts);
     const live = Array.from(row.keys()).filter((e) => mask[e] === 0);
     const best = live.sort((a, b) => row[b] - row[a] || a - b).slice(0, choices);
-    const total = choices === 1 ? 1 : best.reduce((sum, e) => sum + row[e], 0);
+    const total = !sharesWeights(args) ? 1 : best.reduce((sum, e) => sum + row[e], 0);
     best.forEach((e, i) => {
       const place = wanted[unit * experts + e]++, at = token * choices + i;
       const slot = place < capacity ? (e * units + unit) * capacity + place : -1;
@@ -67,8 +68,10 @@ export function routeBackward(heap: DeviceHeap, args: RouteBackwardArgs): void {
       (_, e) => args.lossFactor * wanted[unit * experts + e],
     );
     const at = token * choices, p = (i: number) => probabilities[token * experts + chosen[at + i]];
-    const total = choices === 1 ? 1 : places.reduce((sum, i) => sum + p(i), 0);
-    const dot = choices === 1 ? 0 : places.reduce((sum, i) => sum + weights[at + i] * dWeights[at + i], 0);
+    const total = !sharesWeights(args) ? 1 : places.reduce((sum, i) => sum + p(i), 0);
+    const dot = !sharesWeights(args)
+      ? 0
+      : places.reduce((sum, i) => sum + weights[at + i] * dWeights[at + i], 0);
     for (const i of places) row[chosen[at + i]] += (dWeights[at + i] - dot) / total;
     dProbabilities.set(row, token * experts);
   }

@@ -4,11 +4,12 @@
  * The plan is scalar code: it does a few operations for each pair of token and expert, next to the thousands that an
  * expert does for a token.
  */
-import type {
-  ChoiceDotsArgs,
-  CombineRowsArgs,
-  RouteArgs,
-  RouteBackwardArgs,
+import {
+  type ChoiceDotsArgs,
+  type CombineRowsArgs,
+  type RouteArgs,
+  type RouteBackwardArgs,
+  sharesWeights,
 } from "../arguments/expert_arguments.ts";
 import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
@@ -17,8 +18,8 @@ import { type F32Local, type I32, type I32Local, load } from "./values.ts";
 
 /**
  * Adds to a module: `route(probabilities, mask, chosen, weights, slots, slotTokens, slotWeights, wanted, losses, units,
- * unitTokens, experts, choices, capacity, lossFactor)`, `routeBackward(probabilities, chosen, weights, wanted, dWeights,
- * dProbabilities, units, unitTokens, experts, choices, lossFactor)`, `combineRows(ids, table, out, rows, cols, count)`,
+ * unitTokens, experts, choices, capacity, shares, lossFactor)`, `routeBackward(probabilities, chosen, weights, wanted, dWeights,
+ * dProbabilities, units, unitTokens, experts, choices, shares, lossFactor)`, `combineRows(ids, table, out, rows, cols, count)`,
  * `combineRowsAdd(...)`, `weighRows(ids, weights, table, out, rows, cols, count)`, `weighRowsAdd(...)` and
  * `choiceDots(ids, x, table, out, rows, cols, count)`.
  *
@@ -44,7 +45,7 @@ type Locals = Record<string, I32Local>;
 function addRoute(module: ModuleBuilder): void {
   const names = ["probabilities", "mask", "chosen", "weights", "slots", "slotTokens"] as const;
   const spans = parameters("i32", ...names, "slotWeights", "wanted", "losses");
-  const sizes = parameters("i32", "units", "unitTokens", "experts", "choices", "capacity");
+  const sizes = parameters("i32", "units", "unitTokens", "experts", "choices", "capacity", "shares");
   module.func("route", { ...spans, ...sizes, lossFactor: "f64" }, (k, { lossFactor, ...p }) => {
     const { probabilities, chosen, weights, slots, wanted, losses, experts, choices } = p;
     clearSlots(k, p);
@@ -117,9 +118,13 @@ function giveSlot(
   k.storeI32(element(p.slots, i), slot);
 }
 
-/** Divides the weights of a token by their sum, unless there is one only; copies them to their slots. */
-function shareWeights(k: Kernel, { choices, weights, slots, slotWeights }: Locals, total: F32Local): void {
-  k.if(choices.eq(1), () => total.set(1));
+/** Divides the weights of a token by their sum, where they are shares in it; copies them to their slots. */
+function shareWeights(
+  k: Kernel,
+  { choices, shares, weights, slots, slotWeights }: Locals,
+  total: F32Local,
+): void {
+  k.if(shares.eq(0), () => total.set(1));
   k.for(0, choices, 1, (i) => {
     const weight = k.f32(load.f32(element(weights, i)).div(total)), slot = k.i32(load.i32(element(slots, i)));
     k.storeF32(element(weights, i), weight);
@@ -129,7 +134,7 @@ function shareWeights(k: Kernel, { choices, weights, slots, slotWeights }: Local
 
 function addRouteBackward(module: ModuleBuilder): void {
   const spans = ["probabilities", "chosen", "weights", "wanted", "dWeights", "dProbabilities"] as const;
-  const params = parameters("i32", ...spans, "units", "unitTokens", "experts", "choices");
+  const params = parameters("i32", ...spans, "units", "unitTokens", "experts", "choices", "shares");
   module.func("routeBackward", { ...params, lossFactor: "f32" }, (k, p) => {
     const { probabilities, chosen, weights, wanted, dWeights, dProbabilities, experts, choices } = p;
     const rowBytes = k.i32(experts.shl(2)), choiceBytes = k.i32(choices.shl(2));
@@ -141,7 +146,7 @@ function addRouteBackward(module: ModuleBuilder): void {
           k.storeF32(element(dProbabilities, e), load.i32(element(wanted, e)).toF32().mul(p.lossFactor));
         });
         const total = k.f32(1), dot = k.f32(0);
-        k.if(choices.ne(1), () => {
+        k.if(p.shares, () => {
           total.set(0);
           k.for(0, choices, 1, (i) => {
             const expert = load.i32(element(chosen, i));
@@ -223,6 +228,7 @@ export function runRoute(kernels: Kernels, a: RouteArgs): void {
     a.experts,
     a.choices,
     a.capacity,
+    Number(sharesWeights(a)),
     a.lossFactor,
   );
 }
@@ -240,6 +246,7 @@ export function runRouteBackward(kernels: Kernels, a: RouteBackwardArgs): void {
     a.unitTokens,
     a.experts,
     a.choices,
+    Number(sharesWeights(a)),
     a.lossFactor,
   );
 }

@@ -1,4 +1,4 @@
-import type { MixtureConfig } from "../../nn/mod.ts";
+import type { DecoderMixture } from "./mixture.ts";
 import type { RopeConfig } from "./rope.ts";
 
 /** Sizes of a decoder of Llama's kind: what its families have in common, and where they differ. */
@@ -41,12 +41,6 @@ export interface DecoderConfig {
   readonly deviation: number;
   /** Experts in place of feed-forward layers. */
   readonly mixture?: DecoderMixture;
-}
-
-/** The experts of a decoder. */
-export interface DecoderMixture extends MixtureConfig {
-  /** Layers that have one feed-forward layer for all, and its width. */
-  readonly dense?: { readonly layers: readonly number[]; readonly inner: number };
 }
 
 /**

@@ -2,6 +2,7 @@ import type { ModelFamily, ModelSizes } from "../family.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type DecoderFields, readDecoderConfig, writeDecoderConfig } from "./hugging_face.ts";
 import { buildDecoder, decoderLayers } from "./model.ts";
+import type { DecoderMixture } from "./mixture.ts";
 import { isDecoderExtra, nameDecoderTensors } from "./names.ts";
 import { decoderPlan } from "./plan.ts";
 
@@ -56,9 +57,13 @@ function configure(
     { kvHeads = heads, headDim = embed / heads } = sizes;
   const { inner = defaultInner(embed), tied = false } = sizes;
   const shape = { layers, heads, kvHeads, headDim, embed, inner, context, vocab, tied };
-  const json = writeDecoderConfig({ ...EMPTY, ...known, ...shape }, fields);
-  const base = known ?? readDecoderConfig(json, "the sizes", fields);
-  return { ...base, ...shape };
+  const base = known ?? readDecoderConfig(plainFields(shape), "the sizes", fields), { mixture } = base;
+  if (mixture === undefined) return { ...base, ...shape };
+  return {
+    ...base,
+    ...shape,
+    mixture: configureMixture(mixture, sizes, known === undefined ? inner : mixture.inner),
+  };
 }
 
 /** What Llama's feed-forward layers have: two thirds of 4 C, as there are three matrices, to a multiple of 8. */
@@ -66,4 +71,29 @@ function defaultInner(embed: number): number {
   return Math.ceil(8 * embed / 3 / 8) * 8;
 }
 
-const EMPTY = { normEpsilon: 1e-5, rope: { theta: 10000 }, deviation: 0.02 };
+/** The fields that every family must find; the others are what they are when absent. */
+function plainFields(
+  sizes: Pick<DecoderConfig, "layers" | "heads" | "kvHeads" | "embed" | "inner" | "vocab">,
+) {
+  return {
+    num_hidden_layers: sizes.layers,
+    num_attention_heads: sizes.heads,
+    num_key_value_heads: sizes.kvHeads,
+    hidden_size: sizes.embed,
+    intermediate_size: sizes.inner,
+    vocab_size: sizes.vocab,
+    rms_norm_eps: 1e-5,
+  };
+}
+
+/** Experts of these numbers, which have room for all tokens unless a factor is given. */
+function configureMixture(known: DecoderMixture, sizes: ModelSizes, inner: number): DecoderMixture {
+  const experts = sizes.experts || known.experts, topKExperts = sizes.topKExperts ?? known.topKExperts ?? 1;
+  return {
+    ...known,
+    experts,
+    topKExperts,
+    inner,
+    capacityFactor: sizes.capacityFactor ?? experts / topKExperts,
+  };
+}

@@ -5,6 +5,7 @@ import {
   KeyValueCache,
   type Layer,
   type LayerFactory,
+  MoeFeedForward,
   normal,
   recomputed,
   RmsNorm,
@@ -15,6 +16,7 @@ import {
 } from "../../nn/mod.ts";
 import type { Decoder, DecoderModel } from "../family.ts";
 import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
+import { expertForm, mixtureLayer } from "./mixture.ts";
 import { rotaryTable } from "./rope.ts";
 
 /** Names of the token table and of a head of its own. */
@@ -25,10 +27,10 @@ class Block implements Layer {
   readonly #norm1: RmsNorm;
   readonly #attention: RotaryAttention;
   readonly #norm2: RmsNorm;
-  readonly #feedForward: GatedFeedForward;
+  readonly #feedForward: GatedFeedForward | MoeFeedForward;
 
   constructor(scope: Scope, config: DecoderConfig, layer: number) {
-    const { embed, inner, normEpsilon, headDim, rope, context } = config,
+    const { embed, inner, normEpsilon, headDim, rope, context, mixture } = config,
       initialize = normal(config.deviation);
     this.#norm1 = new RmsNorm(scope.child("input_layernorm"), embed, normEpsilon);
     this.#attention = new RotaryAttention(scope.child("self_attn"), {
@@ -39,8 +41,13 @@ class Block implements Layer {
       initialize,
     });
     this.#norm2 = new RmsNorm(scope.child("post_attention_layernorm"), embed, normEpsilon);
-    const sizes = { embed, inner, bias: config.innerBias, initialize };
-    this.#feedForward = new GatedFeedForward(scope.child("mlp"), sizes);
+    this.#feedForward = mixture === undefined || mixture.denseLayers?.includes(layer)
+      ? new GatedFeedForward(scope.child("mlp"), { embed, inner, bias: config.innerBias, initialize })
+      : new MoeFeedForward(
+        scope.child(mixtureLayer(mixture)),
+        { ...mixture, embed, residualDeviation: config.deviation },
+        expertForm(mixture, config.deviation),
+      );
   }
 
   forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {

@@ -3,13 +3,16 @@ import type { BackwardPass } from "../entry.ts";
 import type { Gradients } from "../gradients.ts";
 import { chunkTree } from "../sum_chunks.ts";
 import { formatShape } from "../shape.ts";
+import { weightDims } from "./linear.ts";
 import type { Tape } from "../tape.ts";
 import type { Parameter, Tensor } from "../tensor.ts";
 
 /** Parameters of the same linear layer of several experts, and what follows the product. */
 export interface GroupedLinearOptions {
-  /** [inputs, outputs] each. */
+  /** [inputs, outputs] each, or [outputs, inputs] with `outputsFirst`. */
   readonly weights: readonly Parameter[];
+  /** See {@link LinearOptions}. */
+  readonly outputsFirst?: boolean;
   /** [outputs] each; one for each weight, or none. */
   readonly biases: readonly Parameter[];
   /** Fused GELU (tanh form); needs biases. */
@@ -31,10 +34,9 @@ function part(span: Span, groups: number, group: number): Span {
  * @throws {RangeError} If the shapes do not fit.
  */
 export function groupedLinear(tape: Tape, x: Tensor, options: GroupedLinearOptions): Tensor {
-  const { weights, biases, activation } = options, backend = tape.backend, groups = weights.length;
-  const k = x.shape.at(-1)!,
-    [inputs, n] = weights[0].shape,
-    name = weights[0].name.replace(/\.weight$/, " ..");
+  const { weights, biases, activation, outputsFirst = false } = options, backend = tape.backend;
+  const groups = weights.length, k = x.shape.at(-1)!, name = weights[0].name.replace(/\.weight$/, " ..");
+  const { inputs: { size: inputs, dim }, outputs: { size: n } } = weightDims(weights[0], outputsFirst);
   if (inputs !== k || x.shape[0] !== groups) {
     throw new RangeError(
       `Cannot apply ${groups} weights ${formatShape(weights[0].shape)} to ${x.name} ${
@@ -49,8 +51,8 @@ export function groupedLinear(tape: Tape, x: Tensor, options: GroupedLinearOptio
     out.preActivation = tape.scratch(`${name} pre`, groups * m * n, "activations", out.dtype);
   }
   const products = weights.map((weight, g) => ({
-    ...{ m, n, k, a: part(x.span, groups, g), b: weight.span, c: part(out.span, groups, g) },
-    tree: chunkTree(weight, 0),
+    ...{ m, n, k, a: part(x.span, groups, g), b: weight.span, transposeB: outputsFirst },
+    ...{ c: part(out.span, groups, g), tree: chunkTree(weight, dim) },
     epilogue: epilogueOf(biases[g], activation, out.preActivation && part(out.preActivation, groups, g)),
   }));
   return tape.record({
@@ -83,24 +85,27 @@ function groupedLinearBackward(
   tape: Tape,
   { x, out, options, gradients }: GroupedLinearBackward,
 ): BackwardPass {
-  const { weights, biases } = options, backend = tape.backend, groups = weights.length;
-  const [k, n] = weights[0].shape, m = numElements(x.shape) / groups / k, dOut = gradients.output(out);
+  const { weights, biases, outputsFirst = false } = options, backend = tape.backend, groups = weights.length;
+  const { inputs: { size: k }, outputs: { size: n, dim } } = weightDims(weights[0], outputsFirst),
+    m = numElements(x.shape) / groups / k,
+    dOut = gradients.output(out);
   const activation = out.preActivation !== undefined && !gradients.isThroughActivation(out)
     ? { op: "gelu" as const, x: out.preActivation, dOut, dX: dOut }
     : undefined;
   const pre = gradients.inputThroughActivation(x), target = gradients.input(x);
   const dXs = target === undefined ? [] : weights.map((weight, g) => ({
-    ...{ m, n: k, k: n, a: part(dOut, groups, g), b: weight.span, transposeB: true },
+    ...{ m, n: k, k: n, a: part(dOut, groups, g), b: weight.span, transposeB: !outputsFirst },
     ...{ c: part(target.span, groups, g), accumulate: target.accumulate },
     epilogue: pre && { kind: "geluGradient" as const, pre: part(pre, groups, g) },
-    tree: chunkTree(weight, 1),
+    tree: chunkTree(weight, dim),
   }));
   // Rows are slots: [groups, units, capacity, inputs].
   const tree = tape.exact?.slotTree(x.shape[1], m / x.shape[1]);
-  const dWeights = weights.map((weight, g) => ({
-    ...{ m: k, n, k: m, a: part(x.span, groups, g), transposeA: true, b: part(dOut, groups, g) },
-    ...{ c: weight.gradient, accumulate: true, tree },
-  }));
+  const dWeights = weights.map((weight, g) => {
+    const own = part(x.span, groups, g), delta = part(dOut, groups, g);
+    const sides = outputsFirst ? { m: n, n: k, a: delta, b: own } : { m: k, n, a: own, b: delta };
+    return { ...sides, k: m, transposeA: true, c: weight.gradient, accumulate: true, tree };
+  });
   const addBiasGradients = biasGradients(tape, biases, { dOut, units: x.shape[1], rows: m });
   return {
     input: () => {

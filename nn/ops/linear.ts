@@ -78,7 +78,7 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
 }
 
 /** Sizes of a weight, and which of its dims they are those of. */
-function weightDims({ shape }: Parameter, outputsFirst: boolean) {
+export function weightDims({ shape }: Parameter, outputsFirst: boolean) {
   const [first, second] = shape.map((size, dim) => ({ dim, size }));
   return outputsFirst ? { inputs: second, outputs: first } : { inputs: first, outputs: second };
 }

@@ -30,6 +30,8 @@ export interface RouterOptions {
   readonly capacityFactor: number;
   /** Weight of the load loss. */
   readonly auxLossCoefficient: number;
+  /** Weights of a token's choices are shares in their sum; by default they are if there are several. */
+  readonly sharesWeights?: boolean;
   /** Experts that get no tokens; a token that would choose one goes to its next best. */
   readonly deadExperts: readonly number[];
 }
@@ -82,7 +84,8 @@ export function routeSizes(tape: Tape, logits: Tensor, options: RouterOptions): 
   }
   const perRow = isSplit ? unitsPerRow : 1, unitTokens = steps / perRow;
   const capacity = expertCapacity(options, { unitTokens, experts });
-  return { units: batch * perRow, unitTokens, experts, choices: options.choices, capacity };
+  const { choices, sharesWeights } = options;
+  return { units: batch * perRow, unitTokens, experts, choices, capacity, sharesWeights };
 }
 
 /**
