@@ -1,0 +1,26 @@
+/**
+ * Golden runs of every family of decoders, by an implementation in PyTorch and float64
+ * (`tests/golden/families/golden_families.py`): stretched positions, windows, tied heads, one head of keys, odd numbers of
+ * heads, biases, norms of heads, experts that share their weights or do not.
+ */
+import { type GoldenLayout, goldenRun } from "../support/golden_suite.ts";
+
+const RUNS: Record<string, GoldenLayout[]> = {
+  llama3_tied: [{ dp: 1, tp: 2, pp: 2, microBatch: 2 }, { dp: 1, tp: 4, sp: true }],
+  llama_linear_odd: [{ dp: 1 }, { dp: 1, tp: 2 }],
+  llama_yarn: [{ dp: 2, zero: 3 }],
+  mistral_window: [{ dp: 1, cp: 2 }, { dp: 1, cp: 4, tp: 2 }],
+  qwen2: [{ dp: 2, tp: 2 }, { dp: 1, cp: 2, recompute: "full" }],
+  qwen3: [{ dp: 1, tp: 4 }, { dp: 1, pp: 2, microBatch: 2, schedule: "zero-bubble" }],
+  mixtral: [{ dp: 1, tp: 2, sp: true }, { dp: 1, ep: 2 }],
+  qwen3_moe: [{ dp: 1, tp: 2, sp: true }, { dp: 2, zero: 2 }],
+};
+
+for (const [run, layouts] of Object.entries(RUNS)) {
+  for (const layout of layouts) {
+    const name = Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
+    Deno.test(`train() reproduces the golden ${run} with ${name}`, async () => {
+      await (await goldenRun(`families/${run}`)).checkSteps(layout);
+    });
+  }
+}
