@@ -1,5 +1,5 @@
 import { formatBytes } from "../kernels/mod.ts";
-import { exportOnnx } from "../export/mod.ts";
+import { exportDirectory, exportOnnx } from "../export/mod.ts";
 import { UsageError } from "../files/mod.ts";
 import { parseBytes } from "../train/mod.ts";
 import { parseArguments } from "./arguments.ts";
@@ -7,11 +7,11 @@ import { chooseModel } from "./generate.ts";
 
 const HELP = `Writes a trained model as an ONNX model, for any onnxruntime.
 
-Usage: export DIR --onnx FILE [OPTIONS]     DIR: a checkpoint, a folder of runs, or a Hugging Face GPT-2 directory
+Usage: export DIR --onnx OUT [OPTIONS]      DIR: a checkpoint, a folder of runs, or a Hugging Face directory
 
-  --onnx FILE             where the model goes
+  --onnx OUT              NAME.onnx: the model alone; else a folder that transformers.js and optimum load
   --kv-cache              inputs and outputs for cached keys and values: each run reads only new tokens
-  --external-above SIZE   larger weights go to FILE.data [2GB, the limit of the format]
+  --external-above SIZE   larger weights go to a file beside it [2GB, the limit of the format]
   --json                  print one JSON line that says what was written`;
 
 /** The command `export`. */
@@ -30,23 +30,25 @@ export async function exportModel(args: string[]): Promise<number> {
     throw new UsageError("Cannot export without a model: give the DIR of a checkpoint");
   }
   if (typeof file !== "string") {
-    throw new UsageError("Cannot export without --onnx FILE: say where the model goes");
+    throw new UsageError("Cannot export without --onnx OUT: say where the model goes");
   }
   const externalAbove = above === undefined ? undefined : parseBytes(above);
   if (Number.isNaN(externalAbove)) {
     throw new UsageError(`Cannot use --external-above ${above}: it must be a size such as 512MiB`);
   }
-  const written = await exportOnnx(await chooseModel(folder), file, {
-    kvCache: options["kv-cache"] === true,
-    externalAbove,
-  });
+  const model = await chooseModel(folder), kvCache = options["kv-cache"] === true;
+  const written = file.endsWith(".onnx")
+    ? await exportOnnx(model, file, { kvCache, externalAbove })
+    : await exportDirectory(model, file, { externalAbove });
   if (options.json) {
     console.log(JSON.stringify(written));
     return 0;
   }
   const { opset, irVersion, inputs, outputs, dataFile, weightBytes } = written;
   console.log(
-    `wrote ${file}: ONNX opset ${opset}, IR version ${irVersion}, weights of ${formatBytes(weightBytes)}`,
+    `wrote ${written.file}: ONNX opset ${opset}, IR version ${irVersion}, weights of ${
+      formatBytes(weightBytes)
+    }`,
   );
   if (dataFile !== undefined) console.log(`weights are in ${dataFile}; keep it beside the model`);
   console.log(`inputs ${brief(inputs)}; outputs ${brief(outputs)}`);

@@ -1,5 +1,5 @@
 import { createBackend, onnx, phantomHeap } from "../kernels/mod.ts";
-import type { ModelFamily } from "../models/mod.ts";
+import type { ModelFamily, ModelSizes } from "../models/mod.ts";
 import { attendHeads, HIDDEN_SCORE, Lowering, Scope, Tape } from "../nn/mod.ts";
 
 /** A model that generates, as a graph of free batch and sequence sizes. */
@@ -12,16 +12,24 @@ export interface DecoderGraph {
   readonly weights: readonly onnx.Value[];
 }
 
+/** How a graph is made. */
+export interface DecoderGraphOptions {
+  /** Inputs and outputs for cached keys and values. */
+  readonly kvCache: boolean;
+  /** Inputs that say where tokens stand and which count, as batches of texts of unequal lengths need. */
+  readonly hasPlaces?: boolean;
+}
+
 /** Names of the free dims. */
 const BATCH = "batch", SEQUENCE = "sequence", PAST = "past", TOTAL = "past + sequence";
 
 /**
  * Lowers a trained model.
  *
- * Inputs: `input_ids` i64 [batch, sequence], and with a cache `past_key_values.N.key` and `.value`
- * [batch, heads, past, width of a head], where past may be 0. Outputs: `logits` [batch, sequence, vocab], and with a
- * cache `present.N.key` and `.value`, which are the past of the next run. The names are those of Hugging Face's
- * exporter.
+ * Inputs: `input_ids` i64 [batch, sequence], with places `attention_mask` i64 [batch, past + sequence] (0 hides a token)
+ * and `position_ids` i64 [batch, sequence], and with a cache `past_key_values.N.key` and `.value` [batch, heads of keys,
+ * past, width of a head], where past may be 0. Outputs: `logits` [batch, sequence, vocab], and with a cache
+ * `present.N.key` and `.value`, which are the past of the next run. The names are those of Hugging Face's exporter.
  *
  * @throws {TypeError} If the model has experts.
  */
@@ -29,15 +37,12 @@ export function lowerDecoder(
   family: ModelFamily,
   config: unknown,
   tensors: ReadonlyMap<string, Float32Array>,
-  options: { readonly kvCache: boolean },
+  { kvCache, hasPlaces = false }: DecoderGraphOptions,
 ): DecoderGraph {
-  const graph = new onnx.Graph(), { layers, heads, embed } = family.sizes(config), heap = phantomHeap();
+  const graph = new onnx.Graph(), sizes = family.sizes(config), heap = phantomHeap();
   const ids = graph.input("input_ids", [BATCH, SEQUENCE], "i64"), weights: onnx.Value[] = [];
-  const past = Array.from(
-    { length: options.kvCache ? layers : 0 },
-    (_, i) => pastOf(graph, i, [heads, embed / heads]),
-  );
-  const positions = positionsOf(ids, past[0]?.[0]), present: onnx.Value[] = [];
+  const past = kvCache ? Array.from({ length: sizes.layers }, (_, i) => pastOf(graph, i, sizes)) : [];
+  const places = placesOf(ids, past[0]?.[0], hasPlaces), present: onnx.Value[] = [];
   let layer = 0;
   const lowering = new Lowering(graph, {
     parameter: ({ name, shape }) => {
@@ -45,59 +50,87 @@ export function lowerDecoder(
       weights.push(value);
       return value;
     },
-    attend: ([q, k, v]) => {
-      const known = past[layer++];
-      if (known === undefined) return attendHeads([q, k, v], positions.mask);
+    attend: ([q, k, v], window) => {
+      const known = past[layer++], mask = places.maskOf(window);
+      if (known === undefined) return attendHeads([q, k, v], mask);
       const keys = onnx.concat([known[0], onnx.transposeLast(k)], 2, TOTAL);
       const values = onnx.concat([known[1], v], 2, TOTAL);
       present.push(keys, values);
-      return attendHeads([q, onnx.transposeLast(keys), values], positions.mask);
+      return attendHeads([q, onnx.transposeLast(keys), values], mask);
     },
   });
   const tape = new Tape({ backend: createBackend("reference", heap), training: false });
   const decoder = family.decoder(Scope.of({ heap, seed: 0 }), config).decoder(tape);
   lowering.bind(decoder.id, ids);
-  lowering.bind(decoder.position, positions.row);
+  lowering.bind(decoder.position, places.row);
   tape.lower(lowering);
-  const logits = lowering.valueOf(decoder.logits);
-  const part = onnx.partOf(graph, [logits, ...present]);
+  const logits = lowering.valueOf(decoder.logits), part = onnx.partOf(graph, [logits, ...present]);
+  const inputs = [ids, ...places.inputs, ...past.flat()];
+  return { part: { ...part, inputs }, names: namesOf({ logits, past: past.flat(), present }), weights };
+}
+
+function namesOf(
+  { logits, past, present }: {
+    logits: onnx.Value;
+    past: readonly onnx.Value[];
+    present: readonly onnx.Value[];
+  },
+): Map<onnx.Value, string> {
   const pairs = (values: readonly onnx.Value[], prefix: string) =>
     values.map((value, i) => [value, `${prefix}.${i >> 1}.${i % 2 === 0 ? "key" : "value"}`] as const);
-  const names = new Map([
-    [logits, "logits"],
-    ...pairs(past.flat(), "past_key_values"),
-    ...pairs(present, "present"),
-  ]);
-  const inputs = [ids, ...past.flat()];
-  return { part: { ...part, inputs }, names, weights };
+  return new Map([[logits, "logits"], ...pairs(past, "past_key_values"), ...pairs(present, "present")]);
 }
 
 function pastOf(
   graph: onnx.Graph,
   layer: number,
-  [heads, headDim]: readonly number[],
+  { heads, kvHeads = heads, embed, headDim = embed / heads }: ModelSizes,
 ): [onnx.Value, onnx.Value] {
-  const shape = [BATCH, heads, PAST, headDim];
+  const shape = [BATCH, kvHeads, PAST, headDim];
   return [graph.input(`past key ${layer}`, shape), graph.input(`past value ${layer}`, shape)];
 }
 
-/**
- * Places of the tokens in their sequence [1, sequence], and what hides later ones from them [sequence, past +
- * sequence].
- */
-function positionsOf(
-  ids: onnx.Value,
-  pastKey: onnx.Value | undefined,
-): { row: onnx.Value; mask: onnx.Value } {
+/** Where the tokens of a run stand, and what they see. */
+interface Places {
+  /** Inputs that say so. */
+  readonly inputs: readonly onnx.Value[];
+  /** Places of the tokens in their sequence: [batch, sequence], or [1, sequence]. */
+  readonly row: onnx.Value;
+  /** Added to scores: hides later tokens, those behind a window, and those that do not count. */
+  maskOf(window: number | undefined): onnx.Value;
+}
+
+function placesOf(ids: onnx.Value, pastKey: onnx.Value | undefined, hasInputs: boolean): Places {
   const { graph } = ids, index = (i: number) => graph.constant("index", [], BigInt64Array.of(BigInt(i)));
   const steps = onnx.gather(onnx.shapeOf(ids), index(1)), zero = index(0);
   const first = pastKey === undefined ? zero : onnx.gather(onnx.shapeOf(pastKey), index(2));
   const end = pastKey === undefined ? steps : onnx.add(first, steps);
-  const queries = onnx.range(first, end, SEQUENCE),
-    keys = onnx.range(zero, end, pastKey === undefined ? SEQUENCE : TOTAL);
-  const isSeen = onnx.compare("LessOrEqual", onnx.reshape(keys, [1, -1]), onnx.reshape(queries, [-1, 1]));
-  return {
-    row: onnx.reshape(queries, [1, -1]),
-    mask: onnx.where(isSeen, graph.scalar(0), graph.scalar(HIDDEN_SCORE)),
+  const total = pastKey === undefined ? SEQUENCE : TOTAL, queries = onnx.range(first, end, SEQUENCE);
+  const keys = onnx.reshape(onnx.range(zero, end, total), [1, -1]), rows = onnx.reshape(queries, [-1, 1]);
+  const hide = (isSeen: onnx.Value) => onnx.where(isSeen, graph.scalar(0), graph.scalar(HIDDEN_SCORE));
+  const causal = hide(onnx.compare("LessOrEqual", keys, rows)),
+    masks = new Map<number | undefined, onnx.Value>();
+  const within = (window: number | undefined) => {
+    if (window === undefined) return causal;
+    const oldest = onnx.sub(rows, index(window));
+    return onnx.add(causal, hide(onnx.compare("Greater", keys, oldest)));
   };
+  if (!hasInputs) {
+    return {
+      inputs: [],
+      row: onnx.reshape(queries, [1, -1]),
+      maskOf: (window) => known(masks, window, within),
+    };
+  }
+  const mask = graph.input("attention_mask", [BATCH, total], "i64");
+  const positions = graph.input("position_ids", [BATCH, SEQUENCE], "i64");
+  const counted = hide(onnx.compare("Greater", onnx.reshape(mask, [0, 1, 1, -1]), zero));
+  const both = (window: number | undefined) => onnx.add(counted, within(window));
+  return { inputs: [mask, positions], row: positions, maskOf: (window) => known(masks, window, both) };
+}
+
+function known<K, V>(values: Map<K, V>, key: K, make: (key: K) => V): V {
+  const value = values.get(key) ?? make(key);
+  values.set(key, value);
+  return value;
 }

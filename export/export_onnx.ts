@@ -16,8 +16,12 @@ import { lowerDecoder } from "./decoder_graph.ts";
 export interface ExportOptions {
   /** Inputs and outputs for cached keys and values, so that a token costs one token; by default none. */
   readonly kvCache?: boolean;
+  /** Inputs `attention_mask` and `position_ids`, for batches of texts of unequal lengths; by default none. */
+  readonly hasPlaces?: boolean;
   /** Weights of more bytes than this in all go to a file beside the model; by default 2 GB, the limit of the format. */
   readonly externalAbove?: number;
+  /** Name of that file behind that of the model; by default `.data`. */
+  readonly externalSuffix?: string;
 }
 
 /** What was written. */
@@ -49,7 +53,7 @@ const ALIGN = 4096;
  * Writes the model of a checkpoint or another directory of Hugging Face's form as an ONNX model that any onnxruntime
  * runs.
  *
- * @param file Replaced if it exists; weights that are apart go to `file.data`.
+ * @param file Replaced if it exists; weights that are apart go to a file beside it.
  * @throws {UsageError} If the directory cannot be used, or the model has no ONNX form.
  */
 export async function exportOnnx(
@@ -57,7 +61,7 @@ export async function exportOnnx(
   file: string,
   options: ExportOptions = {},
 ): Promise<ExportedModel> {
-  const { kvCache = false, externalAbove = PROTOBUF_LIMIT } = options,
+  const { kvCache = false, hasPlaces, externalAbove = PROTOBUF_LIMIT, externalSuffix = ".data" } = options,
     directory = await openDirectory(folder),
     { family, config } = directory,
     sizes = family.sizes(config);
@@ -65,10 +69,10 @@ export async function exportOnnx(
   await checkWritable(file);
   const weights = await openWeights(directory);
   const weightBytes = [...weights.values()].reduce((sum, tensor) => sum + 4 * storedLength(tensor), 0);
-  const dataFile = weightBytes > externalAbove ? `${file}.data` : undefined;
+  const dataFile = weightBytes > externalAbove ? `${file}${externalSuffix}` : undefined;
   // Weights that are apart go from file to file, a block at a time.
   const tensors = dataFile === undefined ? readTensors(weights) : withoutElements(weights);
-  const graph = lowerDecoder(family, config, tensors, { kvCache });
+  const graph = lowerDecoder(family, config, tensors, { kvCache, hasPlaces });
   const places = dataFile === undefined
     ? new Map()
     : placeWeights(graph.weights, weights, baseName(dataFile));

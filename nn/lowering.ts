@@ -87,7 +87,7 @@ export function headsOf(lowering: Lowering, inputs: AttentionInputs): Heads {
  *
  * Shapes: q [B, H, T, D], k [B, G, D, K], v [B, G, K, D], result [B, T, H D].
  *
- * @param mask Added to the scores: [T, K].
+ * @param mask Added to the scores: [T, K], or [B, 1, T, K].
  */
 export function attendHeads([q, k, v]: Heads, mask: onnx.Value): onnx.Value {
   const [, heads, , headDim] = q.shape.map((dim, i) => i % 2 === 1 ? onnx.numberOf(dim) : 0);
@@ -96,7 +96,8 @@ export function attendHeads([q, k, v]: Heads, mask: onnx.Value): onnx.Value {
   const queries = isShared ? onnx.reshape(scaled, [0, kvHeads, group, -1, headDim]) : scaled;
   const keys = isShared ? onnx.reshape(k, [0, kvHeads, 1, headDim, -1]) : k;
   const values = isShared ? onnx.reshape(v, [0, kvHeads, 1, -1, headDim]) : v;
-  const mixed = onnx.matmul(onnx.softmax(onnx.add(onnx.matmul(queries, keys), mask)), values);
+  const hidden = isShared && mask.shape.length === 4 ? onnx.insertDim(mask, 2) : mask;
+  const mixed = onnx.matmul(onnx.softmax(onnx.add(onnx.matmul(queries, keys), hidden)), values);
   const ofHeads = isShared ? onnx.reshape(mixed, [0, heads, -1, headDim]) : mixed;
   return onnx.reshape(onnx.transpose(ofHeads, [0, 2, 1, 3]), [0, 0, heads * headDim]);
 }

@@ -85,6 +85,12 @@ export function reshape(x: Value, sizes: readonly number[]): Value {
   return x.graph.node({ op: "Reshape", inputs: [x, x.graph.sizes(sizes)], shape });
 }
 
+/** A dim of 1 before the one at `axis`. */
+export function insertDim(x: Value, axis: number): Value {
+  const shape = [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)];
+  return x.graph.node({ op: "Unsqueeze", inputs: [x, x.graph.sizes([axis])], shape });
+}
+
 /** What is left over when the other dims have taken their part. */
 function restOf(x: Value, kept: readonly Dim[]): Dim {
   const named = (dims: readonly Dim[]) => dims.filter((dim) => typeof dim === "string");
