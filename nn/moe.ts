@@ -92,7 +92,7 @@ class ExpertLinear {
 }
 
 /** What an expert does to the rows that it gets [experts held, units, capacity, C]. */
-type ExpertBody = (tape: Tape, rows: Tensor) => Tensor;
+export type ExpertBody = (tape: Tape, rows: Tensor) => Tensor;
 
 /** How experts are named and built. */
 export interface ExpertForm {

@@ -25,6 +25,7 @@ import {
   expandLayout,
   flagOf,
   type GivenOptions,
+  keyOf,
   meshOf,
   type OptionValues,
   readConfigFile,
@@ -94,16 +95,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const from = await loadStart(asked),
     { loaded } = from,
     { own, named } = askedModel(model, modelConfig, loaded);
-  const { data, dtype } = dataOf(from, {
-    data: samples ?? asked.data as string | undefined,
-    dtype: asked.dtype,
-  });
-  const given: GivenOptions = {
-    ...await sizesOf(own),
-    ...expandLayout(asked),
-    ...(dtype === undefined ? {} : { dtype: dtype as string }),
-    ...(typeof data === "string" ? { data } : {}),
-  };
+  const { data, given } = withData(from, samples, { ...await sizesOf(own), ...expandLayout(asked) });
   const numCores = navigator.hardwareConcurrency, saved = from.resumed?.options;
   const sizes = loaded?.family.sizes(loaded.config);
   const resolve = (changes: GivenOptions) =>
@@ -140,6 +132,24 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   return { prepared, remake: (changes) => makeJob(resolve({ kernels, ...changes })) };
 }
 
+/** The data of a run, given or as its start says, and the options with what they say of it. */
+function withData(
+  from: StartingPoint,
+  samples: TrainOptions["data"],
+  asked: GivenOptions,
+): { readonly data: TrainOptions["data"]; readonly given: GivenOptions } {
+  const { data, dtype } = dataOf(from, {
+    data: samples ?? asked.data as string | undefined,
+    dtype: asked.dtype,
+  });
+  const given = {
+    ...asked,
+    ...(dtype === undefined ? {} : { dtype: dtype as string }),
+    ...(typeof data === "string" ? { data } : {}),
+  };
+  return { data, given };
+}
+
 /** The model that is given, or the family that is named; neither if a directory says what it is, or nothing does. */
 function askedModel(
   model: TrainOptions["model"],
@@ -170,7 +180,13 @@ async function settleModel(
 ): Promise<{ readonly spec: ModelSpec; readonly family: ModelFamily | undefined }> {
   const family = own === undefined ? known.family ?? gptFamily(sizes) : await familyOf(own);
   if (family === undefined) return { spec: own!, family };
-  const config = configureFamily(family, sizes, known.config);
+  // What room experts of a new model have is up to its family, unless it is given.
+  const isFixed = known.config !== undefined || isGiven(given, "capacityFactor");
+  const config = configureFamily(
+    family,
+    isFixed ? sizes : { ...sizes, capacityFactor: undefined },
+    known.config,
+  );
   checkApplied(family, family.sizes(config), given, sizes);
   return { spec: modelOf(family, config), family };
 }
@@ -186,6 +202,11 @@ function configureFamily(family: ModelFamily, sizes: ModelSizes, known: unknown)
   }
 }
 
+/** Whether an option is given, under either of its names. */
+function isGiven(given: GivenOptions, key: string): boolean {
+  return Object.entries(given).some(([name, value]) => keyOf(name) === key && value !== undefined);
+}
+
 /** Sizes that not every family has. */
 const OWN_SIZES = ["kvHeads", "headDim", "inner", "tied"] as const;
 
@@ -197,9 +218,9 @@ function checkApplied(
   sizes: TrainConfig,
 ): void {
   for (const key of OWN_SIZES) {
-    if (given[key] === undefined || applied[key] === sizes[key]) continue;
+    if (!isGiven(given, key) || applied[key] === sizes[key]) continue;
     throw new UsageError(
-      `Cannot use ${flagOf(key)} ${given[key]}: a ${name} has no such size; leave the option out`,
+      `Cannot use ${flagOf(key)} ${sizes[key]}: a ${name} has no such size; leave the option out`,
     );
   }
 }

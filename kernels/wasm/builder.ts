@@ -32,15 +32,10 @@ import {
 } from "./values.ts";
 import { emitTurn, type Vectors, type WalkOptions } from "./walk.ts";
 
-type LocalOf<T extends WasmType> = {
-  i32: I32Local;
-  f32: F32Local;
-  f64: F64Local;
-  v128: V128Local;
-}[T];
-/** Types of the parameters of a function, by name. */
+type LocalOf<T extends WasmType> = { i32: I32Local; f32: F32Local; f64: F64Local; v128: V128Local }[T];
+/** Parameters of a function, by name. */
 export type Params = Record<string, WasmType>;
-/** The same as locals. */
+/** Parameters of a function as its locals. */
 export type ParamLocals<P extends Params> = { readonly [name in keyof P]: LocalOf<P[name]> };
 
 /** Exports of an instantiated module: every kernel takes numbers and returns at most one. */

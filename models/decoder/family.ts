@@ -57,7 +57,9 @@ function configure(
     { kvHeads = heads, headDim = embed / heads } = sizes;
   const { inner = defaultInner(embed), tied = false } = sizes;
   const shape = { layers, heads, kvHeads, headDim, embed, inner, context, vocab, tied };
-  const base = known ?? readDecoderConfig(plainFields(shape), "the sizes", fields), { mixture } = base;
+  const base = known ??
+      readDecoderConfig(plainFields(shape), `the sizes of a new ${fields.modelType}`, fields),
+    { mixture } = base;
   if (mixture === undefined) return { ...base, ...shape };
   return {
     ...base,

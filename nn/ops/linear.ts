@@ -77,8 +77,19 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
   });
 }
 
-/** Sizes of a weight, and which of its dims they are those of. */
-export function weightDims({ shape }: Parameter, outputsFirst: boolean) {
+/** A size of a weight, and which of its dims it is that of. */
+export interface WeightDim {
+  /** 0 or 1. */
+  readonly dim: number;
+  /** Elements along it. */
+  readonly size: number;
+}
+
+/** Inputs and outputs of a weight. */
+export function weightDims(
+  { shape }: Parameter,
+  outputsFirst: boolean,
+): { readonly inputs: WeightDim; readonly outputs: WeightDim } {
   const [first, second] = shape.map((size, dim) => ({ dim, size }));
   return outputsFirst ? { inputs: second, outputs: first } : { inputs: first, outputs: second };
 }

@@ -35,6 +35,27 @@ function inputs(): Float32Array[] {
 
 /** Operations on single elements, on any backend. */
 export const ELEMENT_CASES: Record<string, (pair: BackendPair) => void> = {
+  "rotary() of all shapes, there and back, in place too"(pair) {
+    for (const [rows, heads, headDim] of [[0, 2, 4], [1, 1, 2], [3, 2, 6], [5, 3, 16], [2, 4, 34]]) {
+      const length = rows * heads * headDim;
+      for (const isBack of [false, true]) {
+        const x = pair.tensor(noise(length, 1)), angles = pair.tensor(noise(rows * headDim, 2));
+        const out = pair.tensor(noise(length, 3)), sizes = { rows, heads, headDim, angles, isBack };
+        // Two products of numbers below 1, and their sum.
+        pair.compare(`${rows}x${heads}x${headDim}`, [[out, 4 * EPS]], (b) => b.rotary({ ...sizes, x, out }));
+        pair.compare(`${rows} in place`, [[x, 4 * EPS]], (b) => b.rotary({ ...sizes, x, out: x }));
+      }
+    }
+    const x = pair.tensor(noise(12, 1));
+    const short = { rows: 2, heads: 1, headDim: 6, x, angles: pair.tensor(noise(11, 1)), out: x };
+    assertThrows(() => pair.candidate.rotary(short), RangeError, "angles needs 12 elements, its span has 11");
+    assertThrows(
+      () => pair.candidate.rotary({ ...short, headDim: 5 }),
+      RangeError,
+      "headDim must be even, it is 5",
+    );
+  },
+
   "unary() of all ops and lengths, and of special values"(pair) {
     for (const values of inputs()) {
       const x = pair.tensor(values), out = pair.tensor(noise(values.length));

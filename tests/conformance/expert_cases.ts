@@ -13,6 +13,9 @@ const SIZES = [
   [2, 6, 3, 2, 1],
 ];
 
+/** Weights of choices are shares in their sum, are not, or are where there are several. */
+const SHARES = [true, false, undefined];
+
 /** Rows of probabilities of which many are equal. */
 function probabilities(tokens: number, experts: number): Float32Array {
   const rows = noise(tokens * experts, 3).map((x) => Math.ceil(3 * Math.abs(x)));
@@ -48,8 +51,8 @@ function integers(pair: BackendPair, spans: readonly Span[]): number[][] {
 /** Operations of a mixture of experts, on any backend. */
 export const EXPERT_CASES: Record<string, (pair: BackendPair) => void> = {
   "route() of all sizes"(pair) {
-    for (const sizes of SIZES) {
-      const args = plan(pair, sizes), plans: number[][][] = [];
+    for (const [sizes, sharesWeights] of SIZES.flatMap((sizes) => SHARES.map((x) => [sizes, x] as const))) {
+      const args = { ...plan(pair, sizes), sharesWeights }, plans: number[][][] = [];
       const bound = EPS * (sizes[3] + 3);
       pair.compare(
         `${sizes}`,
@@ -84,6 +87,15 @@ export const EXPERT_CASES: Record<string, (pair: BackendPair) => void> = {
     assertEquals([...pair.heap.f32(args.losses)], [0.125 * 3 * 2.25, 0.125 * (2 * 1.5 + 1.5)]);
   },
 
+  "route() weighs a choice by its probability, or by its share in those that are chosen"(pair) {
+    const args = plan(pair, [1, 1, 4, 2, 1]);
+    pair.heap.f32(args.probabilities).set([0.5, 0.25, 0.125, 0.125]);
+    pair.candidate.route({ ...args, sharesWeights: false });
+    assertEquals([...pair.heap.f32(args.weights)], [0.5, 0.25]);
+    pair.candidate.route({ ...args, sharesWeights: true });
+    assertEquals([...pair.heap.f32(args.weights)].map((x) => x.toFixed(6)), ["0.666667", "0.333333"]);
+  },
+
   "route() picks live experts for a row that is not a number"(pair) {
     const args = plan(pair, [1, 1, 4, 2, 1]);
     pair.heap.f32(args.probabilities).fill(NaN);
@@ -94,8 +106,8 @@ export const EXPERT_CASES: Record<string, (pair: BackendPair) => void> = {
   },
 
   "routeBackward() of all sizes"(pair) {
-    for (const sizes of SIZES) {
-      const args = plan(pair, sizes), tokens = sizes[0] * sizes[1];
+    for (const [sizes, sharesWeights] of SIZES.flatMap((sizes) => SHARES.map((x) => [sizes, x] as const))) {
+      const args = { ...plan(pair, sizes), sharesWeights }, tokens = sizes[0] * sizes[1];
       pair.candidate.route(args);
       const dWeights = pair.tensor(noise(tokens * sizes[3], 5));
       const dProbabilities = pair.tensor(noise(tokens * sizes[2], 6));

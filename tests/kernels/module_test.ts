@@ -10,6 +10,7 @@ import { NARROW_TILE, WIDE_TILE } from "../../kernels/wasm/gemm.ts";
 import { addLoss } from "../../kernels/wasm/loss.ts";
 import { instantiateKernels, kernelModule } from "../../kernels/wasm/module.ts";
 import { addOptimizer } from "../../kernels/wasm/optimizer.ts";
+import { addRotary } from "../../kernels/wasm/rotary.ts";
 import { addSpreadLoss } from "../../kernels/wasm/spread_loss.ts";
 import { addSumUnits } from "../../kernels/wasm/sum_units.ts";
 import { addTreeScatter } from "../../kernels/wasm/tree_scatter.ts";
@@ -36,6 +37,7 @@ Deno.test("each file of kernels adds the functions that its documentation names"
     exportsOf(addRowKernels),
     ROW_KERNELS.flatMap(({ name, hasTargets }) => hasTargets ? [name, `${name}Add`] : [name]),
   );
+  assertEquals(exportsOf(addRotary), ["rotary", "rotaryBack"]);
   assertEquals(exportsOf(addSumUnits), ["sumUnits"]);
   assertEquals(exportsOf(addTreeScatter), ["scatterTree"]);
   assertEquals(exportsOf(addLoss), [

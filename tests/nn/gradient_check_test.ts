@@ -17,6 +17,7 @@ import {
   gelu,
   groupedBias,
   groupedLinear,
+  headNorm,
   layerNorm,
   linear,
   multiply,
@@ -26,11 +27,13 @@ import {
   relu,
   reshape,
   rmsNorm,
+  rotate,
   Scope,
   separateInputs,
   type Shape,
   softmax,
   sumLoss,
+  swiglu,
   tanh,
   Tape,
   type Tensor,
@@ -54,6 +57,9 @@ interface Case {
 
 const ids = (tape: Tape, shape: Shape, values: number[]) =>
   tape.constant("ids", shape, "i32", (i) => values[i]);
+
+const TURNS = { frequencies: [1, 0.3], scale: 1.1, context: 8 };
+const TURNS_OF_2 = { frequencies: [0.7], scale: 1, context: 8 };
 
 const CASES: Case[] = [
   {
@@ -171,6 +177,31 @@ const CASES: Case[] = [
     },
   },
   {
+    name: "swiglu()",
+    shapes: [[3, 5], [3, 5]],
+    build: (t, [gate, up]) => swiglu(t, tanh(t, gate), up),
+  },
+  {
+    name: "swiglu() of a gate that has another reader",
+    shapes: [[3, 5], [3, 5]],
+    build: (t, [p, up]) => {
+      const gate = tanh(t, p);
+      return add(t, swiglu(t, gate, up), multiply(t, gate, gate));
+    },
+  },
+  { name: "rotate()", shapes: [[2, 5, 12]], build: (t, [x]) => rotate(t, tanh(t, x), TURNS) },
+  {
+    name: "headNorm()",
+    shapes: [[2, 3, 12], [4]],
+    build: (t, [x, gamma]) => headNorm(t, x, { gamma, epsilon: 0.1 }),
+  },
+  {
+    name: "groupedLinear() of outputs first",
+    shapes: [[2, 3, 4], [5, 4], [5, 4]],
+    build: (t, [x, w0, w1]) =>
+      groupedLinear(t, tanh(t, x), { weights: [w0, w1], biases: [], outputsFirst: true }),
+  },
+  {
     name: "embedding()",
     shapes: [[5, 3]],
     build: (t, [table]) => embedding(t, ids(t, [2, 3], [0, 4, 4, 1, 4, 0]), table),
@@ -195,6 +226,20 @@ const CASES: Case[] = [
     shapes: [[2, 5, 2 * (4 + 2 * 4 / group)]],
     build: (t, [qkv]) => attend(t, fusedInputs(tanh(t, qkv), { headDim: 2, group })),
   })),
+  {
+    name: "attend() in a window",
+    shapes: [[2, 60, 4], [2, 60, 2], [2, 60, 2]],
+    build: (t, [q, k, v]) => attend(t, separateInputs({ q, k, v }, 2, 3)),
+  },
+  {
+    name: "attend() within documents that share a row",
+    shapes: [[2, 6, 4], [2, 6, 4], [2, 6, 4]],
+    build: (t, [q, k, v]) => {
+      t.documents = t.constant("documents", [2, 6], "i32", (i) => [0, 0, 0, 3, 3, 5, 0, 1, 1, 1, 1, 1][i]);
+      const turned = [q, k].map((x) => rotate(t, tanh(t, x), TURNS_OF_2));
+      return attend(t, separateInputs({ q: turned[0], k: turned[1], v }, 2));
+    },
+  },
   {
     name: "attend() of three tensors, one of which has another reader",
     shapes: [[2, 5, 8], [2, 5, 4], [2, 5, 4]],

@@ -13,6 +13,7 @@ import {
   Embedding,
   fusedInputs,
   gelu,
+  headNorm,
   LayerNorm,
   Linear,
   linear,
@@ -23,9 +24,11 @@ import {
   relu,
   reshape,
   rmsNorm,
+  rotate,
   Scope,
   separateInputs,
   softmax,
+  swiglu,
   tanh,
   Tape,
   type Tensor,
@@ -69,6 +72,17 @@ const CASES: { [name: string]: Record } = {
       new Linear(scope.child(name), { inputs: 12, outputs, initialize: normal(1) }).forward(tape, x);
     return attend(tape, separateInputs({ q: of("q", 8), k: of("k", 4), v: of("v", 4) }, 2));
   },
+  "attention in a window": ({ tape, x }) => {
+    const { q, k, v, heads, kvHeads, headDim } = fusedInputs(x, { headDim: 2, group: 1 });
+    return attend(tape, { q, k, v, heads, kvHeads, headDim, window: 2 });
+  },
+  "rotary positions": ({ tape, x }) =>
+    rotate(tape, add(tape, x, x), { frequencies: [1, 0.1], scale: 1, context: 3 }),
+  "a norm of heads": ({ tape, scope, x }) => {
+    const gamma = scope.parameter("gamma", [4], (_, i) => Math.sin(i + 1));
+    return headNorm(tape, x, { gamma, epsilon: 0.1 });
+  },
+  "a gated unit": ({ tape, x }) => swiglu(tape, x, tanh(tape, x)),
   softmax: ({ tape, x }) => softmax(tape, x),
   "a chain of elements": ({ tape, x }) =>
     add(tape, multiply(tape, gelu(tape, x), tanh(tape, x)), relu(tape, reshape(tape, x, [2, 3, 12]))),

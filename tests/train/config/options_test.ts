@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { flagOf, keyOf, nearestName } from "../../../train/config/option_names.ts";
+import { MODEL_OPTIONS } from "../../../train/config/model_options.ts";
+import { COUNT } from "../../../train/config/option_spec.ts";
 import { describeOptions, TRAIN_OPTIONS } from "../../../train/config/options.ts";
 
 Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with their defaults", () => {
@@ -89,4 +91,12 @@ Deno.test("nearestName() finds what was meant, or nothing", () => {
   assertEquals(nearestName("--minlr", known), "--min-lr");
   assertEquals(nearestName("--acb", ["--axy", "--abc"]), "--abc");
   assertEquals(nearestName("--x", []), undefined);
+});
+
+Deno.test("MODEL_OPTIONS are sizes from 1 on, and among those of train", () => {
+  const sizes = MODEL_OPTIONS.filter(({ key }) =>
+    ["layers", "heads", "kvHeads", "headDim", "inner"].includes(key)
+  );
+  assertEquals(sizes.map((spec) => "min" in spec && spec.min), Array(5).fill(COUNT.min));
+  assertEquals(MODEL_OPTIONS.every((spec) => (TRAIN_OPTIONS as readonly unknown[]).includes(spec)), true);
 });
