@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type { DataSpec } from "./source.ts";
+import type { ArrayData, DataSpec } from "./data_spec.ts";
 import { visitSpread } from "./spread_blocks.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -30,9 +30,13 @@ export function fingerprintOf(spec: DataSpec): Fingerprint {
     return { length: spec.tokens.length, hash: hash.digest("hex") };
   }
   hash.update(`${spec.numTrain} [${spec.inputShape}];`);
-  for (const { buffer, byteOffset, byteLength } of [spec.inputs, spec.targets]) {
+  for (const { buffer, byteOffset, byteLength } of valuesOf(spec)) {
     const values = new Uint8Array(buffer, byteOffset, byteLength);
     add({ kind: "memory", values, dtype: "uint8", length: byteLength });
   }
   return { length: spec.numSamples, hash: hash.digest("hex") };
+}
+
+function valuesOf({ inputs, targets, documents }: ArrayData): (Float32Array | Int32Array)[] {
+  return documents === undefined ? [inputs, targets] : [inputs, targets, documents];
 }

@@ -13,8 +13,10 @@
  * @module
  */
 export * from "./corpus.ts";
+export * from "./data_spec.ts";
 export * from "./fingerprint.ts";
 export * from "./load_data.ts";
 export * from "./order.ts";
+export * from "./samples.ts";
 export * from "./source.ts";
 export * from "./tokens.ts";

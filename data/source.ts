@@ -6,50 +6,9 @@
  */
 import type { DType } from "../kernels/mod.ts";
 import { checkBlock } from "./check_tokens.ts";
-import type { TokenRange } from "./corpus.ts";
+import type { ArrayData, DataSpec, TokenData } from "./data_spec.ts";
 import { evaluationStarts, permute, sampleStart } from "./order.ts";
-import { openTokens, type TokenReader, type Tokens } from "./tokens.ts";
-
-/** A corpus of tokens; sample = `context` tokens and the `context` tokens one further on. */
-export interface TokenData {
-  /** Tells kinds of data apart. */
-  readonly kind: "tokens";
-  /** Name for people. */
-  readonly name: string;
-  /** Where they lie. */
-  readonly tokens: Tokens;
-  /** Where those of {@link validation} lie, if not there. */
-  readonly validationTokens?: Tokens;
-  /** Every token must be smaller. */
-  readonly vocab: number;
-  /** Tokens of a sample. */
-  readonly context: number;
-  /** Tokens to train on; starts at 0. */
-  readonly train: TokenRange;
-  /** Tokens that are held out, if any. */
-  readonly validation: TokenRange | undefined;
-}
-
-/** Features and targets; the last samples validate. */
-export interface ArrayData {
-  /** Tells kinds of data apart. */
-  readonly kind: "arrays";
-  /** [numSamples, ...inputShape]. */
-  readonly inputs: Float32Array;
-  /** Shape of the inputs of one sample. */
-  readonly inputShape: readonly number[];
-  /** [numSamples, ...targetShape]; negative = masked. */
-  readonly targets: Int32Array;
-  /** Shape of the targets of one sample; empty for one class. */
-  readonly targetShape: readonly number[];
-  /** The first samples train. */
-  readonly numTrain: number;
-  /** All samples; those after `numTrain` validate. */
-  readonly numSamples: number;
-}
-
-/** Data of a job, as it is posted to devices. */
-export type DataSpec = TokenData | ArrayData;
+import { openTokens, type TokenReader } from "./tokens.ts";
 
 /** A place in the order of samples. */
 export interface SamplePosition {
@@ -82,6 +41,8 @@ export interface BatchViews {
   readonly inputs: Float32Array | Int32Array;
   /** [size, ...targetShape]. */
   readonly targets: Int32Array;
+  /** [size, ...inputShape], if the source has documents. */
+  readonly documents?: Int32Array;
 }
 
 /** A target that does not count. */
@@ -98,6 +59,8 @@ export interface Source extends Disposable {
   readonly inputShape: readonly number[];
   /** Shape of the targets of one sample. */
   readonly targetShape: readonly number[];
+  /** Several documents share a sample, see {@link ArrayData}: a token sees its own only, and counts its place from 0. */
+  readonly hasDocuments: boolean;
   /** Samples of an evaluation; 0 if nothing is held out. */
   readonly numEvaluation: number;
   /** Targets that count in the global batch of a step. */
@@ -120,8 +83,10 @@ export function openSource(data: DataSpec, order: SourceOrder): Source {
  * samples.
  *
  * @param positions Places in the sample, in the order in which they are read.
+ * @throws {TypeError} If samples hold several documents.
  */
 export function partOf(source: Source, positions: readonly number[]): Source {
+  if (source.hasDocuments) throw new TypeError("samples of several documents cannot be taken apart");
   const [length] = source.inputShape, inputs = new Int32Array(length), targets = new Int32Array(length);
   const pick = (slot: number, to: BatchViews) => {
     const base = slot * positions.length;
@@ -136,6 +101,7 @@ export function partOf(source: Source, positions: readonly number[]): Source {
       inputDType: source.inputDType,
       inputShape: shape,
       targetShape: shape,
+      hasDocuments: false,
       numEvaluation: source.numEvaluation,
     },
     countTargets: (step) => source.countTargets(step),
@@ -154,6 +120,7 @@ export function partOf(source: Source, positions: readonly number[]): Source {
 
 class TokenSource implements Source {
   readonly inputDType = "i32";
+  readonly hasDocuments = false;
   readonly inputShape: readonly number[];
   readonly targetShape: readonly number[];
   readonly #data: TokenData;
@@ -216,9 +183,10 @@ class TokenSource implements Source {
 }
 
 class ArraySource implements Source {
-  readonly inputDType = "f32";
+  readonly inputDType: "i32" | "f32";
   readonly inputShape: readonly number[];
   readonly targetShape: readonly number[];
+  readonly hasDocuments: boolean;
   readonly numEvaluation: number;
   readonly #data: ArrayData;
   readonly #order: SourceOrder;
@@ -228,8 +196,10 @@ class ArraySource implements Source {
   constructor(data: ArrayData, order: SourceOrder) {
     this.#data = data;
     this.#order = order;
+    this.inputDType = data.inputs instanceof Int32Array ? "i32" : "f32";
     this.inputShape = data.inputShape;
     this.targetShape = data.targetShape;
+    this.hasDocuments = data.documents !== undefined;
     this.numEvaluation = Math.min(MAX_EVALUATION_SAMPLES, data.numSamples - data.numTrain);
     this.#inputLength = data.inputs.length / data.numSamples;
     this.#targetLength = data.targets.length / data.numSamples;
@@ -274,8 +244,11 @@ class ArraySource implements Source {
   }
 
   #read(sample: number, slot: number, to: BatchViews): void {
-    const { inputs, targets } = this.#data, n = this.#inputLength, m = this.#targetLength;
+    const { inputs, targets, documents } = this.#data, n = this.#inputLength, m = this.#targetLength;
     to.inputs.set(inputs.subarray(sample * n, (sample + 1) * n), slot * n);
+    if (documents !== undefined) {
+      to.documents?.set(documents.subarray(sample * n, (sample + 1) * n), slot * n);
+    }
     to.targets.set(targets.subarray(sample * m, (sample + 1) * m), slot * m);
   }
 

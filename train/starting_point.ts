@@ -15,7 +15,7 @@ import {
   type RunStart,
   whyNoBytes,
 } from "../checkpoint/mod.ts";
-import type { TrainConfig } from "./config/mod.ts";
+import { checkDocumentKernels, type TrainConfig } from "./config/mod.ts";
 
 /** What a run starts from, loaded. */
 export interface StartingPoint {
@@ -130,6 +130,7 @@ export async function loadRunData(
   const loaded = config.evalOnly
     ? await loadEvaluation(data, config)
     : await loadData(data, { ...config, from: position });
+  if (loaded.spec.kind === "arrays" && loaded.spec.documents !== undefined) checkDocumentKernels(config);
   const identity = await identityOf(loaded, config);
   checkStart(from, config, { ...loaded, identity });
   return { loaded, identity };

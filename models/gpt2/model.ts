@@ -13,6 +13,7 @@ import {
   type MixtureConfig,
   type Model,
   MoeFeedForward,
+  positionsOf,
   recomputed,
   type Scope,
   type Tape,
@@ -47,12 +48,9 @@ class GptEmbedding implements Layer {
   }
 
   forward(tape: Tape, ids: Tensor): Tensor {
-    const steps = ids.shape[1];
-    return this.embed(
-      tape,
-      ids,
-      tape.constant("positions", ids.shape, "i32", (i) => tape.positionOf(i % steps)),
-    );
+    const steps = ids.shape[1],
+      places = () => tape.constant("positions", ids.shape, "i32", (i) => tape.positionOf(i % steps));
+    return this.embed(tape, ids, positionsOf(tape, ids.shape) ?? places());
   }
 
   embed(tape: Tape, ids: Tensor, positions: Tensor): Tensor {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type ArrayData, firstSample, MASKED, openSource } from "../../data/mod.ts";
+import { type ArrayData, firstSample, MASKED, openSource, partOf } from "../../data/mod.ts";
 import { UsageError } from "../../files/mod.ts";
 import { toShared } from "../../kernels/memory/shared.ts";
 import { tokenData } from "../support/token_data.ts";
@@ -33,6 +33,16 @@ Deno.test("a token sample is a window and the window one token on", () => {
   assertEquals([...to.targets], [13, 14, 15, 16, 17, 18, 19, 20]);
   assertEquals([source.inputShape, source.targetShape, source.inputDType], [[4], [4], "i32"]);
   assertEquals([source.countTargets(0), source.countEvaluationTargets()], [12, 4 * source.numEvaluation]);
+});
+
+Deno.test("samples of several documents say where each begins, and cannot be taken apart", () => {
+  const inputs = Int32Array.from({ length: 24 }, (_, i) => i), documents = inputs.map((i) => i % 2);
+  const source = openSource({ ...ARRAYS, inputs, documents }, { order: "sequential", seed: 1, batch: 3 });
+  assertEquals([source.hasDocuments, source.inputDType], [true, "i32"]);
+  const to = { inputs: new Int32Array(4), targets: new Int32Array(2), documents: new Int32Array(4) };
+  source.readTraining(0, 1, 1, to);
+  assertEquals([...to.inputs, ...to.documents], [0, 0, 2, 3, 0, 0, 0, 1]);
+  assertThrows(() => partOf(source, [0]), TypeError, "cannot be taken apart");
 });
 
 Deno.test("training samples never reach into the held-out tokens, evaluation samples stay there", () => {

@@ -113,6 +113,20 @@ export function graphConflict(
   return found && { option: found[1], why: found[2] };
 }
 
+/**
+ * Refuses a GPU for samples that hold several documents.
+ *
+ * @throws {UsageError} Says what to use.
+ */
+export function checkDocumentKernels({ kernels }: Pick<GraphSpread, "kernels">): void {
+  const graph = kernels.split(",").find((name) => graphProvider(name as KernelName) !== undefined);
+  if (graph === undefined) return;
+  throw new UsageError(
+    `Cannot use --kernels ${graph} for samples of several documents: which keys a token sees has no ONNX form ` +
+      "while it is training; use --kernels wasm",
+  );
+}
+
 /** What `--kernels auto` has found. */
 export interface SettledKernels {
   /** Without `auto`. */

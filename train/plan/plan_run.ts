@@ -119,9 +119,9 @@ function sumTraffic(operations: readonly PlannedOperation[]): Traffic[] {
 
 /** A source of the same shapes that reads nothing, and has one round of samples to evaluate, if any. */
 function withoutData(source: Source): Source {
-  const { inputDType, inputShape, targetShape, numEvaluation } = source;
+  const { inputDType, inputShape, targetShape, hasDocuments, numEvaluation } = source;
   return {
-    ...{ inputDType, inputShape, targetShape, numEvaluation: Math.min(1, numEvaluation) },
+    ...{ inputDType, inputShape, targetShape, hasDocuments, numEvaluation: Math.min(1, numEvaluation) },
     countTargets: () => 1,
     countEvaluationTargets: () => 1,
     readTraining: () => {},

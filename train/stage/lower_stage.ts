@@ -50,9 +50,10 @@ const RECOMPUTED = ["Reshape", "Transpose", "Split", "Equal", "GreaterOrEqual", 
 /**
  * Lowers the passes of `size` samples through a stage.
  *
- * @throws {TypeError} Names an op of the model that has no ONNX form.
+ * @throws {TypeError} Names an op of the model that has no ONNX form, or documents that share a sample.
  */
 export function lowerStage(options: StageGraphOptions, size: number): StageGraph {
+  if (options.source.hasDocuments) throw new TypeError("documents that share a sample have no ONNX form");
   const graph = new onnx.Graph(),
     { lowering, input, targets, output, isFirst } = lowerForward(options, size, graph);
   const result = targets === undefined ? output : onnx.reduce("ReduceSum", output, [0], false);

@@ -24,6 +24,8 @@ export interface RecordedPass extends StagePass {
   readonly size: number;
   /** What the first stage reads. */
   readonly inputs: Tensor | undefined;
+  /** Where documents begin, on every stage, if the source has them. */
+  readonly documents?: Tensor;
   /** What the last stage compares with. */
   readonly targets: Tensor | undefined;
   /** What the last stage computes. */
@@ -67,14 +69,15 @@ export interface TrainStage {
 }
 
 /** What {@link fillBatch} fills. */
-export type Batch = Pick<RecordedPass, "inputs" | "targets" | "size"> & {
+export type Batch = Pick<RecordedPass, "inputs" | "documents" | "targets" | "size"> & {
   /** Writes sample `i` to its place. */
   readonly read: (i: number, views: BatchViews) => void;
 };
 
-/** Fills the inputs and targets of a pass, those that it has. */
-export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, size, read }: Batch): void {
-  if (inputs === undefined && targets === undefined) return;
+/** Fills the inputs, documents and targets of a pass, those that it has. */
+export function fillBatch(heap: DeviceHeap, source: Source, batch: Batch): void {
+  const { inputs, documents, targets, size, read } = batch;
+  if (inputs === undefined && targets === undefined && documents === undefined) return;
   const view = (tensor: Tensor | undefined, shape: readonly number[]) => {
     // A stage that is first but not last has no place for targets, and the other way round.
     if (tensor === undefined) return new Int32Array(size * numElements(shape));
@@ -83,6 +86,7 @@ export function fillBatch(heap: DeviceHeap, source: Source, { inputs, targets, s
   const views = {
     inputs: view(inputs, source.inputShape),
     targets: view(targets, source.targetShape) as Int32Array,
+    ...(documents && { documents: heap.i32(documents.span) }),
   };
   for (let i = 0; i < size; i++) read(i, views);
 }
@@ -139,6 +143,9 @@ export class Stage implements TrainStage {
       ? tape.input("inputs", [size, ...source.inputShape], source.inputDType)
       : undefined;
     const targets = isLast ? tape.input("targets", [size, ...source.targetShape], "i32") : undefined;
+    tape.documents = source.hasDocuments
+      ? tape.input("documents", [size, ...source.inputShape], "i32")
+      : undefined;
     const handed = isFirst ? undefined : tape.handoff("activations", this.#shapeBefore(size));
     if (handed !== undefined) tensor?.beginLocal(tape, [size, ...source.inputShape]);
     if (targets !== undefined) parts.setTargets(targets);
@@ -148,7 +155,7 @@ export class Stage implements TrainStage {
     const sent = isLast ? undefined : { values: x.span, gradient: tape.handoffTo(x) };
     tape.plan();
     const received = handed && { values: handed.tensor.span, gradient: handed.gradient };
-    return { tape, size, inputs, targets, loss, received, sent };
+    return { tape, size, inputs, documents: tape.documents, targets, loss, received, sent };
   }
 
   /** The tape of a segment that is recomputed; only one is at work at a time, so all share their memory. */

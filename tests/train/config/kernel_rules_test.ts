@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { UsageError } from "../../../files/mod.ts";
 import {
+  checkDocumentKernels,
   checkGpu,
   checkKernels,
   graphProvider,
@@ -89,4 +90,10 @@ Deno.test("checkGpu() fails only where a GPU is wanted and missing", async () =>
 Deno.test("a run on a GPU has one device unless told otherwise", () => {
   assertEquals(resolveConfig({ kernels: "webgpu" }, CONTEXT).dp, 1);
   assertEquals(resolveConfig({ kernels: "wasm" }, CONTEXT).dp, 2);
+});
+
+Deno.test("checkDocumentKernels() refuses a GPU for samples of several documents", () => {
+  checkDocumentKernels({ kernels: "wasm,reference" });
+  const text = "Cannot use --kernels onnx for samples of several documents";
+  assertThrows(() => checkDocumentKernels({ kernels: "wasm,onnx" }), UsageError, text);
 });
