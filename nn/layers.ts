@@ -1,6 +1,6 @@
 import { checkSharing, fusedInputs } from "./ops/attention_inputs.ts";
 import { attend } from "./ops/attention.ts";
-import { add } from "./ops/elementwise.ts";
+import { add, geluErf } from "./ops/elementwise.ts";
 import { addBias, linear, type LinearOptions } from "./ops/linear.ts";
 import { embedding, layerNorm, rmsNorm } from "./ops/rows.ts";
 import { type Attend, constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
@@ -188,20 +188,34 @@ export class CausalSelfAttention {
   }
 }
 
+/** Sizes of a {@link FeedForward} layer. */
+export interface FeedForwardConfig extends Pick<BlockConfig, "embed" | "residualDeviation"> {
+  /** Width between the two projections; by default `4 embed`. */
+  readonly inner?: number;
+  /** The form with tanh, by default, or that with erf, which is a pass over memory of its own. */
+  readonly activation?: "gelu" | "geluErf";
+}
+
 /** Two linear layers with a GELU between, four times as wide inside. */
 export class FeedForward {
   readonly #up: Linear;
   readonly #down: Linear;
+  readonly #activation: "gelu" | "geluErf";
 
-  /** Makes `c_fc` [embed, 4 embed] and `c_proj` [4 embed, embed]. */
-  constructor(scope: Scope, { embed, residualDeviation }: BlockConfig) {
-    this.#up = new Linear(scope.child("c_fc"), { inputs: embed, outputs: 4 * embed });
+  /** Makes `c_fc` [embed, inner] and `c_proj` [inner, embed]. */
+  constructor(scope: Scope, config: FeedForwardConfig) {
+    const { embed, inner = 4 * embed, activation = "gelu", residualDeviation } = config;
+    this.#up = new Linear(scope.child("c_fc"), { inputs: embed, outputs: inner });
     const initialize = normal(residualDeviation);
-    this.#down = new Linear(scope.child("c_proj"), { inputs: 4 * embed, outputs: embed, initialize });
+    this.#down = new Linear(scope.child("c_proj"), { inputs: inner, outputs: embed, initialize });
+    this.#activation = activation;
   }
 
   /** Shapes: x and residual [B, T, C]; result `residual + mlp(x)`. */
   forward(tape: Tape, x: Tensor, residual: Tensor): Tensor {
-    return this.#down.forward(tape, this.#up.forward(tape, x, { activation: "gelu" }), { residual });
+    const inner = this.#activation === "gelu"
+      ? this.#up.forward(tape, x, { activation: "gelu" })
+      : geluErf(tape, this.#up.forward(tape, x));
+    return this.#down.forward(tape, inner, { residual });
   }
 }

@@ -180,13 +180,9 @@ async function settleModel(
 ): Promise<{ readonly spec: ModelSpec; readonly family: ModelFamily | undefined }> {
   const family = own === undefined ? known.family ?? gptFamily(sizes) : await familyOf(own);
   if (family === undefined) return { spec: own!, family };
-  // What room experts of a new model have is up to its family, unless it is given.
-  const isFixed = known.config !== undefined || isGiven(given, "capacityFactor");
-  const config = configureFamily(
-    family,
-    isFixed ? sizes : { ...sizes, capacityFactor: undefined },
-    known.config,
-  );
+  const fixed = known.config === undefined ? undefined : family.sizes(known.config);
+  const ownChoice = FAMILY_CHOICES.filter((key) => !isGiven(given, key)).map((key) => [key, fixed?.[key]]);
+  const config = configureFamily(family, { ...sizes, ...Object.fromEntries(ownChoice) }, known.config);
   checkApplied(family, family.sizes(config), given, sizes);
   return { spec: modelOf(family, config), family };
 }
@@ -206,6 +202,9 @@ function configureFamily(family: ModelFamily, sizes: ModelSizes, known: unknown)
 function isGiven(given: GivenOptions, key: string): boolean {
   return Object.entries(given).some(([name, value]) => keyOf(name) === key && value !== undefined);
 }
+
+/** Room of experts and whether the head is the table: up to a model or its family, unless they are given. */
+const FAMILY_CHOICES = ["capacityFactor", "tied"] as const;
 
 /** Sizes that not every family has. */
 const OWN_SIZES = ["kvHeads", "headDim", "inner", "tied"] as const;

@@ -178,7 +178,7 @@ export interface MergeAttentionArgs extends
 }
 
 /** Functions of one element; `gelu` is the tanh form (`gelu_new`). */
-export type UnaryOp = "gelu" | "relu" | "tanh" | "exp" | "log" | "square";
+export type UnaryOp = "gelu" | "geluErf" | "relu" | "tanh" | "exp" | "log" | "square";
 
 /** `out[i] = op(x[i])`; `out` may be `x`. */
 export interface UnaryArgs {

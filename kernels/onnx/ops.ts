@@ -11,7 +11,7 @@ import { type Dim, type Graph, numberOf, type Value, type ValueType } from "./gr
 /** Elementwise operators of two values. */
 export type BinaryOp = "Add" | "Sub" | "Mul" | "Div";
 /** Elementwise functions. */
-export type UnaryOp = "Exp" | "Log" | "Sqrt" | "Tanh" | "Sigmoid" | "Relu" | "Neg" | "Abs";
+export type UnaryOp = "Exp" | "Log" | "Sqrt" | "Tanh" | "Sigmoid" | "Erf" | "Relu" | "Neg" | "Abs";
 /** What becomes of the elements along the axes of a reduction. */
 export type Reduction = "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceSumSquare";
 
@@ -50,6 +50,11 @@ export function unary(op: UnaryOp, x: Value): Value {
 /** Gaussian error linear unit, tanh form. */
 export function gelu(x: Value): Value {
   return x.graph.node({ op: "Gelu", inputs: [x], shape: x.shape, attributes: { approximate: "tanh" } });
+}
+
+/** Gaussian error linear unit, with erf. */
+export function geluErf(x: Value): Value {
+  return x.graph.node({ op: "Gelu", inputs: [x], shape: x.shape, attributes: { approximate: "none" } });
 }
 
 /** Products of the matrices in the last two dims; the dims before them are matched as those of elementwise operators. */

@@ -108,6 +108,17 @@ function geluSlope(x: Value): Value {
   return mul(add(add(bend, t), 1), 0.5);
 }
 
+/** `Phi(x) + x Phi'(x)` with the distribution function `Phi(x) = (1 + erf(x / sqrt 2)) / 2`. */
+function geluErfSlope(x: Value): Value {
+  const phi = mul(add(unary("Erf", mul(x, Math.SQRT1_2)), 1), 0.5);
+  const density = mul(unary("Exp", mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return add(phi, mul(x, density));
+}
+
+const geluRule: Rule = ({ inputs: [x], attributes: { approximate } }, [d]) => {
+  return [mul(d!, approximate === "tanh" ? geluSlope(x!) : geluErfSlope(x!))];
+};
+
 const matmulRule: Rule = ({ inputs: [a, b] }, [d]) => {
   const isTable = b!.shape.length === 2;
   const dA = matmul(d!, transposeLast(b!));
@@ -139,7 +150,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   Tanh: ofUnary((x, y, d) => mul(d, sub(x.graph.scalar(1), mul(y, y)))),
   Sigmoid: ofUnary((x, y, d) => mul(d, mul(y, sub(x.graph.scalar(1), y)))),
   Relu: ofUnary((x, _y, d) => mul(d, cast(compare("Greater", x, x.graph.scalar(0)), "f32"))),
-  Gelu: ofUnary((x, _y, d) => mul(d, geluSlope(x))),
+  Erf: ofUnary((x, _y, d) => mul(d, mul(unary("Exp", mul(mul(x, x), -1)), 2 / Math.sqrt(Math.PI)))),
+  Gelu: geluRule,
   Softmax: ofUnary((_x, y, d) => mul(y, sub(d, reduce("ReduceSum", mul(d, y), [-1])))),
   MatMul: matmulRule,
   LayerNormalization: layerNormRule,

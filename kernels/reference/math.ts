@@ -23,6 +23,30 @@ export function geluGradient(x: number): number {
   return sigmoid(argument) + bounded * sigmoid(argument) * sigmoid(-argument) * slope;
 }
 
+/** Distribution function of the normal distribution: a series near 0, a continued fraction beyond. */
+export function normalDistribution(x: number): number {
+  const size = Math.min(Math.abs(x), 40), density = Math.exp(-size * size / 2) / Math.sqrt(2 * Math.PI);
+  if (size < 4) {
+    let term = size, sum = size;
+    for (let n = 3; Math.abs(term) > sum * 1e-17; n += 2) sum += term *= size * size / n;
+    return 0.5 + Math.sign(x) * density * sum;
+  }
+  let tail = size;
+  for (let n = 60; n > 0; n--) tail = size + n / tail;
+  return x < 0 ? density / tail : 1 - density / tail;
+}
+
+/** `x Phi(x)`, the gelu with erf; its limit, -0, at -Infinity. */
+export function geluErf(x: number): number {
+  return x === -Infinity ? -0 : x * normalDistribution(x);
+}
+
+/** Derivative of {@link geluErf}. */
+export function geluErfGradient(x: number): number {
+  const bounded = Math.max(-30, Math.min(30, x));
+  return normalDistribution(bounded) + bounded * Math.exp(-bounded * bounded / 2) / Math.sqrt(2 * Math.PI);
+}
+
 /** `e^(score - max)` of a row of scores, their sum, and the largest score unless it is given. */
 export function exponentials(row: ArrayLike<number>, given?: number): {
   powers: Float64Array;
@@ -37,6 +61,7 @@ export function exponentials(row: ArrayLike<number>, given?: number): {
 /** Value and derivative of every unary op. */
 export const UNARY: Record<UnaryOp, { value(x: number): number; derivative(x: number): number }> = {
   gelu: { value: gelu, derivative: geluGradient },
+  geluErf: { value: geluErf, derivative: geluErfGradient },
   relu: { value: (x) => x < 0 ? 0 : x, derivative: (x) => x <= 0 ? 0 : 1 },
   tanh: { value: Math.tanh, derivative: (x) => 4 * sigmoid(2 * x) * sigmoid(-2 * x) },
   exp: { value: Math.exp, derivative: Math.exp },

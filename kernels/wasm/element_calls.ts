@@ -8,6 +8,7 @@ import type { Kernels } from "./builder.ts";
 /** Names of the backward kernels; joining strings for each call would make garbage. */
 const BACKWARD: Record<UnaryOp, { set: string; add: string }> = {
   gelu: { set: "geluBackward", add: "geluBackwardAdd" },
+  geluErf: { set: "geluErfBackward", add: "geluErfBackwardAdd" },
   relu: { set: "reluBackward", add: "reluBackwardAdd" },
   tanh: { set: "tanhBackward", add: "tanhBackwardAdd" },
   exp: { set: "expBackward", add: "expBackwardAdd" },

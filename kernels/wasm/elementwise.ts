@@ -3,7 +3,7 @@
  */
 import type { UnaryOp } from "../backend.ts";
 import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
-import { exp, gelu, geluGradient, log, tanh, tanhGradient } from "./math.ts";
+import { exp, gelu, geluErf, geluErfGradient, geluGradient, log, tanh, tanhGradient } from "./math.ts";
 import type { I32, I32Local, V128 } from "./values.ts";
 
 interface Unary {
@@ -14,6 +14,7 @@ interface Unary {
 
 const UNARY: Record<UnaryOp, Unary> = {
   gelu: { forward: gelu, backward: (k, x, dOut) => geluGradient(k, x).mul(dOut) },
+  geluErf: { forward: geluErf, backward: (k, x, dOut) => geluErfGradient(k, x).mul(dOut) },
   // Not max(x, 0), which costs more: NaN and -0 stay themselves.
   relu: {
     forward: (k, x) => x.pmax(k.constant(0)),

@@ -39,6 +39,26 @@ const LOG = [
 ];
 const TANH = [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1];
 
+/**
+ * `e^(x^2 / 2) (1 - Phi(x)) = t P(t)` with `t = 1 / (1 + 0.3 x)`: a minimax fit for x in 0..14.5, relative error 3.5e-9
+ * before rounding.
+ */
+const NORMAL = [
+  -0.020623552,
+  0.11243606,
+  -0.22821465,
+  0.19178593,
+  -0.079424635,
+  0.09615744,
+  0.07838944,
+  0.11023547,
+  0.11957181,
+  0.11968669,
+];
+const NORMAL_SCALE = 0.3;
+/** Beyond this, 1 - Phi(x) is 0 in float32. */
+const NORMAL_LIMIT = 15;
+
 /** 2u of gelu_new: `2 sqrt(2 / pi) (x + 0.044715 x^3)`. */
 const GELU_LINEAR = 2 * 0.7978845608028654, GELU_CUBIC = GELU_LINEAR * 0.044715;
 /** Beyond this, gelu is x or 0 in float32, and its gradient 1 or 0. */
@@ -123,6 +143,31 @@ export function geluGradient(k: Kernel, x: V128): V128 {
   const slope = value.mul(value).madd(k.constant(3 * GELU_CUBIC), k.constant(GELU_LINEAR));
   const s = isNegative.select(smaller, larger);
   return value.mul(slope).madd(larger.mul(smaller), s);
+}
+
+/**
+ * `x Phi(x)` with the distribution function Phi of the normal distribution: the gelu with erf. The relative error is at
+ * most `(5 + x^2) ulp` (the rounding of x^2, seen through exp); `geluErf(-Infinity) = -0`.
+ */
+export function geluErf(k: Kernel, x: V128): V128 {
+  const value = k.let(x.pmax(k.constant(-NORMAL_LIMIT)));
+  return value.mul(normalParts(k, value).phi);
+}
+
+/** Derivative of {@link geluErf}: `Phi(x) + x Phi'(x)`. Absolute error at most 5e-7. */
+export function geluErfGradient(k: Kernel, x: V128): V128 {
+  const value = k.let(x.pmax(k.constant(-NORMAL_LIMIT)).pmin(k.constant(NORMAL_LIMIT)));
+  const { phi, power } = normalParts(k, value);
+  return value.mul(power).madd(k.constant(1 / Math.sqrt(2 * Math.PI)), phi);
+}
+
+/** Phi(x), and `e^(-x^2 / 2)`. The tail is the power times a polynomial in `1 / (1 + c |x|)`: nothing cancels. */
+function normalParts(k: Kernel, value: V128): { phi: V128; power: V128 } {
+  const size = k.let(value.abs().pmin(k.constant(NORMAL_LIMIT)));
+  const power = k.let(exp(k, size.mul(size).mul(k.constant(-0.5))));
+  const t = k.let(k.constant(1).div(size.madd(k.constant(NORMAL_SCALE), k.constant(1))));
+  const tail = k.let(polynomial(k, t, NORMAL).mul(t).mul(power));
+  return { phi: value.lt(k.constant(0)).select(tail, k.constant(1).sub(tail)), power };
 }
 
 /** Bits of the float32 next to sqrt(1/2). */

@@ -17,6 +17,9 @@ const SIZE_KEYS = {
   vocab: "vocab_size",
 } as const;
 
+/** Names of the gelu with erf. */
+const ERF_NAMES: readonly unknown[] = ["gelu", "gelu_python"];
+
 /**
  * Fields that change the arithmetic, with the values that are computed here, the plain one first; absent means that one.
  *
@@ -24,9 +27,9 @@ const SIZE_KEYS = {
  */
 const FIXED: Readonly<Record<string, readonly unknown[]>> = {
   model_type: ["gpt2"],
-  // Three names of the form with tanh; `gelu` itself is the one with erf.
-  activation_function: ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"],
-  tie_word_embeddings: [true, null],
+  // Three names of the form with tanh, then two of the one with erf.
+  activation_function: ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", ...ERF_NAMES],
+  tie_word_embeddings: [true, false, null],
   scale_attn_weights: [true],
   scale_attn_by_inverse_layer_idx: [false, null],
   add_cross_attention: [false, null],
@@ -45,15 +48,16 @@ export function toHuggingFaceConfig(config: GptConfig): Record<string, unknown> 
   return {
     model_type: "gpt2",
     architectures: ["GPT2LMHeadModel"],
-    activation_function: "gelu_new",
+    activation_function: config.activation === "geluErf" ? "gelu" : "gelu_new",
     n_layer: config.layers,
     n_head: config.heads,
     n_embd: config.embed,
     n_positions: config.context,
     n_ctx: config.context,
+    ...(config.inner !== undefined && { n_inner: config.inner }),
     vocab_size: config.vocab,
     layer_norm_epsilon: config.layerNormEpsilon ?? LAYER_NORM_EPSILON,
-    tie_word_embeddings: true,
+    tie_word_embeddings: config.tied ?? true,
     attn_pdrop: 0,
     embd_pdrop: 0,
     resid_pdrop: 0,
@@ -98,13 +102,22 @@ export function fromHuggingFaceConfig(config: unknown, path: string): GptConfig 
       `Cannot use ${path}: n_embd ${sizes.embed} is not a multiple of n_head ${sizes.heads}`,
     );
   }
-  const inner = fields.n_inner ?? 4 * sizes.embed;
-  if (inner !== 4 * sizes.embed) {
-    throw new UsageError(
-      `Cannot use ${path}: n_inner is ${inner}, supported is 4 x n_embd, here ${4 * sizes.embed}`,
-    );
-  }
-  return { ...sizes, layerNormEpsilon: epsilon };
+  return {
+    ...sizes,
+    layerNormEpsilon: epsilon,
+    ...innerOf(fields.n_inner, path),
+    ...(ERF_NAMES.includes(fields.activation_function) && { activation: "geluErf" }),
+    ...(fields.tie_word_embeddings === false && { tied: false }),
+  };
+}
+
+/** The width inside of feed-forward layers, if it is not the usual one: absent or null. */
+function innerOf(value: unknown, path: string): { readonly inner?: number } {
+  if (value === undefined || value === null) return {};
+  if (typeof value === "number" && Number.isInteger(value) && value > 0) return { inner: value };
+  throw new UsageError(
+    `Cannot use ${path}: n_inner is ${JSON.stringify(value)}, it must be a whole number above 0, or null`,
+  );
 }
 
 function checkFixed(fields: Readonly<Record<string, unknown>>, path: string): void {

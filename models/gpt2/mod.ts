@@ -22,9 +22,12 @@ const gpt2: ModelFamily<GptConfig> = {
   layers: gptLayers,
   plan: gptPlan,
   decoder: (scope, config) => new Gpt(scope, config),
-  sizes: ({ layers, heads, embed, context, vocab }) => ({ layers, heads, embed, context, vocab }),
-  configure: ({ layers, heads, embed, context, vocab }, known) => {
-    return { layerNormEpsilon: known?.layerNormEpsilon, layers, heads, embed, context, vocab };
+  sizes: ({ layers, heads, embed, context, vocab, inner, tied }) => {
+    return { layers, heads, embed, context, vocab, inner, tied };
+  },
+  configure: ({ layers, heads, embed, context, vocab, inner, tied }, known) => {
+    const { layerNormEpsilon, activation } = known ?? {};
+    return { layerNormEpsilon, activation, layers, heads, embed, context, vocab, inner, tied };
   },
   checkpoint: {
     toConfig: toHuggingFaceConfig,

@@ -35,6 +35,12 @@ export interface GptConfig extends Partial<MixtureConfig> {
   readonly vocab: number;
   /** Of the layer norms; by default 1e-5. */
   readonly layerNormEpsilon?: number;
+  /** Width inside of feed-forward layers; by default `4 embed`. */
+  readonly inner?: number;
+  /** The gelu with tanh, by default, or with erf; experts have the first. */
+  readonly activation?: "gelu" | "geluErf";
+  /** The output head is the table of tokens; by default true. */
+  readonly tied?: boolean;
 }
 
 /** Token and position embeddings, added. */
@@ -74,7 +80,7 @@ class Block implements Layer {
     const { experts = 0 } = config, feedForward = scope.child("mlp");
     this.#feedForward = experts > 0
       ? new MoeFeedForward(feedForward, { ...config, ...sizes, experts })
-      : new FeedForward(feedForward, sizes);
+      : new FeedForward(feedForward, { ...sizes, inner: config.inner, activation: config.activation });
   }
 
   forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
@@ -85,14 +91,15 @@ class Block implements Layer {
   }
 }
 
-/** The last norm and the output head, which is the table of the token embedding. */
+/** The last norm and the output head, which may be the table of the token embedding. */
 class GptHead implements Layer {
   readonly #norm: LayerNorm;
   readonly #head: Head;
 
-  constructor(scope: Scope, { vocab, embed, layerNormEpsilon }: GptConfig) {
+  constructor(scope: Scope, { vocab, embed, layerNormEpsilon, tied = true }: GptConfig) {
     this.#norm = new LayerNorm(scope.child("ln_f"), embed, layerNormEpsilon);
-    this.#head = new Head(scope.child("lm_head"), { name: "wte.weight", rows: vocab, width: embed });
+    const name = tied ? "wte.weight" : "lm_head.weight";
+    this.#head = new Head(scope.child("lm_head"), { name, rows: vocab, width: embed });
   }
 
   forward(tape: Tape, x: Tensor): Tensor {
@@ -101,7 +108,7 @@ class GptHead implements Layer {
 }
 
 /**
- * GPT-2: pre-norm blocks, learned positions, tied output head; parameter names are those of Hugging Face.
+ * GPT-2: pre-norm blocks, learned positions, an output head that is tied or not; parameter names are those of Hugging Face.
  *
  * Source: Radford et al., Language Models are Unsupervised Multitask Learners, 2019, section 2.3.
  */
@@ -180,8 +187,11 @@ export function gptLayers(config: GptConfig): LayerFactory[] {
   ];
 }
 
-function checkSizes({ embed, heads, experts = 0, ...mixture }: GptConfig): void {
+function checkSizes({ embed, heads, experts = 0, activation, ...mixture }: GptConfig): void {
   if (experts !== 0) checkMixture({ ...mixture, experts });
+  if (experts !== 0 && activation === "geluErf") {
+    throw new RangeError("Cannot build experts with the gelu of erf: theirs is the one with tanh");
+  }
   if (embed % heads === 0) return;
   throw new RangeError(`Cannot split embed ${embed} into ${heads} heads: embed must be a multiple of heads`);
 }

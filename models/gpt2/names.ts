@@ -5,6 +5,7 @@
  */
 import type { TensorIndex } from "../../files/mod.ts";
 import { stripPrefixes, tieHead } from "../tensor_names.ts";
+import type { GptConfig } from "./model.ts";
 
 /** Names that GPT-2 files may hold besides the parameters: causal masks, whatever their type. */
 export function isGpt2Extra(name: string): boolean {
@@ -15,10 +16,15 @@ export function isGpt2Extra(name: string): boolean {
  * The tensors by the names of the parameters.
  *
  * @param path For messages.
- * @throws {UsageError} If two tensors have one name, or the head differs from the table.
+ * @throws {UsageError} If two tensors have one name, or a tied head differs from the table.
  */
-export function nameGpt2Tensors(tensors: TensorIndex, path: string): TensorIndex {
-  return tieHead(stripPrefixes(tensors, path), path, { table: "wte.weight", head: "lm_head.weight" });
+export function nameGpt2Tensors(
+  tensors: TensorIndex,
+  path: string,
+  { tied = true }: Pick<GptConfig, "tied"> = {},
+): TensorIndex {
+  const named = stripPrefixes(tensors, path);
+  return tied ? tieHead(named, path, { table: "wte.weight", head: "lm_head.weight" }) : named;
 }
 
 /** The tensors of a model with a shorter context: it has the first rows of the table of positions. */

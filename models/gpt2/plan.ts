@@ -6,7 +6,7 @@ import type { GptConfig } from "./model.ts";
  * vocabulary.
  */
 export function gptPlan(
-  { embed, heads, experts = 0 }: Pick<GptConfig, "embed" | "heads" | "experts">,
+  { embed, heads, experts = 0, tied = true }: Pick<GptConfig, "embed" | "heads" | "experts" | "tied">,
 ): ParallelPlan {
   const unit = embed / heads, feedForward = experts > 0 ? "h.*.mlp.experts.*" : "h.*.mlp";
   return {
@@ -17,6 +17,6 @@ export function gptPlan(
     ...(experts > 0 && { "h.*.mlp": { kind: "mixture" } as const }),
     [`${feedForward}.c_fc`]: { kind: "column" },
     [`${feedForward}.c_proj`]: { kind: "row" },
-    "lm_head": { kind: "head", table: "wte" },
+    "lm_head": { kind: "head", table: tied ? "wte" : "lm_head" },
   };
 }

@@ -40,6 +40,7 @@ export function toMixtureConfig(config: GptConfig): Record<string, unknown> {
 export function fromMixtureConfig(json: unknown, path: string): GptConfig {
   const fields = json as Record<string, unknown>;
   const sizes = fromHuggingFaceConfig({ ...fields, model_type: "gpt2" }, path);
+  checkExperts(sizes, path);
   const entries = Object.entries(FIELDS).map(([key, [field, preset]]) => {
     const value = fields[field] ?? preset, isList = key === "deadExperts";
     if (isList ? Array.isArray(value) : typeof value === "number") return [key, value];
@@ -56,4 +57,13 @@ export function fromMixtureConfig(json: unknown, path: string): GptConfig {
     throw new UsageError(`Cannot use ${path}: ${(error as Error).message}`);
   }
   return { ...sizes, ...mixture };
+}
+
+/** Experts have four times the width, and the gelu with tanh. */
+function checkExperts({ embed, inner = 4 * embed, activation }: GptConfig, path: string): void {
+  if (activation === "geluErf") {
+    throw new UsageError(`Cannot use ${path}: activation_function is that of erf, experts have "gelu_new"`);
+  }
+  if (inner === 4 * embed) return;
+  throw new UsageError(`Cannot use ${path}: n_inner is ${inner}, experts have 4 x n_embd, here ${4 * embed}`);
 }

@@ -30,6 +30,7 @@ export function unary(tape: Tape, op: UnaryOp, x: Tensor): Tensor {
 
 const LOWER_UNARY: Readonly<Record<UnaryOp, (x: onnx.Value) => onnx.Value>> = {
   gelu: onnx.gelu,
+  geluErf: onnx.geluErf,
   relu: (x) => onnx.unary("Relu", x),
   tanh: (x) => onnx.unary("Tanh", x),
   exp: (x) => onnx.unary("Exp", x),
@@ -40,6 +41,11 @@ const LOWER_UNARY: Readonly<Record<UnaryOp, (x: onnx.Value) => onnx.Value>> = {
 /** Gaussian error linear unit, tanh form (Hendrycks and Gimpel 2016). */
 export function gelu(tape: Tape, x: Tensor): Tensor {
   return unary(tape, "gelu", x);
+}
+
+/** Gaussian error linear unit with erf: `x Phi(x)` (Hendrycks and Gimpel 2016). */
+export function geluErf(tape: Tape, x: Tensor): Tensor {
+  return unary(tape, "geluErf", x);
 }
 
 /** `max(x, 0)`. */

@@ -3,13 +3,14 @@ import { type Span, subspan, type UnaryOp } from "../../kernels/mod.ts";
 import { type BackendPair, type Bound, EPS, noise, SPECIALS, ulp } from "./backend_pair.ts";
 
 const LENGTHS = [0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 31, 1021];
-const UNARY: UnaryOp[] = ["gelu", "relu", "tanh", "exp", "log", "square"];
+const UNARY: UnaryOp[] = ["gelu", "geluErf", "relu", "tanh", "exp", "log", "square"];
 
 /** In ulp: those of kernels/wasm/math.ts, plus the half of the oracle's own rounding. */
 function unaryBound(op: UnaryOp, x: Float32Array): Bound {
   const argument = (i: number) => Math.min(200, 1.6 * Math.abs(x[i]) + 0.0714 * Math.abs(x[i]) ** 3);
   const ulps: Record<UnaryOp, (i: number) => number> = {
     gelu: (i) => 4.5 + 3 * argument(i),
+    geluErf: (i) => 5.5 + Math.min(200, x[i] ** 2),
     relu: () => 0,
     tanh: () => 2.5,
     exp: () => 1.5,
@@ -21,10 +22,18 @@ function unaryBound(op: UnaryOp, x: Float32Array): Bound {
 
 /** Error of dX: the derivative's, times dOut, and the rounding of the product and of the addition. */
 function backwardBound(op: UnaryOp, d: Float32Array, before: Float32Array): Bound {
-  const ulps: Record<UnaryOp, number> = { gelu: 2, relu: 0, tanh: 7, exp: 2.5, log: 2.5, square: 1.5 };
+  const ulps: Record<UnaryOp, number> = {
+    gelu: 2,
+    geluErf: 2,
+    relu: 0,
+    tanh: 7,
+    exp: 2.5,
+    log: 2.5,
+    square: 1.5,
+  };
   return (i, want) => {
     if (op === "relu" && before[i] === 0) return 0;
-    const derivative = op === "gelu" ? 5e-7 * Math.abs(d[i]) : 0;
+    const derivative = op.startsWith("gelu") ? 5e-7 * Math.abs(d[i]) : 0;
     return derivative + (ulps[op] + 2) * (ulp(want) + ulp(before[i]));
   };
 }

@@ -1,11 +1,12 @@
 /**
- * Golden runs of every family of decoders, by an implementation in PyTorch and float64
+ * Golden runs of every family, by an implementation in PyTorch and float64
  * (`tests/golden/families/golden_families.py`): stretched positions, windows, tied heads, one head of keys, odd numbers of
- * heads, biases, norms of heads, experts that share their weights or do not.
+ * heads, biases, norms of heads, experts that share their weights or do not; a GPT-2 with erf, `n_inner` and a head.
  */
 import { type GoldenLayout, goldenRun } from "../support/golden_suite.ts";
 
 const RUNS: Record<string, GoldenLayout[]> = {
+  gpt2_erf_untied: [{ dp: 1, tp: 2, pp: 2, microBatch: 2, recompute: "full" }, { dp: 2, zero: 3 }],
   llama3_tied: [{ dp: 1, tp: 2, pp: 2, microBatch: 2 }, { dp: 1, tp: 4, sp: true }],
   llama_linear_odd: [{ dp: 1 }, { dp: 1, tp: 2 }],
   llama_yarn: [{ dp: 2, zero: 3 }],

@@ -1,7 +1,17 @@
 import { assert, assertEquals } from "@std/assert";
 import { createDeviceMemory } from "../../kernels/memory/heap.ts";
 import { type Kernel, ModuleBuilder } from "../../kernels/wasm/builder.ts";
-import { exp, gelu, geluGradient, log, sigmoid, tanh, tanhGradient } from "../../kernels/wasm/math.ts";
+import {
+  exp,
+  gelu,
+  geluErf,
+  geluErfGradient,
+  geluGradient,
+  log,
+  sigmoid,
+  tanh,
+  tanhGradient,
+} from "../../kernels/wasm/math.ts";
 import type { V128 } from "../../kernels/wasm/values.ts";
 
 const BLOCK = 4096, INPUT = 1024, OUTPUT = INPUT + 4 * BLOCK + 64;
@@ -128,6 +138,39 @@ Deno.test("geluGradient() is within 5e-7 for all floats", () => {
   report(
     "geluGradient",
     [FLOATS, USUAL].map((x) => largestError(geluGradient, trueGeluGradient, x, () => 5e-7)),
+    1,
+  );
+});
+
+/** Phi by Simpson's rule from 0, or from x to where nothing is left: digits enough, and another way than the oracle's. */
+function trueNormal(x: number): number {
+  const size = Math.abs(x), far = Math.min(size + 12, 42), n = 4000;
+  if (size > 39) return x < 0 ? 0 : 1;
+  const step = (far - size) / n;
+  let sum = 0;
+  for (let i = 0; i <= n; i++) {
+    const at = size + i * step, weight = i === 0 || i === n ? 1 : i % 2 === 1 ? 4 : 2;
+    sum += weight * Math.exp(-at * at / 2);
+  }
+  const tail = sum * step / 3 / Math.sqrt(2 * Math.PI);
+  return x < 0 ? tail : 1 - tail;
+}
+
+/** 2^11 places in -16..16, and some beyond. */
+const NEAR = Float32Array.from({ length: 1 << 11 }, (_, i) => (i / (1 << 10) - 1) * 16);
+const BEYOND = new Float32Array([-1e30, -50, 50, 1e30, 1e-30, -1e-30, 2 ** -140, 0]);
+
+Deno.test("geluErf() is within (5 + x^2) ulp, and its gradient within 5e-7", () => {
+  const unit = (x: number, want: number) => ulp(want) * (5 + Math.min(200, x * x));
+  report(
+    "geluErf",
+    [NEAR, BEYOND].map((x) => largestError(geluErf, (x) => x * trueNormal(x), x, unit)),
+    1,
+  );
+  const slope = (x: number) => trueNormal(x) + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+  report(
+    "geluErfGradient",
+    [NEAR, BEYOND].map((x) => largestError(geluErfGradient, slope, x, () => 5e-7)),
     1,
   );
 });

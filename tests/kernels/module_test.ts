@@ -51,7 +51,7 @@ Deno.test("each file of kernels adds the functions that its documentation names"
   ]);
   assertEquals(exportsOf(addExactSums), ["maxAbs", "sumSquaresExact"]);
   assertEquals(exportsOf(addOptimizer), ["adamw", "sum", "sumSquares", "maxAbs", "sumSquaresExact"]);
-  const unary = ["gelu", "relu", "tanh", "exp", "log", "square"];
+  const unary = ["gelu", "geluErf", "relu", "tanh", "exp", "log", "square"];
   assertEquals(exportsOf(addElementwise), [
     ...unary.flatMap((op) => [op, `${op}Backward`, `${op}BackwardAdd`]),
     ...["add", "sub", "mul", "axpy", "scale", "fill", "copy", "addBias", "sumRows"],

@@ -15,6 +15,7 @@ import {
   embedding,
   fusedInputs,
   gelu,
+  geluErf,
   groupedBias,
   groupedLinear,
   headNorm,
@@ -150,6 +151,7 @@ const CASES: Case[] = [
   },
   { name: "multiply()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => multiply(t, a, b) },
   { name: "gelu()", shapes: [[5, 7]], build: (t, [x]) => gelu(t, x) },
+  { name: "geluErf()", shapes: [[5, 7]], build: (t, [x]) => geluErf(t, x) },
   // Far from its kink, which a difference must not straddle.
   { name: "relu()", shapes: [[5, 7]], deviation: 30, build: (t, [x]) => relu(t, x) },
   { name: "tanh()", shapes: [[5, 7]], build: (t, [x]) => tanh(t, x) },

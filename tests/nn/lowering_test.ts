@@ -13,6 +13,7 @@ import {
   Embedding,
   fusedInputs,
   gelu,
+  geluErf,
   headNorm,
   LayerNorm,
   Linear,
@@ -86,6 +87,7 @@ const CASES: { [name: string]: Record } = {
   softmax: ({ tape, x }) => softmax(tape, x),
   "a chain of elements": ({ tape, x }) =>
     add(tape, multiply(tape, gelu(tape, x), tanh(tape, x)), relu(tape, reshape(tape, x, [2, 3, 12]))),
+  "the other gelu": ({ tape, x }) => geluErf(tape, x),
   "exponentials, logarithms and squares": ({ tape, x }) =>
     unary(tape, "log", add(tape, unary(tape, "exp", x), unary(tape, "square", x))),
   "embeddings, added": ({ tape, scope, x }) => {

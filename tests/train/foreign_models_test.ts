@@ -72,7 +72,7 @@ const OTHER: [string, Variant, string][] = [
     tensors: (x) => x.name === "wte.weight" ? [x, { ...zeros("lm_head.weight", [256, 16]) }] : [x],
   }, "lm_head.weight differs from wte.weight"],
   ["quantized weights", { config: { quantization_config: { bits: 8 } } }, "quantization_config is {"],
-  ["untied embeddings", { config: { tie_word_embeddings: false } }, "tie_word_embeddings is false"],
+  ["a head that is not there", { config: { tie_word_embeddings: false } }, "lm_head.weight"],
   ["another activation", { config: { activation_function: "relu" } }, 'activation_function is "relu"'],
   ["a NaN", {
     tensors: (

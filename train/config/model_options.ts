@@ -24,7 +24,7 @@ export const MODEL_OPTIONS = [
     isRecipe: true,
     help: "width inside of feed-forward layers (that of the family)",
   },
-  { ...FLAG, key: "tied", help: "the output head is the table of tokens (gpt2 always)" },
+  { ...FLAG, key: "tied", help: "the output head is the table of tokens (a new gpt2 always)" },
   {
     ...COUNT,
     key: "context",

@@ -53,6 +53,13 @@ Deno.test("fromHuggingFaceConfig() accepts other ways to say the same", () => {
   ) assertEquals(fromHuggingFaceConfig({ ...toHuggingFaceConfig(SIZES), ...same }, "c"), SIZES);
 });
 
+Deno.test("an inner width, the gelu of erf and a head of its own are read, and written again", () => {
+  const config = { ...SIZES, inner: 100, activation: "geluErf", tied: false } as const;
+  assertEquals(fromHuggingFaceConfig(toHuggingFaceConfig(config), "c"), config);
+  const { n_inner, activation_function, tie_word_embeddings } = toHuggingFaceConfig(config);
+  assertEquals([n_inner, activation_function, tie_word_embeddings], [100, "gelu", false]);
+});
+
 Deno.test("dropoutRates() names the rates that are not applied", () => {
   assertEquals(dropoutRates({ attn_pdrop: 0.1, embd_pdrop: 0, resid_pdrop: 0.2 }), [
     "attn_pdrop 0.1",
@@ -64,20 +71,20 @@ Deno.test("dropoutRates() names the rates that are not applied", () => {
 Deno.test("fromHuggingFaceConfig() refuses other models by name", () => {
   const cases: [Record<string, unknown>, string][] = [
     [
-      { activation_function: "gelu" },
-      'activation_function is "gelu", supported are "gelu_new", "gelu_pytorch_tanh", "gelu_fast"',
+      { activation_function: "silu" },
+      'activation_function is "silu", supported are "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", ',
     ],
     [{ add_cross_attention: true }, "add_cross_attention is true, supported is false"],
     [{ scale_attn_weights: null }, "scale_attn_weights is null, supported is true"],
     [{ rope_scaling: { type: "linear" } }, 'rope_scaling is {"type":"linear"}, which is not supported'],
     [{ quantization_config: { bits: 4, modules: "x".repeat(99) } }, "quantization_config is {"],
-    [{ tie_word_embeddings: false }, "tie_word_embeddings is false, supported is true"],
+    [{ tie_word_embeddings: 0 }, "tie_word_embeddings is 0, supported are true, false"],
     [{ model_type: "llama" }, 'model_type is "llama", supported is "gpt2"'],
     [{ scale_attn_by_inverse_layer_idx: true }, "scale_attn_by_inverse_layer_idx is true"],
     [{ n_layer: undefined }, "n_layer is missing"],
     [{ n_embd: 6.5 }, "n_embd is 6.5, it must be a whole number above 0"],
     [{ n_head: 7 }, "n_embd 64 is not a multiple of n_head 7"],
-    [{ n_inner: 100 }, "n_inner is 100, supported is 4 x n_embd, here 256"],
+    [{ n_inner: 0.5 }, "n_inner is 0.5, it must be a whole number above 0, or null"],
     [{ layer_norm_epsilon: 0 }, "layer_norm_epsilon is 0"],
   ];
   for (const [change, message] of cases) {

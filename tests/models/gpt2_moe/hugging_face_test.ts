@@ -45,6 +45,8 @@ Deno.test("fromMixtureConfig() refuses what makes no sense by name", () => {
     [{ num_experts_per_tok: 4 }, "Cannot mix 4 experts: a token goes to 4 of them, and 3 live"],
     [{ n_layer: 0 }, "n_layer is 0"],
     [{ activation_function: "relu" }, "activation_function"],
+    [{ activation_function: "gelu" }, "activation_function is that of erf"],
+    [{ n_inner: 100 }, "n_inner is 100"],
   ];
   for (const [change, message] of cases) {
     const { message: text } = assertThrows(
