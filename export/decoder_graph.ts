@@ -61,8 +61,8 @@ export function lowerDecoder(
   });
   const tape = new Tape({ backend: createBackend("reference", heap), training: false });
   const decoder = family.decoder(Scope.of({ heap, seed: 0 }), config).decoder(tape);
-  lowering.bind(decoder.id, ids);
-  lowering.bind(decoder.position, places.row);
+  lowering.bind(decoder.ids, ids);
+  lowering.bind(decoder.positions, places.row);
   tape.lower(lowering);
   const logits = lowering.valueOf(decoder.logits), part = onnx.partOf(graph, [logits, ...present]);
   const inputs = [ids, ...places.inputs, ...past.flat()];

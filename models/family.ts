@@ -5,7 +5,7 @@
  * @module
  */
 import type { TensorIndex } from "../files/mod.ts";
-import type { LayerFactory, Scope, Tape, Tensor } from "../nn/mod.ts";
+import type { KeyValueCache, LayerFactory, Scope, Tape, Tensor } from "../nn/mod.ts";
 import type { ParallelPlan } from "../strategies/mod.ts";
 
 /** Sizes of a model by the names of the options that they have. */
@@ -36,24 +36,32 @@ export interface ModelSizes {
   readonly capacityFactor?: number;
 }
 
-/** What one-token generation works on: fill `id`, call `setPosition`, run the tape, read `logits`. */
-export interface Decoder {
-  /** i32 [1, 1]. */
-  readonly id: Tensor;
-  /** i32 [1, 1]: what {@link setPosition} fills. */
-  readonly position: Tensor;
-  /** [1, 1, V]. */
-  readonly logits: Tensor;
-  /** Says how many tokens came before the next one. */
+/** A pass of some new tokens against the cached keys and values of those before them. */
+export interface TokenPass {
+  /** i32 [1, N]: the new tokens. */
+  readonly ids: Tensor;
+  /** i32 [1, N]: what {@link setPosition} fills. */
+  readonly positions: Tensor;
+  /** Of each layer of attention. */
+  readonly caches: readonly KeyValueCache[];
+  /** Says how many tokens came before the new ones. */
   setPosition(position: number): void;
 }
 
-/** A model that generates. */
+/** What generation works on: fill `ids`, call `setPosition`, run the tape, read `logits`. */
+export interface Decoder extends TokenPass {
+  /** [1, 1, V]. */
+  readonly logits: Tensor;
+}
+
+/** A model that generates; {@link decoderOf} makes one of layers. */
 export interface DecoderModel {
   /** Tokens that its cache has room for. */
   readonly context: number;
   /** Records the pass of one token against the cached keys and values of those before it, up to the context. */
   decoder(tape: Tape): Decoder;
+  /** Records a pass of several tokens into the caches of a decoder, for what comes after them: without logits. */
+  prefill(tape: Tape, numTokens: number, decoder: Pick<Decoder, "caches">): TokenPass;
 }
 
 /** How a family stands in a directory of Hugging Face's form. */

@@ -41,7 +41,7 @@ export default async function generateProgram(device: Device, job: GenerateJob):
 export function planGenerate(model: WriterModel): number {
   const heap = new PlannedHeap(), { writer } = buildWriter(heap, model);
   // Kernels take workspace for what they see: a full cache at last.
-  for (let i = 0; i < writer.context; i++) writer.read(0);
+  writer.readAll(Array(writer.context).fill(0));
   return heap.extentBytes;
 }
 

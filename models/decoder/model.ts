@@ -2,7 +2,7 @@ import {
   Embedding,
   GatedFeedForward,
   Head,
-  KeyValueCache,
+  type KeyValueCache,
   type Layer,
   type LayerFactory,
   MoeFeedForward,
@@ -14,7 +14,8 @@ import {
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
-import type { Decoder, DecoderModel } from "../family.ts";
+import { decoderOf } from "../decoder_of.ts";
+import type { DecoderModel } from "../family.ts";
 import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
 import { expertForm, mixtureLayer } from "./mixture.ts";
 import { rotaryTable } from "./rope.ts";
@@ -109,21 +110,11 @@ export function buildDecoder(scope: Scope, config: DecoderConfig): DecoderModel 
   const { layers, context, kvHeads, headDim } = config, embedding = embeddingOf(scope, config);
   const blocks = Array.from({ length: layers }, (_, i) => blockOf(scope, config, i));
   const head = new DecoderHead(scope, config);
-  const decoder = (tape: Tape): Decoder => {
-    const id = tape.input("id", [1, 1], "i32"), position = tape.input("position", [1, 1], "i32");
-    tape.positions = position;
-    const caches = blocks.map(() => new KeyValueCache(tape, context, kvHeads * headDim));
-    let x = embedding.forward(tape, id);
-    for (const [i, block] of blocks.entries()) x = block.forward(tape, x, caches[i]);
-    return {
-      id,
-      position,
-      logits: head.forward(tape, x),
-      setPosition: (value) => {
-        tape.heap.i32(position.span)[0] = value;
-        for (const cache of caches) cache.length = value;
-      },
-    };
-  };
-  return { context, decoder };
+  return decoderOf({
+    context,
+    keyWidth: kvHeads * headDim,
+    embed: (tape, ids) => embedding.forward(tape, ids),
+    blocks,
+    head: (tape, x) => head.forward(tape, x),
+  });
 }

@@ -21,7 +21,7 @@ const gpt2: ModelFamily<GptConfig> = {
   module: import.meta.url,
   layers: gptLayers,
   plan: gptPlan,
-  decoder: (scope, config) => new Gpt(scope, config),
+  decoder: (scope, config) => new Gpt(scope, config).decoder,
   sizes: ({ layers, heads, embed, context, vocab, inner, tied }) => {
     return { layers, heads, embed, context, vocab, inner, tied };
   },

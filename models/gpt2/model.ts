@@ -5,7 +5,7 @@ import {
   Embedding,
   FeedForward,
   Head,
-  KeyValueCache,
+  type KeyValueCache,
   type Layer,
   type LayerFactory,
   LayerNorm,
@@ -19,7 +19,8 @@ import {
   type Tape,
   type Tensor,
 } from "../../nn/mod.ts";
-import type { Decoder } from "../family.ts";
+import { decoderOf } from "../decoder_of.ts";
+import type { DecoderModel } from "../family.ts";
 
 /** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
 export interface GptConfig extends Partial<MixtureConfig> {
@@ -54,12 +55,8 @@ class GptEmbedding implements Layer {
   }
 
   forward(tape: Tape, ids: Tensor): Tensor {
-    const steps = ids.shape[1],
-      places = () => tape.constant("positions", ids.shape, "i32", (i) => tape.positionOf(i % steps));
-    return this.embed(tape, ids, positionsOf(tape, ids.shape) ?? places());
-  }
-
-  embed(tape: Tape, ids: Tensor, positions: Tensor): Tensor {
+    const steps = ids.shape[1], place = (i: number) => tape.positionOf(i % steps);
+    const positions = positionsOf(tape, ids.shape) ?? tape.constant("positions", ids.shape, "i32", place);
     return this.#tokens.forward(tape, ids, this.#positions.forward(tape, positions));
   }
 }
@@ -132,11 +129,6 @@ export class Gpt implements Model {
     this.#head = new GptHead(scope, config);
   }
 
-  /** Longest sequence. */
-  get context(): number {
-    return this.config.context;
-  }
-
   /** Scores of the next token. Shapes: ids i32 [B, T], result [B, T, V]. */
   logits(tape: Tape, ids: Tensor): Tensor {
     const [batch, steps] = ids.shape;
@@ -153,21 +145,16 @@ export class Gpt implements Model {
     return crossEntropy(tape, this.logits(tape, inputs), targets);
   }
 
-  /** Records the pass of one token against cached keys and values of up to `context` tokens. */
-  decoder(tape: Tape): Decoder {
-    const id = tape.input("id", [1, 1], "i32"), position = tape.input("position", [1, 1], "i32");
-    const caches = this.#blocks.map(() => new KeyValueCache(tape, this.config.context, this.config.embed));
-    let x = this.#embedding.embed(tape, id, position);
-    for (const [i, block] of this.#blocks.entries()) x = block.forward(tape, x, caches[i]);
-    return {
-      id,
-      position,
-      logits: this.#head.forward(tape, x),
-      setPosition: (value) => {
-        tape.heap.i32(position.span)[0] = value;
-        for (const cache of caches) cache.length = value;
-      },
-    };
+  /** For generation. */
+  get decoder(): DecoderModel {
+    const embedding = this.#embedding, head = this.#head;
+    return decoderOf({
+      context: this.config.context,
+      keyWidth: this.config.embed,
+      embed: (tape, ids) => embedding.forward(tape, ids),
+      blocks: this.#blocks,
+      head: (tape, x) => head.forward(tape, x),
+    });
   }
 }
 

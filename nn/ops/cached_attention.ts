@@ -3,6 +3,7 @@ import type { AttentionInputs, ColumnView } from "./attention_inputs.ts";
 import { headsOf } from "../lowering.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
+import type { FirstKeys } from "./places.ts";
 import { allocateAttention, attentionArgs, headRows, inputTensors } from "./attention_arguments.ts";
 
 /** Keys and values of the tokens that one attention layer has seen: generation computes each only once. */
@@ -25,9 +26,9 @@ export class KeyValueCache {
   }
 
   /**
-   * Records attention of one new token to all cached ones and itself. For inference only.
+   * Records attention of new tokens to all cached ones, to those before them, and to themselves. For inference only.
    *
-   * Shapes: q [1, 1, H D], k and v [1, 1, G D], result [1, 1, H D].
+   * Shapes: q [1, N, H D], k and v [1, N, G D], result [1, N, H D].
    *
    * @throws {RangeError} If the keys are of another width than the cache, or the inputs do not fit each other.
    */
@@ -39,24 +40,46 @@ export class KeyValueCache {
         `Cannot cache keys of ${needed} elements: the cache was made for ${width} elements each`,
       );
     }
-    const newRow = ({ tensor, column }: ColumnView) => subspan(tensor.span, column, width);
-    const newKey = newRow(inputs.k), newValue = newRow(inputs.v), cached = { ld: width, stride: 0 };
-    const args = attentionArgs({ ...sizes, queries: tokens, keys: 1, causal: true, logSumExp }, {
+    const newKeys = rowsOf(inputs.k, width), newValues = rowsOf(inputs.v, width);
+    const cached = { ld: width, stride: 0 };
+    const args = attentionArgs({ ...sizes, queries: tokens, keys: tokens, causal: true, logSumExp }, {
       ...{ q: headRows(inputs.q), out: headRows({ tensor: out, column: 0 }) },
       ...{ k: { ...cached, span: this.#keys }, v: { ...cached, span: this.#values } },
     });
+    const windows = inputs.window === undefined || tokens === 1
+      ? undefined
+      : tape.scratch("first keys", tokens, "activations", "i32");
     return tape.record({
       name: "attention",
       inputs: inputTensors(inputs),
       output: out,
       forward: () => {
-        backend.copy(newKey, subspan(this.#keys, this.length * width, width));
-        backend.copy(newValue, subspan(this.#values, this.length * width, width));
-        const keys = Math.min(this.length + 1, inputs.window ?? Infinity), first = this.length + 1 - keys;
-        const seen = (cache: Span) => subspan(cache, first * width);
-        backend.attention({ ...args, k: seen(args.k), v: seen(args.v), keys, queryOffset: keys - 1 });
+        for (let i = 0; i < tokens; i++) {
+          const row = (this.length + i) * width;
+          backend.copy(newKeys[i], subspan(this.#keys, row, width));
+          backend.copy(newValues[i], subspan(this.#values, row, width));
+        }
+        const first = Math.max(0, this.length + 1 - (inputs.window ?? Infinity));
+        const keys = this.length + tokens - first, seen = (cache: Span) => subspan(cache, first * width);
+        const call = { ...args, k: seen(args.k), v: seen(args.v), keys, queryOffset: keys - tokens };
+        backend.attention(
+          windows === undefined ? call : { ...call, ...this.#firstKeys(tape, windows, inputs) },
+        );
       },
       lower: (lowering) => lowering.attend(headsOf(lowering, inputs), inputs.window),
     });
   };
+
+  /** First keys of the queries, counted from that of the first query. */
+  #firstKeys({ heap }: Tape, span: Span, { window = Infinity }: AttentionInputs): FirstKeys {
+    const keys = heap.i32(span), firstOf = (i: number) => Math.max(0, this.length + i + 1 - window);
+    for (let i = 0; i < keys.length; i++) keys[i] = firstOf(i) - firstOf(0);
+    return { firstKeys: span, strideFirstKeys: 0 };
+  }
+}
+
+/** The rows of a view of one sample, each as a span. */
+function rowsOf({ tensor, column }: ColumnView, width: number): Span[] {
+  const [, tokens, columns] = tensor.shape;
+  return Array.from({ length: tokens }, (_, i) => subspan(tensor.span, i * columns + column, width));
 }

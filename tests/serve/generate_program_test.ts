@@ -30,5 +30,5 @@ Deno.test("the program of generate reports the tokens that the model writes in t
       onReport: (_rank, token) => void tokens.push(token),
     });
     await within(world.done);
-    assertEquals(tokens, [...new TokenWriter(backend, twin).write(sample)]);
+    assertEquals(tokens, [...new TokenWriter(backend, twin.decoder).write(sample)]);
   }));

@@ -131,9 +131,9 @@ Deno.test("the decoder of a GPT of experts drops nothing: it gives the logits of
   };
   const roomy = pass(4), tight = pass(0.5);
   assert(roomy.dropped === 0 && tight.dropped > 0, `${roomy.dropped}, ${tight.dropped}`);
-  const tape = new Tape({ backend, training: false }), decoder = build(0.5).decoder(tape);
+  const tape = new Tape({ backend, training: false }), decoder = build(0.5).decoder.decoder(tape);
   ids.forEach((id, t) => {
-    heap.i32(decoder.id.span)[0] = id;
+    heap.i32(decoder.ids.span)[0] = id;
     decoder.setPosition(t);
     tape.forward();
     const want = roomy.logits.subarray(t * 32, (t + 1) * 32);

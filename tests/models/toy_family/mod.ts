@@ -6,13 +6,15 @@
 import {
   CausalSelfAttention,
   type DecoderModel,
+  decoderOf,
   Embedding,
   FeedForward,
-  KeyValueCache,
+  type KeyValueCache,
   type Layer,
   type LayerFactory,
   Linear,
   type ModelFamily,
+  positionsOf,
   type Scope,
   type Tape,
   type Tensor,
@@ -54,41 +56,24 @@ class ToyEmbedding implements Layer {
     this.#positions = new Embedding(scope.child("places"), { rows: context, width });
   }
 
-  forward(tape: Tape, ids: Tensor, positions?: Tensor): Tensor {
+  forward(tape: Tape, ids: Tensor): Tensor {
     const steps = ids.shape[1], place = (i: number) => tape.positionOf(i % steps);
-    const places = positions ?? tape.constant("places", ids.shape, "i32", place);
+    const places = positionsOf(tape, ids.shape) ?? tape.constant("places", ids.shape, "i32", place);
     return this.#tokens.forward(tape, ids, this.#positions.forward(tape, places));
   }
 }
 
-class ToyModel implements DecoderModel {
-  readonly context: number;
-  readonly #width: number;
-  readonly #embedding: ToyEmbedding;
-  readonly #blocks: readonly ToyBlock[];
-  readonly #head: Linear;
-
-  constructor(scope: Scope, config: ToyConfig) {
-    this.context = config.context;
-    this.#width = config.width;
-    this.#embedding = new ToyEmbedding(scope, config);
-    this.#blocks = Array.from({ length: config.depth }, (_, i) => blockOf(scope, config, i));
-    this.#head = headOf(scope, config);
-  }
-
-  decoder(tape: Tape) {
-    const id = tape.input("id", [1, 1], "i32"), position = tape.input("position", [1, 1], "i32");
-    const caches = this.#blocks.map(() => new KeyValueCache(tape, this.context, this.#width));
-    let x = this.#embedding.forward(tape, id, position);
-    for (const [i, block] of this.#blocks.entries()) x = block.forward(tape, x, caches[i]);
-    return {
-      ...{ id, position, logits: this.#head.forward(tape, x) },
-      setPosition: (value: number) => {
-        tape.heap.i32(position.span)[0] = value;
-        for (const cache of caches) cache.length = value;
-      },
-    };
-  }
+function toyDecoder(scope: Scope, config: ToyConfig): DecoderModel {
+  const embedding = new ToyEmbedding(scope, config);
+  const blocks = Array.from({ length: config.depth }, (_, i) => blockOf(scope, config, i));
+  const head = headOf(scope, config);
+  return decoderOf({
+    context: config.context,
+    keyWidth: config.width,
+    embed: (tape, ids) => embedding.forward(tape, ids),
+    blocks,
+    head: (tape, x) => head.forward(tape, x),
+  });
 }
 
 const blockOf = (scope: Scope, config: ToyConfig, i: number) =>
@@ -118,7 +103,7 @@ const toy: ModelFamily<ToyConfig> = {
     "blocks.*.ff.c_proj": { kind: "row" },
     "scores": { kind: "head" },
   }),
-  decoder: (scope, config) => new ToyModel(scope, config),
+  decoder: toyDecoder,
   sizes: ({ depth, heads, width, context, vocab }) => ({
     layers: depth,
     heads,
