@@ -1,6 +1,7 @@
 import { findModel } from "../checkpoint/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import { ByteText, generate, resolveSample } from "../serve/mod.ts";
+import { ByteText, generate, resolveSample, SAMPLE_OPTIONS } from "../serve/mod.ts";
+import { flagOf } from "../train/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
 import { writeOut } from "./output.ts";
 
@@ -14,13 +15,16 @@ Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of r
   --ignore-eos       go on after a token that ends a text
   --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
   --top-k N          choose among the N likeliest tokens; 0 = all [0]
+  --top-p X          choose among the likeliest tokens that have this share of the probability; 1 = all [1]
+  --min-p X          leave out tokens less likely than this share of the likeliest one [0]
+  --repetition-penalty X   above 1 tokens that the text has come again less often [1]
   --seed N           of the choice [1337]
   --json             print one JSON line: prompt, text and tokens`;
 
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: ["prompt", "ids", "tokens", "temperature", "top-k", "seed"],
+    values: ["prompt", "ids", ...SAMPLE_OPTIONS.map(nameOf)],
     flags: ["ignore-eos", "json"],
     positionals: ["DIR", "TEXT"],
   });
@@ -31,13 +35,18 @@ export async function generateText(args: string[]): Promise<number> {
   const [path, text] = positionals, prompt = promptOf(path, text, options);
   const settings = {
     prompt,
-    ...resolveSample({ ...options, numTokens: options.tokens, topK: options["top-k"] }),
+    ...resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]]))),
     ignoreEos: options["ignore-eos"] === true,
   };
   const tokens = generate(await chooseModel(path), settings), isJson = options.json === true;
   if (typeof prompt === "string") await writeText(tokens, prompt, isJson);
   else await writeIds(tokens, prompt, isJson);
   return 0;
+}
+
+/** The name of an option on the command line. */
+function nameOf({ key }: { readonly key: string }): string {
+  return flagOf(key).slice("--".length);
 }
 
 /** The directory that a path means; says so on standard error if it is another one. */

@@ -10,6 +10,12 @@ export interface SampleOptions {
   readonly temperature: number;
   /** Choose among this many; 0 = all. */
   readonly topK: number;
+  /** Choose among the likeliest tokens of this share; 1 = all. */
+  readonly topP?: number;
+  /** Leave out what is less likely than this share of the likeliest token. */
+  readonly minP?: number;
+  /** Above 1 tokens of the text come again less often. */
+  readonly repetitionPenalty?: number;
   /** Of the choice of tokens. */
   readonly seed: number;
   /** Ids that end the text; they are not part of it. */
@@ -17,7 +23,7 @@ export interface SampleOptions {
 }
 
 /** How tokens are chosen. */
-export type SampleChoice = Omit<SampleOptions, "prompt" | "endTokens">;
+export type SampleChoice = Required<Omit<SampleOptions, "prompt" | "endTokens">>;
 
 /** An option of sampling. */
 export type SampleOptionSpec = OptionSpec & {
@@ -36,6 +42,25 @@ export const SAMPLE_OPTIONS: readonly SampleOptionSpec[] = [
   {
     ...{ name: "topK", key: "topK", kind: "integer", min: 0, default: 0 },
     help: "choose among the N likeliest tokens; 0 = all",
+  },
+  {
+    ...{ name: "topP", key: "topP", kind: "number", min: 0, isMinOpen: true, max: 1, default: 1 },
+    help: "choose among the likeliest tokens that have this share of the probability; 1 = all",
+  },
+  {
+    ...{ name: "minP", key: "minP", kind: "number", min: 0, max: 1, default: 0 },
+    help: "leave out tokens less likely than this share of the likeliest one",
+  },
+  {
+    ...{
+      name: "repetitionPenalty",
+      key: "repetitionPenalty",
+      kind: "number",
+      min: 0,
+      isMinOpen: true,
+      default: 1,
+    },
+    help: "above 1 tokens that the text has come again less often",
   },
   {
     ...{ name: "seed", key: "seed", kind: "integer", min: 0, max: 2 ** 32 - 1, default: 1337 },

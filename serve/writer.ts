@@ -78,7 +78,7 @@ export class TokenWriter {
       if (overflow >= 0) {
         throw new RangeError(`Cannot choose a token: the logit of id ${overflow} is -Infinity`);
       }
-      const token = chooseToken(logits, i, options);
+      const token = chooseToken(logits, i, options, this.#history);
       if (endTokens.includes(token)) return;
       yield token;
       if (i + 1 < numTokens) this.read(token);

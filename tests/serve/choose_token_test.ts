@@ -40,6 +40,35 @@ Deno.test("chooseToken() with top-k draws among the k likeliest only", () => {
   assertClose(frequencies({ topK: 99 }), softmax(1, [0, 1, 2, 3, 4]));
 });
 
+Deno.test("chooseToken() with top-p draws among the fewest tokens that have the share", () => {
+  const [a, b, , d] = softmax(1, [0, 1, 2, 3, 4]);
+  assertClose(frequencies({ topP: b + d - 1e-6 }), softmax(1, [1, 3]));
+  assertClose(frequencies({ topP: b + d + a / 2 }), softmax(1, [0, 1, 3]));
+  assertEquals(frequencies({ topP: 1e-9 }), [0, 1, 0, 0, 0]);
+  // Of those that top-k leaves, as Hugging Face has it.
+  assertClose(frequencies({ topK: 3, topP: 0.85 }), softmax(1, [1, 3]));
+});
+
+Deno.test("chooseToken() with min-p leaves out what is unlikely beside the likeliest token", () => {
+  assertClose(frequencies({ minP: Math.exp(-1.6) }), softmax(1, [0, 1, 3]));
+  assertClose(frequencies({ minP: 1 }), softmax(1, [1, 3]));
+  assertClose(frequencies({ minP: Math.exp(-0.8), temperature: 2 }), softmax(2, [0, 1, 3]));
+});
+
+Deno.test("chooseToken() with a repetition penalty prefers what the text has not", () => {
+  const choose = (text: number[], repetitionPenalty: number) =>
+    chooseToken(LOGITS, 0, { ...OPTIONS, temperature: 0, repetitionPenalty }, text);
+  assertEquals([choose([1], 1), choose([1], 1.1), choose([1, 3], 5), choose([0, 1, 3], Infinity)], [
+    1,
+    3,
+    0,
+    0,
+  ]);
+  // A logit below 0 is multiplied: -1 becomes -4, not -0.25.
+  const low = Float32Array.from([-1, -2]);
+  assertEquals(chooseToken(low, 0, { ...OPTIONS, temperature: 0, repetitionPenalty: 4 }, [0]), 1);
+});
+
 Deno.test("chooseToken() depends on (seed, index, logits) only", () => {
   const draw = (seed: number) =>
     Array.from({ length: 50 }, (_, i) => chooseToken(LOGITS, i, { ...OPTIONS, seed }));
