@@ -1,4 +1,4 @@
-import { gpt } from "../../mod.ts";
+import type { TrainOptions } from "../../mod.ts";
 import { SCHEDULES } from "../../strategies/mod.ts";
 import { RECOMPUTE, type Recompute } from "../../nn/mod.ts";
 
@@ -21,13 +21,24 @@ export interface Cell {
   readonly options: CellOptions;
 }
 
-/** The models of the matrix: as small as four devices with two stages each and tensor groups of four allow. */
+const SIZES = { layers: 6, heads: 4, embed: 16, context: 16 } as const;
+const EXPERTS = { experts: 4, topKExperts: 2 } as const;
+
+/**
+ * The models of the matrix: as small as four devices with two stages each and tensor groups of four allow. Families have
+ * fewer heads of keys than tensor groups have ranks: several hold the same one.
+ */
 export const MODELS = {
-  dense: gpt({ layers: 6, heads: 4, embed: 16, context: 16 }),
-  mixture: gpt({ layers: 6, heads: 4, embed: 16, context: 16, experts: 4, topKExperts: 2 }),
-};
+  dense: { model: "gpt2", ...SIZES },
+  mixture: { ...SIZES, ...EXPERTS },
+  llama: { model: "llama", ...SIZES, kvHeads: 2 },
+  qwen3: { model: "qwen3", ...SIZES, kvHeads: 1, headDim: 6 },
+  mixtral: { model: "mixtral", ...SIZES, kvHeads: 2, ...EXPERTS },
+} satisfies Record<string, TrainOptions>;
 /** Key of {@link MODELS}. */
 export type ModelName = keyof typeof MODELS;
+/** All of them. */
+export const MODEL_NAMES = Object.keys(MODELS) as ModelName[];
 
 /** What all cells have in common. Micro-batches of one sequence, so that pipelines have something to do. */
 export const RECIPE = {
@@ -41,7 +52,7 @@ export const MAX_DEVICES = 8;
 /** Every cell: all products of the degrees up to {@link MAX_DEVICES}, and of all settings that mean something. */
 export function* allCells(): Generator<Cell> {
   const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
-  for (const model of ["dense", "mixture"] as const) {
+  for (const model of MODEL_NAMES) {
     for (const [dp, tp, pp, cp, ep] of product(upTo(8), upTo(4), upTo(4), upTo(4), upTo(4))) {
       if (dp * tp * pp * cp * ep > MAX_DEVICES) continue;
       // One stage has one schedule.

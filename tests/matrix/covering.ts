@@ -1,4 +1,4 @@
-import { gpt, resolveConfig, UsageError } from "../../mod.ts";
+import { resolveConfig, UsageError } from "../../mod.ts";
 import { allCells, type Cell, MODELS, RECIPE } from "./cells.ts";
 
 /**
@@ -29,11 +29,9 @@ export function coveringCells(): Cell[] {
 
 /** Whether the options go together, as far as no model need be built. */
 export function isLegal({ model, options }: Cell): boolean {
-  const { microBatch, batch, numerics } = RECIPE, { config } = MODELS[model] as ReturnType<typeof gpt>;
+  const { microBatch, batch, numerics } = RECIPE, { model: _, ...sizes } = { model: "", ...MODELS[model] };
   try {
-    resolveConfig({ ...config as Record<string, number>, ...options, microBatch, batch, numerics }, {
-      numCores: 1,
-    });
+    resolveConfig({ ...sizes, ...options, microBatch, batch, numerics }, { numCores: 1 });
     return true;
   } catch (error) {
     if (error instanceof UsageError) return false;

@@ -24,7 +24,7 @@ const references = new Map<ModelName, Promise<Numbers>>();
 function referenceOf(model: ModelName): Promise<Numbers> {
   let numbers = references.get(model);
   if (numbers === undefined) {
-    references.set(model, numbers = runToEnd({ ...RECIPE, model: MODELS[model], dp: 1 }));
+    references.set(model, numbers = runToEnd({ ...RECIPE, ...MODELS[model], dp: 1 }));
   }
   return numbers;
 }
@@ -33,7 +33,7 @@ function referenceOf(model: ModelName): Promise<Numbers> {
 export async function runCell({ model, options }: Cell): Promise<CellResult> {
   const wanted = await referenceOf(model);
   try {
-    const got = await runToEnd({ ...RECIPE, ...options, model: MODELS[model] });
+    const got = await runToEnd({ ...RECIPE, ...MODELS[model], ...options });
     const show = ({ losses, gradNorms, lossHash }: Numbers) => JSON.stringify([losses, gradNorms, lossHash]);
     if (show(got) === show(wanted)) return { kind: "same", lossHash: got.lossHash };
     return { kind: "different", reason: `${show(got)} instead of ${show(wanted)}` };
