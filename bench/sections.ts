@@ -9,7 +9,7 @@ import { compareMatmul, MATMUL_STYLE, openMatmulLineup } from "./matmul/matmul_p
 import { closeAll } from "./peer.ts";
 import { compareLayouts, SCALING_COLUMNS, SCALING_STYLE, scalingCases } from "./scaling.ts";
 import { compareSteps, openStepLineup, STEP_STYLE } from "./step/step_peers.ts";
-import { LARGE, SMALL, type StepModel, type StepTask } from "./step/step_task.ts";
+import { LARGE, LLAMA, SMALL, type StepModel, type StepTask } from "./step/step_task.ts";
 
 /** What can be measured. */
 export const BENCHES = ["matmul", "collectives", "step"] as const;
@@ -67,20 +67,38 @@ async function* collectivesSections(devices: number): AsyncGenerator<Section> {
 }
 
 const ROUNDS = 3;
-const STEPS: readonly [StepModel, StepTask][] = [
+type StepCase = readonly [StepModel, StepTask];
+const GPTS: readonly StepCase[] = [
   [SMALL, { warmUps: 3, steps: 12 }],
   [LARGE, { warmUps: 1, steps: 3 }],
 ];
+const LLAMAS: readonly StepCase[] = [[LLAMA, { warmUps: 1, steps: 4 }]];
 
 async function* stepSections(devices: number): AsyncGenerator<Section> {
-  const folder = await Deno.makeTempDir();
-  const open = async (model: StepModel) => {
-    await Deno.mkdir(`${folder}/${model.embed}`);
-    return await openStepLineup(model, { folder: `${folder}/${model.embed}`, devices });
+  yield* peerSteps(`Training step, ${devices} devices`, GPTS, devices);
+  yield* peerSteps(`Training step of a Llama, ${devices} devices`, LLAMAS, devices);
+  yield {
+    ...{ title: "Training step, our layouts", columns: SCALING_COLUMNS, absent: [], style: SCALING_STYLE },
+    rows: compareLayouts(scalingCases(SMALL, LARGE), { rounds: ROUNDS }),
+    isSummedUp: false,
   };
-  let lineup = await open(STEPS[0][0]);
+}
+
+/** Ours and the peers' steps; the contestants end with the last row, so that what follows is measured alone. */
+async function* peerSteps(
+  title: string,
+  cases: readonly StepCase[],
+  devices: number,
+): AsyncGenerator<Section> {
+  const root = await Deno.makeTempDir();
+  const open = async (model: StepModel) => {
+    const folder = `${root}/${model.embed}`;
+    await Deno.mkdir(folder);
+    return await openStepLineup(model, { folder, devices });
+  };
+  let lineup = await open(cases[0][0]);
   const rows = async function* () {
-    for (const [i, [model, task]] of STEPS.entries()) {
+    for (const [i, [model, task]] of cases.entries()) {
       if (i > 0) {
         await closeAll(lineup.contestants);
         lineup = await open(model);
@@ -91,22 +109,9 @@ async function* stepSections(devices: number): AsyncGenerator<Section> {
   };
   try {
     const { contestants: columns, absent } = lineup;
-    // The contestants end with the last row: our layouts are measured with nobody else alive.
-    yield {
-      title: `Training step, ${devices} devices`,
-      columns,
-      absent,
-      style: STEP_STYLE,
-      rows: rows(),
-      isSummedUp: true,
-    };
-    yield {
-      ...{ title: "Training step, our layouts", columns: SCALING_COLUMNS, absent: [], style: SCALING_STYLE },
-      rows: compareLayouts(scalingCases(SMALL, LARGE), { rounds: ROUNDS }),
-      isSummedUp: false,
-    };
+    yield { title, columns, absent, style: STEP_STYLE, rows: rows(), isSummedUp: cases.length > 1 };
   } finally {
     await closeAll(lineup.contestants);
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(root, { recursive: true });
   }
 }

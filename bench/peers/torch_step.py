@@ -1,6 +1,6 @@
 """One rank of PyTorch's DistributedDataParallel over gloo, on one thread: answers a JSON line for each JSON line.
 
-The same GPT-2 as ours (pre-norm, tied head, tanh GELU), from the same weights and batches; see step_task.ts.
+The same GPT-2 as ours (pre-norm, tied head, tanh GELU), or the same Llama, from the same weights and batches; see step_task.ts.
 """
 import json
 import math
@@ -73,18 +73,83 @@ class Gpt(nn.Module):
                 parameter.copy_(value.t() if is_linear else value)
 
 
+class RmsNorm(nn.Module):
+    def __init__(self, embed):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(embed))
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+
+
+class LlamaBlock(nn.Module):
+    def __init__(self, embed, heads, kvHeads, inner, places):
+        super().__init__()
+        self.heads, self.kv_heads, self.places = heads, kvHeads, places
+        linear = lambda inputs, outputs: nn.Linear(inputs, outputs, bias=False)
+        kv = embed // heads * kvHeads
+        self.input_layernorm, self.post_attention_layernorm = RmsNorm(embed), RmsNorm(embed)
+        self.q_proj, self.k_proj, self.v_proj = linear(embed, embed), linear(embed, kv), linear(embed, kv)
+        self.o_proj = linear(embed, embed)
+        self.gate_proj, self.up_proj, self.down_proj = linear(embed, inner), linear(embed, inner), linear(inner, embed)
+
+    def forward(self, x):
+        B, T, C = x.shape
+        cos, sin, future = self.places
+        split = lambda z, heads: z.view(B, T, heads, C // self.heads).transpose(1, 2)
+
+        def rotate(z):
+            a, b = z.chunk(2, -1)
+            return z * cos + torch.cat([-b, a], -1) * sin
+
+        normed = self.input_layernorm(x)
+        q, k = split(self.q_proj(normed), self.heads), split(self.k_proj(normed), self.kv_heads)
+        v, group = split(self.v_proj(normed), self.kv_heads), self.heads // self.kv_heads
+        k, v = rotate(k).repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        scores = rotate(q) @ k.transpose(-2, -1) / math.sqrt(C // self.heads)
+        weights = F.softmax(scores.masked_fill(future, float("-inf")), -1)
+        x = x + self.o_proj((weights @ v).transpose(1, 2).reshape(B, T, C))
+        normed = self.post_attention_layernorm(x)
+        return x + self.down_proj(F.silu(self.gate_proj(normed)) * self.up_proj(normed))
+
+
+class Llama(nn.Module):
+    def __init__(self, layers, heads, kvHeads, embed, inner, context, vocab, **_):
+        super().__init__()
+        width = embed // heads
+        angles = torch.outer(torch.arange(context).float(), 10000.0 ** (-torch.arange(0, width, 2).float() / width))
+        angles = torch.cat([angles, angles], -1)
+        future = torch.triu(torch.ones(context, context, dtype=torch.bool), 1)
+        places = (angles.cos(), angles.sin(), future)
+        self.embed_tokens, self.norm = nn.Embedding(vocab, embed), RmsNorm(embed)
+        self.layers = nn.Sequential(*[LlamaBlock(embed, heads, kvHeads, inner, places) for _ in range(layers)])
+        self.lm_head = nn.Linear(embed, vocab, bias=False)
+
+    def forward(self, ids, targets):
+        logits = self.lm_head(self.norm(self.layers(self.embed_tokens(ids))))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def load(self, tensors):
+        """Takes Llama's weights by their names, less the names of the modules that are none here."""
+        short = lambda name: ".".join(part for part in name.split(".") if part not in ("model", "self_attn", "mlp"))
+        stored = {short(name): value for name, value in tensors.items()}
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(stored[name])
+
+
 def set_up(model, recipe, folder, **_):
     if world > 1:
         rendezvous = "file://" + folder + "/rendezvous"
         dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world)
-    gpt = Gpt(**model)
-    gpt.load(read_safetensors(folder + "/weights.safetensors"))
-    decayed = [p for p in gpt.parameters() if p.dim() >= 2]
-    others = [p for p in gpt.parameters() if p.dim() < 2]
+    net = (Llama if model.get("model") == "llama" else Gpt)(**model)
+    net.load(read_safetensors(folder + "/weights.safetensors"))
+    decayed = [p for p in net.parameters() if p.dim() >= 2]
+    others = [p for p in net.parameters() if p.dim() < 2]
     groups = [{"params": decayed, "weight_decay": recipe["weightDecay"]}, {"params": others, "weight_decay": 0.0}]
     betas = (recipe["beta1"], recipe["beta2"])
     optimizer = torch.optim.AdamW(groups, lr=recipe["lr"], betas=betas, eps=recipe["epsilon"])
-    replica = nn.parallel.DistributedDataParallel(gpt) if world > 1 else gpt
+    replica = nn.parallel.DistributedDataParallel(net) if world > 1 else net
     tokens = torch.from_numpy(np.fromfile(folder + "/tokens.bin", dtype=np.int32).astype(np.int64))
     B, T = model["batch"], model["context"]
     own, length = B // world, B * T

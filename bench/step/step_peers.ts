@@ -75,11 +75,12 @@ export async function openStepLineup(
     ourEntry("fast", setUp, { layout: { dp: devices }, isFast: true }),
     ourEntry("plain", setUp, { layout: { dp: devices }, isFast: false }),
   ];
-  const peers = [
-    ddpEntry(setUp),
+  // Those from npm have a GPT only.
+  const npm = model.model === "llama" ? [] : [
     npmEntry("TensorFlow.js", "./peers/tfjs_step.ts", setUp),
     npmEntry("jax-js", "./peers/jax_step.ts", setUp),
   ];
+  const peers = [ddpEntry(setUp), ...npm];
   return await openAll(hasPeers ? [...ours, ...peers] : ours);
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
-import { Gpt } from "../../models/mod.ts";
+import { familyNamed } from "../../models/mod.ts";
 import { Scope } from "../../nn/mod.ts";
 import { loadCorpus, openTokens } from "../../data/mod.ts";
 import { writeSafetensors } from "../../files/mod.ts";
@@ -15,11 +15,12 @@ import type { StepModel } from "./step_task.ts";
 const SEED = 1337;
 const WEIGHT_BYTES = 256 * 2 ** 20;
 
-/** Writes the weights that our training starts from, under their GPT-2 names, and the first tokens of Moby Dick. */
+/** Writes the weights that our training starts from, under their names in files, and the first tokens of Moby Dick. */
 export async function writeProblem(folder: string, model: StepModel, steps: number): Promise<void> {
   const heap = new DeviceHeap({ capBytes: WEIGHT_BYTES, memory: createDeviceMemory(WEIGHT_BYTES) });
   const scope = Scope.of({ heap, seed: SEED });
-  new Gpt(scope, model);
+  const family = familyNamed(model.model ?? "gpt2")!;
+  family.decoder(scope, family.configure(model, undefined));
   const tensors = scope.parameters.map(({ name, shape, span }) => ({
     name,
     shape,

@@ -1,7 +1,13 @@
 import type { Timed } from "../rounds.ts";
 
-/** A GPT whose training step is measured; `batch` sequences of `context` tokens. */
+/** A model whose training step is measured; `batch` sequences of `context` tokens. */
 export interface StepModel {
+  /** Its family; by default a GPT-2. */
+  readonly model?: "llama";
+  /** Of a Llama: heads of keys. */
+  readonly kvHeads?: number;
+  /** Of a Llama: width inside of feed-forward layers. */
+  readonly inner?: number;
   readonly layers: number;
   readonly heads: number;
   readonly embed: number;
@@ -41,7 +47,13 @@ export const SMALL: StepModel = { layers: 4, heads: 4, embed: 128, context: 64, 
 /** The larger one. */
 export const LARGE: StepModel = { layers: 6, heads: 6, embed: 384, context: 256, batch: 4, vocab: 256 };
 
+/** A Llama as wide as the larger GPT. */
+export const LLAMA: StepModel = {
+  ...{ model: "llama", layers: 6, heads: 4, kvHeads: 2, embed: 384, inner: 1024 },
+  ...{ context: 256, batch: 4, vocab: 256 },
+};
+
 /** `GPT 4 x 128, T 64, batch 12`. */
-export function describeModel({ layers, embed, context, batch }: StepModel): string {
-  return `GPT ${layers} x ${embed}, T ${context}, batch ${batch}`;
+export function describeModel({ model, layers, embed, context, batch }: StepModel): string {
+  return `${model === "llama" ? "Llama" : "GPT"} ${layers} x ${embed}, T ${context}, batch ${batch}`;
 }
