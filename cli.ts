@@ -1,5 +1,5 @@
 /**
- * The command line: `train`, `generate`, `export`, `bench`, `plan`, `topology`, `schedule`, `doctor`.
+ * The command line: `train`, `generate`, `merge`, `export`, `bench`, `plan`, `topology`, `schedule`, `doctor`.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import { enterUserFolder } from "./cli/environment.ts";
 import { exportModel } from "./cli/export.ts";
 import { generateText } from "./cli/generate.ts";
 import { guardConsole } from "./cli/output.ts";
+import { mergeModel } from "./cli/merge.ts";
 import { plan } from "./cli/plan.ts";
 import { schedule } from "./cli/schedule.ts";
 import { listenToSignals } from "./cli/signals.ts";
@@ -24,6 +25,7 @@ Usage: deno task COMMAND [ARGUMENTS]       (or: deno run -A cli.ts COMMAND [ARGU
 Commands
   train [DATA]      train a GPT on a text, on Moby Dick without one
   generate DIR      go on writing a prompt with a trained model
+  merge DIR         write a model with an adapter in its weights
   export DIR        write a trained model as an ONNX model
   bench WHAT        measure matmul, collectives or a training step
   plan [DATA]       say what each device of a training would hold and move
@@ -37,6 +39,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   train: trainModel,
   generate: generateText,
   bench,
+  merge: mergeModel,
   export: exportModel,
   plan,
   topology,

@@ -20,6 +20,7 @@
  * @module
  */
 export * from "./actors/mod.ts";
+export * from "./adapters/mod.ts";
 export * from "./checkpoint/mod.ts";
 export * from "./data/mod.ts";
 export * from "./export/mod.ts";

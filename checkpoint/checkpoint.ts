@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { openAdapters, readAdapterConfig, type StoredAdapters } from "../adapters/mod.ts";
 import { checkFinite, checkTensors, type TensorIndex, UsageError } from "../files/mod.ts";
 import { familyOf, familyOfConfig, type ModelFamily, shapesOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
 import { type Companions, findCompanions } from "./companions.ts";
 import type { RunStart } from "./run_start.ts";
-import { checkRun, findModel, openModel } from "./model_directory.ts";
+import { checkRun, findModel, isAdapter, openModel } from "./model_directory.ts";
 import type { DataIdentity } from "./trainer_state.ts";
 
 /** `model_type` of models that are of no family: their code is named. */
@@ -92,6 +93,8 @@ export interface LoadedRun {
   readonly start: RunStart;
   /** What the data were; undefined in checkpoints that do not say. */
   readonly data: DataIdentity | undefined;
+  /** Of a run that trains adapters; {@link loaded} is their base model. */
+  readonly adapters?: StoredAdapters;
 }
 
 /**
@@ -103,16 +106,36 @@ export async function loadRun(path: string): Promise<LoadedRun> {
   const folder = await findModel(path, "resume from");
   await checkRun(folder);
   const state = await readTrainerState(folder);
-  const json = await readConfigJson(folder) as { model_type?: unknown } | null;
-  const loaded = json?.model_type === OWN ? undefined : await openDirectory(folder);
-  const weights = await (loaded === undefined ? openOwn(folder) : openWeights(loaded));
-  const shapes = new Map([...weights].map(([name, { shape }]) => [name, shape]));
+  const { loaded, weights, adapters } = await openRun(folder);
+  const trained = adapters?.weights ?? trainedOf(weights, state.options);
+  const shapes = new Map([...trained].map(([name, { shape }]) => [name, shape]));
   const { m, v } = await openMoments(folder, shapes);
   for (const moments of [m, v]) checkFinite(moments);
   const { step, losses, lossScale, options, data } = state,
     samples = state.samples ?? step * Number(options.batch);
   const start = { step, losses, samples, lossScale, weights, moments: { m, v } };
-  return { folder, loaded, options, start, data };
+  return { folder, loaded, options, start, data, adapters };
+}
+
+/** The model of a checkpoint and its weights; one of adapters has those of its base model. */
+async function openRun(
+  folder: string,
+): Promise<Pick<LoadedRun, "loaded" | "adapters"> & { weights: TensorIndex }> {
+  if (await isAdapter(folder)) {
+    const { base } = await readAdapterConfig(folder), { weights, ...loaded } = await loadDirectory(base);
+    const adapters = await openAdapters(folder, loaded);
+    return { loaded, adapters, weights: new Map([...weights, ...adapters.weights]) };
+  }
+  const json = await readConfigJson(folder) as { model_type?: unknown } | null;
+  const loaded = json?.model_type === OWN ? undefined : await openDirectory(folder);
+  return { loaded, weights: await (loaded === undefined ? openOwn(folder) : openWeights(loaded)) };
+}
+
+/** Those of the parameters that a run trains. */
+function trainedOf(weights: TensorIndex, { train }: LoadedRun["options"]): TensorIndex {
+  if (train === undefined) return weights;
+  const pattern = new RegExp(String(train));
+  return new Map([...weights].filter(([name]) => pattern.test(name)));
 }
 
 /** Weights of a model that is of no family; its own code says what they must be. */

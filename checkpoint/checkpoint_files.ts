@@ -18,18 +18,32 @@ import {
   UsageError,
   writeAll,
 } from "../files/mod.ts";
+import { ADAPTER_FILES } from "../adapters/mod.ts";
 import { type Companions, readCompanions } from "./companions.ts";
 import { decodeTrainerState, encodeTrainerState, type TrainerState } from "./trainer_state.ts";
 
 /** Shapes of parameters by name, in the order of the file. */
 export type NamedShapes = ReadonlyMap<string, readonly number[]>;
 
+/** The tensors of a checkpoint: plain data. */
+export interface SavedTensors {
+  /** Parameters: all of the model, or those of its adapters. */
+  readonly weights: NamedShapes;
+  /** Those of them that are trained, and have moments. */
+  readonly trained: NamedShapes;
+  /** Of adapters, which are a directory of PEFT's: the names of parameters there, and its configuration. */
+  readonly adapter?: {
+    readonly names: ReadonlyMap<string, string>;
+    readonly json: Readonly<Record<string, unknown>>;
+  };
+}
+
 /** What a checkpoint holds besides the values of its tensors. */
 export interface CheckpointToWrite {
-  /** `config.json`. */
+  /** `config.json`, of a whole model. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** The parameters. */
-  readonly shapes: NamedShapes;
+  /** What it holds. */
+  readonly tensors: SavedTensors;
   /** `trainer_state.json`; its `step` names the folder. */
   readonly state: TrainerState;
   /** Files that go with the model. */
@@ -111,15 +125,16 @@ function temporaryPath(out: string, step: number): string {
  */
 export async function beginCheckpoint(
   out: string,
-  { config, shapes, state, companions }: CheckpointToWrite,
+  { config, tensors, state, companions }: CheckpointToWrite,
 ): Promise<void> {
-  const temporary = temporaryPath(out, state.step);
+  const temporary = temporaryPath(out, state.step), form = formOf(tensors);
   await Deno.mkdir(out, { recursive: true });
   await removeIfThere(temporary);
   await Deno.mkdir(temporary);
-  await writeText(`${temporary}/${FILES.config}`, JSON.stringify(config, null, 1) + "\n");
-  await createSafetensors(`${temporary}/${FILES.model}`, shapes);
-  await createSafetensors(`${temporary}/${FILES.optimizer}`, momentShapes(shapes));
+  const json = tensors.adapter?.json ?? config;
+  await writeText(`${temporary}/${form.config}`, JSON.stringify(json, null, 1) + "\n");
+  await createSafetensors(`${temporary}/${form.weights}`, form.shapes);
+  await createSafetensors(`${temporary}/${FILES.optimizer}`, momentShapes(tensors.trained));
   await writeText(`${temporary}/${FILES.state}`, encodeTrainerState(state));
   if (companions === undefined) return;
   for await (const [name, bytes] of readCompanions(companions)) {
@@ -128,19 +143,35 @@ export async function beginCheckpoint(
 }
 
 /** Where the tensors of a checkpoint that has begun are to be written; any rank can tell. */
-export function tensorsToWrite(out: string, step: number, shapes: NamedShapes): CheckpointTensors {
-  const folder = temporaryPath(out, step);
-  const moments = layOutTensors(`${folder}/${FILES.optimizer}`, momentShapes(shapes)).index;
-  const weights = layOutTensors(`${folder}/${FILES.model}`, shapes).index;
-  return { weights, ...splitMoments(moments, shapes) };
+export function tensorsToWrite(out: string, step: number, tensors: SavedTensors): CheckpointTensors {
+  const folder = temporaryPath(out, step), form = formOf(tensors);
+  const moments = layOutTensors(`${folder}/${FILES.optimizer}`, momentShapes(tensors.trained)).index;
+  const stored = layOutTensors(`${folder}/${form.weights}`, form.shapes).index;
+  const weights = new Map([...tensors.weights.keys()].map((name) => [name, stored.get(form.nameOf(name))!]));
+  return { weights, ...splitMoments(moments, tensors.trained) };
+}
+
+/** Files of a checkpoint: those of a model, or of PEFT. */
+function formOf({ weights, adapter }: SavedTensors) {
+  const nameOf = (name: string) => adapter?.names.get(name) ?? name;
+  return {
+    config: adapter === undefined ? FILES.config : ADAPTER_FILES.config,
+    weights: adapter === undefined ? FILES.model : ADAPTER_FILES.weights,
+    nameOf,
+    shapes: [...weights].map(([name, shape]) => [nameOf(name), shape] as const),
+  };
 }
 
 /** Syncs a checkpoint whose tensors are written and moves it to its place; returns its folder. */
-export async function completeCheckpoint(out: string, step: number): Promise<string> {
+export async function completeCheckpoint(
+  out: string,
+  step: number,
+  tensors: SavedTensors,
+): Promise<string> {
   const temporary = temporaryPath(out, step),
     target = checkpointPath(out, step),
     old = `${out}/.old-step-${step}`;
-  for (const file of [FILES.model, FILES.optimizer]) await syncFile(`${temporary}/${file}`);
+  for (const file of [formOf(tensors).weights, FILES.optimizer]) await syncFile(`${temporary}/${file}`);
   await syncFolder(temporary);
   await removeIfThere(old);
   if (await isThere(target)) await Deno.rename(target, old);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ADAPTER_FILES } from "../adapters/mod.ts";
 import {
   fileProblem,
   openSafetensors,
@@ -94,9 +95,9 @@ const FOREIGN: readonly (readonly [pattern: RegExp, argument: string])[] = [
 /** What a folder without weights that can be read has instead, as the end of a message; undefined if nothing is known. */
 function foreignModel(folder: string, names: readonly string[]): string | undefined {
   if (names.length === 0) return "the folder is empty";
-  if (names.includes("adapter_config.json")) {
-    return "it is a PEFT adapter, which is no whole model; merge it into its base model first " +
-      "(merge_and_unload(), then save_pretrained(DIR))";
+  if (names.includes(ADAPTER_FILES.config)) {
+    return "it is an adapter, which is no whole model; give its base model, and this as --adapter DIR, or merge both: " +
+      "merge BASE --adapter DIR --out OUT";
   }
   // A file of the optimizer is no model.
   const weights = names.filter((name) => !/^(?:optimizer|scheduler|scaler)\.|^rng_state/.test(name)).sort();
@@ -126,6 +127,11 @@ export async function openModel(
   if (names.includes(INDEX)) return await openShardedSafetensors(`${folder}/${INDEX}`, skip);
   const problem = foreignModel(folder, names) ?? `it has no ${WEIGHTS}`;
   throw new UsageError(`Cannot use ${folder}: ${problem}`);
+}
+
+/** Whether a directory is that of an adapter, which is no whole model. */
+export async function isAdapter(folder: string): Promise<boolean> {
+  return (await listFolder(folder, "use")).includes(ADAPTER_FILES.config);
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   type NamedShapes,
   prepareOut,
   removeIfEmpty,
+  type SavedTensors,
 } from "./checkpoint_files.ts";
 import { freeBytes } from "./disk_space.ts";
 import type { RunStart } from "./run_start.ts";
@@ -20,7 +21,7 @@ export interface OutRequest {
   /** What it goes on from. */
   readonly start: RunStart;
   /** What a checkpoint will hold. */
-  readonly shapes?: NamedShapes;
+  readonly saved?: SavedTensors;
   /** Options on what is there already. */
   readonly config: { readonly init: string | undefined; readonly overwrite: boolean };
 }
@@ -45,7 +46,7 @@ export class OutFolder {
   static async open(path: string, job: OutRequest): Promise<OutFolder> {
     const folder = new OutFolder(path, await lockFolder(path));
     try {
-      checkSpace(path, job.shapes);
+      checkSpace(path, job.saved);
       await prepareOut(path);
       await makeWay(path, job);
       return folder;
@@ -130,8 +131,8 @@ function outProblem(error: unknown): string {
   return error instanceof Deno.errors.AlreadyExists ? "it is a file" : fileProblem(error);
 }
 
-/** Bytes of a parameter in a checkpoint: weight and two moments. */
-const BYTES_PER_PARAMETER = 12;
+/** Bytes of a parameter in a checkpoint, and of the two moments of one that is trained. */
+const WEIGHT_BYTES = 4, MOMENT_BYTES = 8;
 
 /**
  * Refuses a disk that has no room for one checkpoint.
@@ -141,11 +142,12 @@ const BYTES_PER_PARAMETER = 12;
  */
 export function checkSpace(
   out: string,
-  shapes: NamedShapes | undefined,
+  saved: SavedTensors | undefined,
   free: number | undefined = freeBytes(out),
 ): void {
-  let needed = 0;
-  for (const shape of shapes?.values() ?? []) needed += BYTES_PER_PARAMETER * numElements(shape);
+  const count = (shapes: NamedShapes = new Map()) =>
+    [...shapes.values()].reduce((sum, shape) => sum + numElements(shape), 0);
+  const needed = WEIGHT_BYTES * count(saved?.weights) + MOMENT_BYTES * count(saved?.trained);
   if (free === undefined || needed <= free) return;
   throw new UsageError(
     `Cannot write checkpoints to ${out}: one needs ${formatBytes(needed)}, its disk has ${

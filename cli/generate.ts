@@ -12,6 +12,7 @@ Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of r
   --prompt TEXT      text to go on from, for a model of bytes; also behind --: generate DIR -- TEXT
   --ids N,N,...      in its place token ids to go on from, for any model; ids are printed
   --tokens N         tokens to write at most; a token that ends a text ends it [200]
+  --adapter DIR      of the model, in the form of PEFT's
   --ignore-eos       go on after a token that ends a text
   --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
   --top-k N          choose among the N likeliest tokens; 0 = all [0]
@@ -24,7 +25,7 @@ Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of r
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: ["prompt", "ids", ...SAMPLE_OPTIONS.map(nameOf)],
+    values: ["prompt", "ids", "adapter", ...SAMPLE_OPTIONS.map(nameOf)],
     flags: ["ignore-eos", "json"],
     positionals: ["DIR", "TEXT"],
   });
@@ -37,6 +38,7 @@ export async function generateText(args: string[]): Promise<number> {
     prompt,
     ...resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]]))),
     ignoreEos: options["ignore-eos"] === true,
+    adapter: options.adapter as string | undefined,
   };
   const tokens = generate(await chooseModel(path), settings), isJson = options.json === true;
   if (typeof prompt === "string") await writeText(tokens, prompt, isJson);

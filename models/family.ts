@@ -77,6 +77,8 @@ export interface CheckpointForm<Config> {
   fromConfig(json: unknown, path: string): Config;
   /** What `config.json` asks for and training leaves out, such as `dropout (attn_pdrop 0.1)`; by default nothing. */
   ignored?(json: Readonly<Record<string, unknown>>): string[];
+  /** Name in Hugging Face's classes of what has this full name here: `transformer.h.0`; by default the same. */
+  moduleName?(name: string): string;
   /** Names of tensors in files that are no parameters; by default none. */
   isExtra?(name: string): boolean;
   /**

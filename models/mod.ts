@@ -21,3 +21,4 @@ export * from "./gpt2_moe/mod.ts";
 export * from "./model_parts.ts";
 export * from "./registry.ts";
 export * from "./tensor_names.ts";
+export * from "./tuned.ts";

@@ -12,6 +12,7 @@ import {
 } from "../nn/mod.ts";
 import type { ParallelPlan } from "../strategies/mod.ts";
 import type { LayeredModel, ModelFamily } from "./family.ts";
+import { tunedLayers, tunedPlan } from "./tuned.ts";
 
 /** A model as a job sees it: layers in a row, and the loss of what the last one returns. */
 export interface ModelParts {
@@ -31,9 +32,13 @@ export interface ModelParts {
  * @throws {TypeError} If the module exports no model.
  */
 export async function loadModel(model: ModelSpec): Promise<ModelParts> {
-  const exported = await exportOf(model);
-  if (typeof exported === "function") return wholeModel(exported, model.config);
-  return { ...layeredModel(exported.layers(model.config)), plan: exported.plan?.(model.config) ?? {} };
+  const exported = await exportOf(model), { config, tuning = {} } = model;
+  if (typeof exported === "function") {
+    const { layers, ...whole } = wholeModel(exported, config);
+    return { ...whole, layers: tunedLayers(layers, tuning) };
+  }
+  const parts = layeredModel(tunedLayers(exported.layers(config), tuning));
+  return { ...parts, plan: tunedPlan(exported.plan?.(config) ?? {}, tuning) };
 }
 
 /** The family of a model; undefined for one of none, of which there is only the code. */

@@ -1,9 +1,19 @@
 import { checkSharing, fusedInputs } from "./ops/attention_inputs.ts";
 import { attend } from "./ops/attention.ts";
-import { add, geluErf } from "./ops/elementwise.ts";
+import { add, gelu, geluErf, scaled } from "./ops/elementwise.ts";
 import { addBias, linear, type LinearOptions } from "./ops/linear.ts";
 import { embedding, layerNorm, rmsNorm } from "./ops/rows.ts";
-import { type Attend, constant, type Initializer, type LayerHooks, normal, type Scope } from "./scope.ts";
+import {
+  type AdapterSize,
+  type Attend,
+  constant,
+  type Initializer,
+  type LayerHooks,
+  type LinearSite,
+  normal,
+  type Scope,
+  uniform,
+} from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Parameter, Tensor } from "./tensor.ts";
 
@@ -21,7 +31,7 @@ export interface LinearConfig {
   readonly initialize?: Initializer;
 }
 
-/** `y = x weight + bias`, or `y = x weight^T + bias`. */
+/** `y = x weight + bias`, or `y = x weight^T + bias`; and what its adapter adds, if it has one. */
 export class Linear {
   /** [inputs, outputs], the Conv1D layout of GPT-2, or [outputs, inputs], that of `torch.nn.Linear`. */
   readonly weight: Parameter;
@@ -29,27 +39,86 @@ export class Linear {
   readonly bias: Parameter | undefined;
   readonly #outputsFirst: boolean;
   readonly #hooks: LayerHooks | undefined;
+  readonly #adapter: Adapter | undefined;
 
-  /** Makes the parameters `weight` and `bias` in the scope. */
+  /** Makes the parameters `weight` and `bias` in the scope, and those of an adapter. */
   constructor(scope: Scope, config: LinearConfig) {
     const { inputs, outputs, bias = true, outputsFirst = false, initialize = normal(0.02) } = config;
     this.#hooks = scope.hooks;
     this.#outputsFirst = outputsFirst;
     this.weight = scope.parameter("weight", outputsFirst ? [outputs, inputs] : [inputs, outputs], initialize);
     this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
+    this.#adapter = Adapter.of(scope, { inputs, outputs, outputsFirst, weight: this.weight.name });
   }
 
   /** Shapes: x [..., inputs], result [..., outputs]; of a sharded layer, this device's part of them. */
-  forward(tape: Tape, x: Tensor, options: Omit<LinearOptions, "bias" | "outputsFirst"> = {}): Tensor {
-    const input = this.#hooks?.input?.(tape, x) ?? x, { output, result } = this.#hooks ?? {};
+  forward(tape: Tape, x: Tensor, options: ForwardOptions = {}): Tensor {
+    const y = this.#sum(tape, x, options);
+    return this.#hooks?.result?.(tape, y) ?? y;
+  }
+
+  /** As {@link forward}, as a part of the result of another layer. */
+  partOf(tape: Tape, x: Tensor, options: ForwardOptions): Tensor {
+    return this.#product(tape, x, options);
+  }
+
+  #sum(tape: Tape, x: Tensor, { activation, ...options }: ForwardOptions): Tensor {
+    if (this.#adapter === undefined) return this.#product(tape, x, { activation, ...options });
+    const sum = this.#adapter.addTo(tape, this.#product(tape, x, options), x);
+    return activation === "gelu" ? gelu(tape, sum) : sum;
+  }
+
+  #product(tape: Tape, x: Tensor, options: ForwardOptions): Tensor {
+    const input = this.#hooks?.input?.(tape, x) ?? x, { output } = this.#hooks ?? {};
     const outputsFirst = this.#outputsFirst;
     if (output === undefined) {
-      const y = linear(tape, input, this.weight, { ...options, outputsFirst, bias: this.bias });
-      return result?.(tape, y) ?? y;
+      return linear(tape, input, this.weight, { ...options, outputsFirst, bias: this.bias });
     }
     const sum = output(tape, linear(tape, input, this.weight, { outputsFirst }));
     return addBias(tape, sum, { ...options, bias: this.bias });
   }
+}
+
+/** What a forward pass of a {@link Linear} layer adds. */
+export type ForwardOptions = Omit<LinearOptions, "bias" | "outputsFirst">;
+
+/**
+ * A low-rank adapter of a linear layer: `y += scale B A x`, with A [rank, inputs] and B [outputs, rank], which begins at
+ * zero. Each is a linear layer of its own, `lora_A` and `lora_B`, that a plan may split as it splits the layer.
+ *
+ * Cost: 2 rank (inputs + outputs) operations for each row, forward.
+ * Source: Hu et al., LoRA, ICLR 2022; A begins as PEFT's, which is PyTorch's for a linear layer.
+ */
+class Adapter {
+  readonly #down: Linear;
+  readonly #up: Linear;
+  readonly #scale: number;
+
+  constructor(scope: Scope, { inputs, outputs, rank, scale }: AdapterSizes) {
+    const shared = { bias: false, outputsFirst: true };
+    const first = { inputs, outputs: rank, initialize: uniform(1 / Math.sqrt(inputs)) };
+    this.#down = new Linear(scope.child("lora_A"), { ...shared, ...first });
+    const second = { inputs: rank, outputs, initialize: constant(0) };
+    this.#up = new Linear(scope.child("lora_B"), { ...shared, ...second });
+    this.#scale = scale;
+  }
+
+  /** The adapter that the layer of a scope has, if any. */
+  static of(scope: Scope, layer: Omit<LinearSite, "path">): Adapter | undefined {
+    const adapter = scope.adapterOf(layer);
+    return adapter && new Adapter(scope, { ...layer, ...adapter });
+  }
+
+  /** Shapes: y [..., outputs], x [..., inputs], result as y. */
+  addTo(tape: Tape, y: Tensor, x: Tensor): Tensor {
+    const inner = scaled(tape, this.#down.forward(tape, x), this.#scale);
+    return this.#up.partOf(tape, inner, { residual: y });
+  }
+}
+
+interface AdapterSizes extends AdapterSize {
+  readonly inputs: number;
+  readonly outputs: number;
 }
 
 /** A table of `rows` vectors. */
@@ -78,6 +147,7 @@ export class Head {
   /** [rows, width]: may be the table of an embedding. */
   readonly table: Parameter;
   readonly #hooks: LayerHooks | undefined;
+  readonly #adapter: Adapter | undefined;
 
   /**
    * Shares the table of that name, or makes it: `weight`, if it is the head's own.
@@ -90,12 +160,15 @@ export class Head {
     this.table = name === own
       ? scope.parameter("weight", [rows, width], initialize)
       : scope.shared(name, [rows, width], initialize);
+    const layer = { inputs: width, outputs: rows, outputsFirst: true, weight: name };
+    this.#adapter = Adapter.of(scope, layer);
   }
 
   /** Shapes: x [..., width], result [..., rows]. */
   forward(tape: Tape, x: Tensor): Tensor {
     const { input, result } = this.#hooks ?? {};
-    const logits = linear(tape, input?.(tape, x) ?? x, this.table, { outputsFirst: true, name: "logits" });
+    const own = linear(tape, input?.(tape, x) ?? x, this.table, { outputsFirst: true, name: "logits" });
+    const logits = this.#adapter?.addTo(tape, own, x) ?? own;
     return result?.(tape, logits) ?? logits;
   }
 }

@@ -1,5 +1,5 @@
 import type { Loss } from "./loss.ts";
-import type { Scope } from "./scope.ts";
+import type { AdapterSize, Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -39,4 +39,14 @@ export interface ModelSpec {
   readonly module: string;
   /** Handed to what builds the model: plain data. */
   readonly config: unknown;
+  /** What of it is trained; by default all. */
+  readonly tuning?: TuningSpec;
+}
+
+/** Which parameters are trained, and which layers have adapters, as plain data. */
+export interface TuningSpec {
+  /** A regular expression: parameters in whose full names it is found are trained. By default all, or only adapters. */
+  readonly trained?: string;
+  /** Adapters by the full names of linear layers. */
+  readonly adapters?: Readonly<Record<string, AdapterSize>>;
 }

@@ -65,14 +65,49 @@ export interface Sharding {
   sumChunks?(name: string, shape: Shape): SumChunks | undefined;
 }
 
+/** Which parameters of a model are trained, and which layers have adapters; without one all are, and none has. */
+export interface Tuning {
+  /** Whether the parameter of that full name is trained. */
+  isTrained(name: string): boolean;
+  /** The adapter of a linear layer. */
+  adapterOf(layer: LinearSite): AdapterSize | undefined;
+}
+
+/** A linear layer of a model, which may have an adapter. */
+export interface LinearSite {
+  /** Full name of the layer. */
+  readonly path: string;
+  /** Full name of its weight, which may be that of another layer, too. */
+  readonly weight: string;
+  /** Length of the last dim of what goes in. */
+  readonly inputs: number;
+  /** Length of the last dim of what comes out. */
+  readonly outputs: number;
+  /** The weight is [outputs, inputs]; otherwise [inputs, outputs]. */
+  readonly outputsFirst: boolean;
+}
+
+/** Size of a low-rank adapter. */
+export interface AdapterSize {
+  /** Rows between its two weights. */
+  readonly rank: number;
+  /** What its result is multiplied by. */
+  readonly scale: number;
+}
+
 /** How a model is built on a device. */
 export interface ScopeOptions {
   /** Where the model lives; a phantom heap builds a model that only has sizes. */
   readonly heap: DeviceHeap;
-  /** Of the initial values; undefined leaves the memory as it is, for a model whose values are loaded. */
-  readonly seed: number | undefined;
+  /**
+   * Of the initial values, of all parameters or of each by its name; undefined leaves the memory as it is, for values that
+   * are loaded.
+   */
+  readonly seed: number | undefined | ((name: string) => number | undefined);
   /** Which parts of the parameters this device holds. */
   readonly sharding?: Sharding;
+  /** What is trained. */
+  readonly tuning?: Tuning;
   /** Gives the memory of a parameter; by default a span of its own on the heap. */
   readonly allocate?: (name: string, length: number) => Span;
   /**
@@ -126,6 +161,16 @@ export class Scope {
     return this.#state.sharding?.hooks(this.path);
   }
 
+  /** The same place of the same model, with a say in what is trained below it. */
+  tuned(tuning: Tuning | undefined): Scope {
+    return tuning === undefined ? this : new Scope({ ...this.#state, tuning }, this.path);
+  }
+
+  /** The adapter of the linear layer of this scope. */
+  adapterOf(layer: Omit<LinearSite, "path">): AdapterSize | undefined {
+    return this.#state.tuning?.adapterOf({ ...layer, path: this.path });
+  }
+
   /** Parameters made so far in the whole model, in order of creation. */
   get parameters(): readonly Parameter[] {
     return this.#state.parameters;
@@ -142,12 +187,13 @@ export class Scope {
    * @throws {TypeError} If the model already has a parameter of that name.
    */
   parameter(name: string, shape: Shape, initialize: Initializer): Parameter {
-    const { heap, seed, parameters, sharding, allocate } = this.#state, fullName = this.#join(name);
+    const { heap, parameters, sharding, allocate, tuning } = this.#state, fullName = this.#join(name);
     if (parameters.some((p) => p.name === fullName)) {
       throw new TypeError(`Cannot make parameter ${fullName} as the model already has one of that name`);
     }
     const shard = sharding?.shard(fullName, shape), localShape = shardShape(shape, shard);
     const length = numElements(localShape);
+    const seed = this.#seedOf(fullName);
     const span = allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters");
     if (heap.memory !== undefined && seed !== undefined) {
       const stream = new RandomStream(seed, fullName);
@@ -160,7 +206,7 @@ export class Scope {
     const sumChunks = sharding?.sumChunks?.(fullName, shape);
     const parameter = new Parameter({
       ...{ name: fullName, shape: localShape, span },
-      ...{ globalShape: shape, shard, sumChunks },
+      ...{ globalShape: shape, shard, sumChunks, isTrained: tuning?.isTrained(fullName) },
     });
     parameters.push(parameter);
     return parameter;
@@ -174,10 +220,15 @@ export class Scope {
     this.#state.sharedRequests.push(fullName);
     const known = this.#state.parameters.find((p) => p.name === fullName), { useAgain } = this.#state;
     if (known === undefined) return new Scope(this.#state, "").parameter(fullName, shape, initialize);
-    if (useAgain === undefined) return known;
+    if (useAgain === undefined || !known.isTrained) return known;
     const use = new Parameter({ ...known, span: useAgain(known) });
     this.#state.furtherUses.push(use);
     return use;
+  }
+
+  #seedOf(name: string): number | undefined {
+    const { seed } = this.#state;
+    return typeof seed === "function" ? seed(name) : seed;
   }
 
   #join(name: string): string {

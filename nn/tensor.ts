@@ -53,9 +53,11 @@ export interface ParameterOptions extends Omit<TensorOptions, "requiresGradient"
   readonly shard?: Shard;
   /** In exact numerics, how sums over a dim that some layout splits are cut; undefined = they are one chain. */
   readonly sumChunks?: SumChunks;
+  /** A frozen one has no gradient; by default true. */
+  readonly isTrained?: boolean;
 }
 
-/** A trained tensor. Its name is its key in checkpoints; its span may be a shard. */
+/** A tensor of the model, trained or frozen. Its name is its key in checkpoints; its span may be a shard. */
 export class Parameter extends Tensor {
   /** Shape of the whole tensor. */
   readonly globalShape: Shape;
@@ -67,16 +69,21 @@ export class Parameter extends Tensor {
 
   /** Describes memory that is there already; its gradient is allocated apart. */
   constructor(options: ParameterOptions) {
-    super({ ...options, requiresGradient: true });
+    super({ ...options, requiresGradient: options.isTrained ?? true });
     this.globalShape = options.globalShape ?? options.shape;
     this.shard = options.shard;
     this.sumChunks = options.sumChunks;
   }
 
+  /** Whether it has a gradient and is updated. */
+  get isTrained(): boolean {
+    return this.requiresGradient;
+  }
+
   /**
    * Where the backward pass adds this parameter's gradient.
    *
-   * @throws {TypeError} If none was allocated: the model was built for inference.
+   * @throws {TypeError} If none was allocated: it is frozen, or the model was built for inference.
    */
   get gradient(): Span {
     if (this.#gradient === undefined) {

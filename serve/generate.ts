@@ -4,11 +4,20 @@
  * @module
  */
 import { launch } from "../actors/mod.ts";
+import { openAdapters, readAdapterConfig } from "../adapters/mod.ts";
 import { storedLength, UsageError } from "../files/mod.ts";
 import { formatBytes } from "../kernels/mod.ts";
 import { modelOf, shapesOf } from "../models/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
-import { endTokens, type ModelDirectory, openDirectory, openWeights, whyNoBytes } from "../checkpoint/mod.ts";
+import {
+  endTokens,
+  findModel,
+  isAdapter,
+  type ModelDirectory,
+  openDirectory,
+  openWeights,
+  whyNoBytes,
+} from "../checkpoint/mod.ts";
 import { EventQueue } from "../train/mod.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import { resolveSample, type SampleOptions } from "./sample_options.ts";
@@ -17,6 +26,8 @@ import { resolveSample, type SampleOptions } from "./sample_options.ts";
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">> {
   /** What to go on from: a text, whose bytes are the tokens of a model of bytes, or the ids of tokens. */
   readonly prompt: string | readonly number[];
+  /** Directory of an adapter of the model, as PEFT has them. */
+  readonly adapter?: string;
   /** Goes on after a token that ends a text; by default the text ends before it. */
   readonly ignoreEos?: boolean;
   /** Backend of the device; by default "wasm". */
@@ -61,13 +72,16 @@ export function encodeBytes(text: string): number[] {
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
   const { kernels = "wasm" } = options, choice = resolveSample(options);
-  const directory = await openDirectory(folder), { family, config, companions } = directory;
+  const { base, adapter = options.adapter } = await baseOf(folder);
+  const directory = await openDirectory(base), { family, config, companions } = directory;
   const prompt = readPrompt(options.prompt, directory);
-  const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, kernels);
+  const adapters = adapter === undefined ? undefined : await openAdapters(adapter, directory);
+  const tuning = adapters && { adapters: adapters.sizes };
+  const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, { tuning, kernels });
   const ends = options.ignoreEos ? [] : await endTokens(companions);
   const job: GenerateJob = {
-    model: modelOf(family, config),
-    weights: await openWeights(directory),
+    model: { ...modelOf(family, config), tuning },
+    weights: new Map([...await openWeights(directory), ...adapters?.weights ?? []]),
     kernels,
     sample: { prompt, ...choice, endTokens: ends },
   };
@@ -88,13 +102,24 @@ export async function* generate(folder: string, options: GenerateOptions): Async
   }
 }
 
+/** A directory, or, of an adapter, that of its model. */
+async function baseOf(folder: string): Promise<{ readonly base: string; readonly adapter?: string }> {
+  const found = await findModel(folder);
+  return await isAdapter(found)
+    ? { base: (await readAdapterConfig(found)).base, adapter: found }
+    : { base: found };
+}
+
 /** Device memory for a model. */
-function sizeDevice({ folder, family, config }: ModelDirectory, kernels: GenerateJob["kernels"]): number {
+function sizeDevice(
+  { folder, family, config }: ModelDirectory,
+  how: Pick<GenerateJob, "kernels"> & Pick<GenerateJob["model"], "tuning">,
+): number {
   const lengths = [...shapesOf(family.layers(config)).values()].map((shape) => storedLength({ shape }));
   // The plan of a model that is far too large would take long.
   const least = 4 * lengths.reduce((a, b) => a + b, 0);
   const isTooLarge = least > MAX_DEVICE_BYTES;
-  const bytes = isTooLarge ? least : planGenerate({ family, config, kernels });
+  const bytes = isTooLarge ? least : planGenerate({ family, config, ...how });
   if (bytes <= MAX_DEVICE_BYTES) return bytes;
   const what = isTooLarge ? "weights alone" : "weights and cache", most = formatBytes(MAX_DEVICE_BYTES);
   throw new UsageError(

@@ -6,8 +6,8 @@
 import { type Device, PlannedHeap } from "../actors/mod.ts";
 import { type TensorIndex, TensorReader } from "../files/mod.ts";
 import { createBackend, type DeviceHeap } from "../kernels/mod.ts";
-import { familyOf, type ModelFamily } from "../models/mod.ts";
-import { type ModelSpec, Scope } from "../nn/mod.ts";
+import { familyOf, type ModelFamily, tuningOf } from "../models/mod.ts";
+import { type ModelSpec, Scope, type TuningSpec } from "../nn/mod.ts";
 import type { SampleOptions } from "./sample_options.ts";
 import { TokenWriter } from "./writer.ts";
 
@@ -27,12 +27,13 @@ export interface GenerateJob {
 interface WriterModel extends Pick<GenerateJob, "kernels"> {
   readonly family: ModelFamily;
   readonly config: unknown;
+  readonly tuning?: TuningSpec;
 }
 
 /** Reports every token as it is chosen. */
 export default async function generateProgram(device: Device, job: GenerateJob): Promise<void> {
-  const { model: { config }, kernels } = job, family = (await familyOf(job.model))!;
-  const { scope, writer } = buildWriter(device.heap, { family, config, kernels });
+  const { model: { config, tuning }, kernels } = job, family = (await familyOf(job.model))!;
+  const { scope, writer } = buildWriter(device.heap, { family, config, tuning, kernels });
   readParameters(device.heap, scope, job.weights);
   for (const token of writer.write(job.sample)) await device.report(token);
 }
@@ -45,8 +46,9 @@ export function planGenerate(model: WriterModel): number {
   return heap.extentBytes;
 }
 
-function buildWriter(heap: DeviceHeap, { family, config, kernels }: WriterModel) {
-  const scope = Scope.of({ heap, seed: undefined }), model = family.decoder(scope, config);
+function buildWriter(heap: DeviceHeap, { family, config, tuning = {}, kernels }: WriterModel) {
+  const scope = Scope.of({ heap, seed: undefined }),
+    model = family.decoder(scope.tuned(tuningOf(tuning)), config);
   return { scope, writer: new TokenWriter(createBackend(kernels, heap), model) };
 }
 

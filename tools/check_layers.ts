@@ -18,10 +18,22 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   strategies: ["kernels", "nn", "collectives", "actors"],
   data: ["files", "kernels"],
   models: ["files", "kernels", "nn", "strategies"],
-  checkpoint: ["files", "kernels", "nn", "strategies", "data", "models"],
-  export: ["files", "kernels", "nn", "models", "checkpoint"],
-  train: ["files", "kernels", "nn", "collectives", "actors", "strategies", "data", "models", "checkpoint"],
-  serve: ["files", "kernels", "nn", "actors", "strategies", "models", "checkpoint", "train"],
+  adapters: ["files", "nn", "models"],
+  checkpoint: ["files", "kernels", "nn", "strategies", "data", "models", "adapters"],
+  export: ["files", "kernels", "nn", "models", "adapters", "checkpoint"],
+  train: [
+    "files",
+    "kernels",
+    "nn",
+    "collectives",
+    "actors",
+    "strategies",
+    "data",
+    "models",
+    "adapters",
+    "checkpoint",
+  ],
+  serve: ["files", "kernels", "nn", "actors", "strategies", "models", "adapters", "checkpoint", "train"],
 };
 
 /** Layers that consist of rooms, each with the rooms of the layer that it may import, through their `mod.ts`. */

@@ -15,7 +15,6 @@ import {
   type ModelFamily,
   modelOf,
   type ModelSizes,
-  shapesOf,
 } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import type { Degrees, Layout } from "../strategies/mod.ts";
@@ -40,6 +39,7 @@ import { checkMemory, planRun, type RemakeJob, settleLayout } from "./plan/mod.t
 import { giveSpeedHint } from "./speed_hint.ts";
 import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./starting_point.ts";
 import { type PreparedTraining, startTraining } from "./training.ts";
+import { settleTuning } from "./tuning.ts";
 
 /** What {@link train} takes: the options of the command line by their camelCase names, and these. */
 export interface TrainOptions extends Omit<OptionValues, "data" | "layout" | "model"> {
@@ -69,16 +69,15 @@ export interface TrainOptions extends Omit<OptionValues, "data" | "layout" | "mo
  * @throws {GpuError} If there is no GPU for a device that is to use one.
  */
 export async function prepareTraining(options: TrainOptions = {}): Promise<PreparedTraining> {
-  const { prepared, remake } = await planTraining(options), { job, plan } = prepared;
-  await checkMemory(plan, job.config, remake);
-  await checkGpu(job.config);
-  const shapes = job.config.out === undefined ? undefined : shapesOf((await loadModel(job.model)).layers);
-  return { ...prepared, job: { ...job, shapes } };
+  const { prepared, remake } = await planTraining(options);
+  await checkMemory(prepared.plan, prepared.job.config, remake);
+  await checkGpu(prepared.job.config);
+  return prepared;
 }
 
 /** A run that is planned, whether or not it fits the device memory. */
 export interface PlannedTraining {
-  /** Its job does not say yet what a checkpoint holds. */
+  /** As it would run. */
   readonly prepared: PreparedTraining;
   /** The same run with other options. */
   readonly remake: RemakeJob;
@@ -106,15 +105,16 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const start = { ...startOf(from, config), folder: from.resumed?.folder };
   const known = { family: loaded?.family ?? named, config: own?.config ?? loaded?.config };
   const { spec, family } = await settleModel(own, known, { ...config, vocab }, given);
-  const parts = await loadModel(spec);
+  const tuned = await settleTuning(spec, start, from, config), parts = await loadModel(tuned.spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(read.spec, config), known = { ...config, vocab };
     const job = {
       ...await settleLayout(parts, source, known),
-      model: spec,
+      model: tuned.spec,
       data: read.spec,
       identity,
-      start,
+      start: tuned.start,
+      saved: config.out === undefined ? undefined : tuned.saved,
     };
     return family === undefined ? job : { ...job, companions: loaded?.companions };
   };
@@ -124,8 +124,10 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
     familyName: family?.name,
     mesh: meshOf(config),
     plan: await planRun(job),
-    statement: [...from.notes, file.statement, read.statement, settled.statement, describeRates(config)]
-      .filter((line) => line !== undefined).join("\n"),
+    statement: [
+      ...[...from.notes, tuned.statement, file.statement, read.statement, settled.statement],
+      describeRates(config),
+    ].filter((line) => line !== undefined).join("\n"),
     mayFallBack: settled.mayFallBack,
     ...{ pool, fault },
   };

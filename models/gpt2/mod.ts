@@ -36,6 +36,7 @@ const gpt2: ModelFamily<GptConfig> = {
       const rates = dropoutRates(json);
       return rates.length === 0 ? [] : [`dropout (${rates.join(", ")})`];
     },
+    moduleName: (name) => name.startsWith("lm_head.") || name === "lm_head" ? name : `transformer.${name}`,
     isExtra: isGpt2Extra,
     adapt: nameGpt2Tensors,
     shorten: shortenPositions,

@@ -58,6 +58,32 @@ export function tanh(tape: Tape, x: Tensor): Tensor {
   return unary(tape, "tanh", x);
 }
 
+/** `factor * x`. Backward: `dX = factor * dOut`. */
+export function scaled(tape: Tape, x: Tensor, factor: number): Tensor {
+  const { backend } = tape, out = tape.output("scaled", x.shape, [x]);
+  return tape.record({
+    name: "scaled",
+    inputs: [x],
+    output: out,
+    forward: () => {
+      backend.copy(x.span, out.span);
+      backend.scale(factor, out.span);
+    },
+    backward: (gradients) => {
+      const dOut = gradients.output(out), target = gradients.inputOverwritten(x);
+      if (target === undefined) return {};
+      return {
+        input: () => {
+          backend.copy(dOut, target.span);
+          backend.scale(factor, target.span);
+          target.after?.();
+        },
+      };
+    },
+    lower: (lowering) => onnx.mul(lowering.valueOf(x), factor),
+  });
+}
+
 /** `a + b`, equal shapes. Backward: `dA = dB = dOut`. */
 export function add(tape: Tape, a: Tensor, b: Tensor): Tensor {
   checkEqualShapes("add", a, b);

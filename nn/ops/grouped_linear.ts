@@ -101,10 +101,11 @@ function groupedLinearBackward(
   }));
   // Rows are slots: [groups, units, capacity, inputs].
   const tree = tape.exact?.slotTree(x.shape[1], m / x.shape[1]);
-  const dWeights = weights.map((weight, g) => {
+  const dWeights = weights.flatMap((weight, g) => {
+    if (!weight.isTrained) return [];
     const own = part(x.span, groups, g), delta = part(dOut, groups, g);
     const sides = outputsFirst ? { m: n, n: k, a: delta, b: own } : { m: k, n, a: own, b: delta };
-    return { ...sides, k: m, transposeA: true, c: weight.gradient, accumulate: true, tree };
+    return [{ ...sides, k: m, transposeA: true, c: weight.gradient, accumulate: true, tree }];
   });
   const addBiasGradients = biasGradients(tape, biases, { dOut, units: x.shape[1], rows: m });
   return {
@@ -126,12 +127,15 @@ function biasGradients(
   { dOut, units, rows }: { dOut: Span; units: number; rows: number },
 ): () => void {
   const groups = biases.length;
-  const sums = biases.map((bias, g) => {
+  const sums = biases.flatMap((bias, g) => {
+    if (!bias.isTrained) return [];
     const args = { rows, cols: bias.span.length, x: part(dOut, groups, g) };
     const ofUnits = exact?.slotSums(units, args.cols);
-    return ofUnits === undefined
-      ? { args: { ...args, out: bias.gradient, accumulate: true }, fold: undefined, bias }
-      : { args: { ...args, out: ofUnits.sums, units }, fold: ofUnits.fold, bias };
+    return [
+      ofUnits === undefined
+        ? { args: { ...args, out: bias.gradient, accumulate: true }, fold: undefined, bias }
+        : { args: { ...args, out: ofUnits.sums, units }, fold: ofUnits.fold, bias },
+    ];
   });
   return () => {
     for (const { args, fold, bias } of sums) {

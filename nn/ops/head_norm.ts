@@ -64,7 +64,8 @@ function gainGradient(
   tape: Tape,
   gamma: Parameter,
   { exact, rows, cols, terms }: { exact: ExactSums; rows: number; cols: number; terms: Tensor["span"] },
-): () => void {
+): (() => void) | undefined {
+  if (!gamma.isTrained) return undefined;
   const { backend } = tape, { units, sums, fold } = exact.unitSums(rows, cols);
   const ofHeads = tape.scratch(`${gamma.name} of heads`, cols), { tree } = gamma.sumChunks!;
   const sum = { rows, cols, x: terms, out: sums, units };

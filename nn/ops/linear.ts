@@ -94,8 +94,9 @@ export function weightDims(
   return outputsFirst ? { inputs: second, outputs: first } : { inputs: first, outputs: second };
 }
 
-/** What adds the column sums of x [rows, columns of the parameter] to the parameter's gradient. */
-function columnSums(tape: Tape, x: Span, rows: number, parameter: Parameter): () => void {
+/** What adds the column sums of x [rows, columns of the parameter] to the parameter's gradient, if it has one. */
+function columnSums(tape: Tape, x: Span, rows: number, parameter: Parameter): (() => void) | undefined {
+  if (!parameter.isTrained) return undefined;
   const { backend, exact } = tape, cols = parameter.span.length, { gradient } = parameter;
   if (exact === undefined) {
     const args = { rows, cols, x, out: gradient, accumulate: true };
@@ -136,10 +137,12 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
     tree: chunkTree(weight, outputs.dim),
   };
   const sides = outputsFirst ? { m: n, n: m, a: dOut, b: x.span } : { m, n, a: x.span, b: dOut };
-  const dWeight = {
-    ...{ ...sides, k: rows, transposeA: true },
-    ...{ c: weight.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
-  };
+  const dWeight = weight.isTrained
+    ? {
+      ...{ ...sides, k: rows, transposeA: true },
+      ...{ c: weight.gradient, accumulate: true, tree: tape.exact?.rowTree(rows) },
+    }
+    : undefined;
   const addBiasGradient = bias && columnSums(tape, dOut, rows, bias);
   return {
     input: () => {
@@ -148,7 +151,7 @@ function linearBackward(tape: Tape, parts: LinearBackward): BackwardPass {
       addResidual?.();
     },
     weight: () => {
-      backend.matmul(dWeight);
+      if (dWeight !== undefined) backend.matmul(dWeight);
       addBiasGradient?.();
     },
   };

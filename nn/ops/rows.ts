@@ -120,7 +120,10 @@ function recordNorm(
       // Without a taker of dX the kernel may overwrite dOut, which nobody reads afterwards.
       const deltas = { dOut, dX: target?.span ?? dOut, accumulate: target?.accumulate }, { exact } = tape;
       if (exact === undefined) {
-        return { input: backward(deltas, parameters.map(([{ gradient }]) => gradient)) };
+        // The kernel sums for frozen parameters, too; nobody reads it.
+        const sumOf = (parameter: Parameter) =>
+          parameter.isTrained ? parameter.gradient : gradients.temporary(parameter);
+        return { input: backward(deltas, parameters.map(([parameter]) => sumOf(parameter))) };
       }
       const { rows, cols } = asMatrix(x.shape);
       const kept = parameters.map(([, what]) =>
@@ -128,7 +131,8 @@ function recordNorm(
       );
       return {
         input: backward({ ...deltas, units: kept[0].units }, kept.map(({ sums }) => sums)),
-        weight: () => kept.forEach(({ fold }, i) => fold(parameters[i][0].gradient)),
+        weight: () =>
+          kept.forEach(({ fold }, i) => parameters[i][0].isTrained && fold(parameters[i][0].gradient)),
       };
     },
     lower: (lowering) => lower(inputs.map((tensor) => lowering.valueOf(tensor))),
@@ -192,14 +196,16 @@ export function embedding(tape: Tape, ids: Tensor, table: Parameter, onto?: Tens
       backend.gather(args);
     },
     backward: (gradients) => {
-      const scatter = {
-        ...{ rows, cols, ids: ids.span, x: gradients.output(out), table: table.gradient },
-        tree: tape.exact?.rowTree(rows),
-      };
+      const scatter = table.isTrained
+        ? {
+          ...{ rows, cols, ids: ids.span, x: gradients.output(out), table: table.gradient },
+          tree: tape.exact?.rowTree(rows),
+        }
+        : undefined;
       const deliver = onto && gradients.pass(out, onto);
       return {
         input: () => deliver?.(),
-        weight: () => backend.scatterAdd(scatter),
+        weight: () => scatter && backend.scatterAdd(scatter),
       };
     },
     lower: (lowering) => {

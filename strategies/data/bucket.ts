@@ -14,12 +14,16 @@ export interface StoredPiece {
   readonly values: Span;
 }
 
-/** A run of elements that this rank updates. */
-export interface Piece extends StoredPiece {
-  /** Where the summed gradient lies when the passes of a step are done. */
-  readonly gradient: Span;
+/** The same, as checkpoints have it. */
+export interface SavedPiece extends StoredPiece {
   /** Whether this rank is the one that contributes it to a checkpoint. */
   readonly isSaved: boolean;
+}
+
+/** A run of elements that this rank updates. */
+export interface Piece extends SavedPiece {
+  /** Where the summed gradient lies when the passes of a step are done. */
+  readonly gradient: Span;
 }
 
 /** A bucket with its memory. */
@@ -64,16 +68,21 @@ export function storedPieces(bucket: Bucket, isChunk: boolean): StoredPiece[] {
   }));
 }
 
+/** The same, with who saves them: of what all ranks hold, the first one. */
+export function savedPieces(bucket: Bucket, isChunk: boolean): SavedPiece[] {
+  const isSaved = isChunk || bucket.group.index === 0;
+  return storedPieces(bucket, isChunk).map((piece) => ({ ...piece, isSaved }));
+}
+
 /**
  * The same with their gradients.
  *
  * @param isChunk Must be true where values or gradients are sharded.
  */
 export function updatedPieces(bucket: Bucket, isChunk: boolean): Piece[] {
-  const { chunk, gradients, ownGradients } = bucket, stored = storedPieces(bucket, isChunk);
+  const { chunk, gradients, ownGradients } = bucket, saved = savedPieces(bucket, isChunk);
   return runsOf(bucket, isChunk).map(({ place, length }, i) => ({
-    ...stored[i],
-    isSaved: isChunk || bucket.group.index === 0,
+    ...saved[i],
     gradient: isChunk
       ? subspan(ownGradients, place - chunk.start, length)
       : subspan(gradients, place, length),
@@ -95,17 +104,24 @@ export function isFurtherUse({ plan }: Bucket): boolean {
   return plan.furtherUseOf !== undefined;
 }
 
+/** Where a parameter of a bucket lies. */
+export interface ParameterPlace {
+  /** Its bucket. */
+  readonly bucket: Bucket;
+  /** In the values of the bucket. */
+  readonly values: Span;
+  /** Undefined if it is frozen. */
+  readonly gradients: Span | undefined;
+}
+
 /** Where the values and gradients of each parameter lie, by name. */
-export function placesOf(
-  buckets: readonly Bucket[],
-): Map<string, { readonly bucket: Bucket; readonly values: Span; readonly gradients: Span }> {
+export function placesOf(buckets: readonly Bucket[]): Map<string, ParameterPlace> {
   const own = buckets.filter((bucket) => !isFurtherUse(bucket));
   return new Map(own.flatMap((bucket) =>
     bucket.plan.entries.map(({ name, offset, length }) => {
-      const [values, gradients] = [bucket.values, bucket.gradients].map((span) =>
-        subspan(span, offset, length)
-      );
-      return [name, { bucket, values, gradients }];
+      const place = (span: Span) => subspan(span, offset, length);
+      const gradients = bucket.plan.isFrozen ? undefined : place(bucket.gradients);
+      return [name, { bucket, values: place(bucket.values), gradients }];
     })
   ));
 }

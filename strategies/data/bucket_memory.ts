@@ -50,10 +50,14 @@ function foldOf(
   chunk: { readonly length: number },
   { backend, zero, exact }: BucketMemoryOptions,
 ): GradientFold | undefined {
-  if (exact === undefined || exact.microBatches === 1) return undefined;
+  if (plan.isFrozen || exact === undefined || exact.microBatches === 1) return undefined;
   const { length } = zero.shardsOptimizer ? chunk : plan;
   return new GradientFold(backend, { name: `gradients of ${plan.name}`, length, ...exact });
 }
+
+/** The gradients of what is frozen. */
+const EMPTY: Span = { byteOffset: 0, length: 0, dtype: "f32" };
+const NOTHING: [whole: Span, own: Span] = [EMPTY, EMPTY];
 
 /** For each bucket: all of it, and this rank's chunk. */
 type Places = [whole: Span, own: Span][];
@@ -79,7 +83,7 @@ function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptio
   const { backend, zero, precision } = options, { heap } = backend;
   if (!zero.shardsGradients) {
     return plans.map((plan) =>
-      resident(
+      plan.isFrozen ? NOTHING : resident(
         heap.allocate(`gradients of ${plan.name}`, plan.length, "gradients", precision),
         groupOf(plan, options),
       )
@@ -87,7 +91,9 @@ function placeGradients(plans: readonly BucketPlan[], options: BucketMemoryOptio
   }
   const places = staged(plans, options, "gradients", "gradients");
   // A staging buffer is cleared when it has been reduced; the first time it must be clear from the start.
-  if (heap.memory !== undefined) { for (const [whole] of places) backend.fill(0, whole); }
+  if (heap.memory !== undefined) {
+    for (const place of places) if (place !== NOTHING) backend.fill(0, place[0]);
+  }
   return places;
 }
 
@@ -103,8 +109,9 @@ function staged(
   what: string,
 ): Places {
   const { backend: { heap }, precision } = options;
+  const isStaged = ({ isFrozen }: BucketPlan) => category === "parameters" || !isFrozen;
   const rotation = (isExpert: boolean) => {
-    const own = plans.filter((plan) => !plan.isShared && plan.isExpert === isExpert);
+    const own = plans.filter((plan) => !plan.isShared && isStaged(plan) && plan.isExpert === isExpert);
     if (own.length === 0) {
       return () => {
         throw new RangeError("no bucket of this kind");
@@ -121,6 +128,10 @@ function staged(
   };
   const layers = rotation(false), experts = rotation(true), places: Places = [];
   for (const plan of plans) {
+    if (!isStaged(plan)) {
+      places.push(NOTHING);
+      continue;
+    }
     const whole = plan.isShared
       ? heap.allocate(`staged ${what} of ${plan.name}`, plan.length, "buffers", precision)
       : (plan.isExpert ? experts : layers)(plan);

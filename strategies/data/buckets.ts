@@ -22,6 +22,8 @@ export interface BucketPlan {
   readonly isShared: boolean;
   /** Experts: summed over fewer ranks than other parameters. */
   readonly isExpert: boolean;
+  /** Frozen: there are values only. */
+  readonly isFrozen: boolean;
   /**
    * Place of the bucket whose values these are, if this is a further use of a shared parameter by another layer: only
    * its gradient is apart.
@@ -51,7 +53,7 @@ export interface BucketPlans {
 const ALIGN = 16;
 
 /**
- * One bucket per layer, one for its experts if it has any, and one for every parameter that several layers of the
+ * One bucket per layer, one for its experts if it has any, the same for what of them is frozen, and one for every parameter that several layers of the
  * whole model use, so that its copies on different pipeline stages lie alike.
  *
  * Builds the layers on a phantom heap; cost: none of their memory.
@@ -70,16 +72,21 @@ export function planBuckets(
   const built = buildPhantom(own, { sharding, sharedNames, separateUses });
   const { newNames, usedShared, usedAgain, scope } = built;
   const lengths = new Map(scope.parameters.map((parameter) => [parameter.name, parameter.span.length]));
+  const frozenNames = new Set(scope.parameters.filter((p) => !p.isTrained).map(({ name }) => name));
   const buckets: BucketPlan[] = [], placeOf = new Map<string, number>();
   const open = (
     name: string,
     members: readonly string[],
-    kind: { isShared?: true; isExpert?: true } = {},
+    kind: { isShared?: true; isExpert?: boolean } = {},
   ): number => {
     const known = placeOf.get(name);
     if (known !== undefined) return known;
     placeOf.set(name, buckets.length);
-    buckets.push({ isShared: false, isExpert: false, ...kind, ...makeBucket(name, members, lengths) });
+    const isFrozen = frozenNames.has(members[0]);
+    buckets.push({
+      ...{ isShared: false, isExpert: false, isFrozen, ...kind },
+      ...makeBucket(name, members, lengths),
+    });
     return buckets.length - 1;
   };
   const layers = own.map(({ name }, i) => {
@@ -87,17 +94,26 @@ export function planBuckets(
     for (const parameter of usedAgain[i]) {
       const again = makeBucket(furtherUseName(parameter), [parameter], lengths),
         place = placeOf.get(parameter);
-      shared.push(buckets.push({ isShared: true, isExpert: false, furtherUseOf: place, ...again }) - 1);
+      const kind = { isShared: true, isExpert: false, isFrozen: false };
+      shared.push(buckets.push({ ...kind, furtherUseOf: place, ...again }) - 1);
     }
     const members = newNames[i].filter((parameter) => !sharedNames.has(parameter));
-    const [experts, others] = [true, false].map((is) =>
-      members.filter((parameter) => isExpertParameter(parameter) === is)
+    const own = [`layer ${name}`, `experts of ${name}`].flatMap((what, i) => {
+      const isExpert = i === 1, ofKind = members.filter((member) => isExpertParameter(member) === isExpert);
+      const frozen = ofKind.filter((member) => frozenNames.has(member));
+      const trained = ofKind.filter((member) => !frozenNames.has(member));
+      return [[what, trained], [`frozen ${what}`, frozen]] as const;
+    }).filter(([, kind]) => kind.length > 0).map(([what, kind]) =>
+      open(what, kind, { isExpert: isExpertParameter(kind[0]) })
     );
-    const own = others.length === 0 ? [] : [open(`layer ${name}`, others)];
-    const apart = experts.length === 0 ? [] : [open(`experts of ${name}`, experts, { isExpert: true })];
-    return { name, buckets: [...shared, ...own, ...apart] };
+    return { name, buckets: [...shared, ...own] };
   });
   return { buckets, layers };
+}
+
+/** The first layer with something to train. */
+export function firstTrained({ buckets, layers }: BucketPlans): number {
+  return Math.max(0, layers.findIndex((layer) => layer.buckets.some((place) => !buckets[place].isFrozen)));
 }
 
 /** Name of the bucket of a further use of a shared parameter. */
@@ -143,7 +159,9 @@ function buildPhantom(
     const made = scope.parameters.slice(before).map((parameter: Parameter) => parameter.name);
     newNames.push(made);
     // A request that is no further use made the parameter, or, if uses are not apart, is one more of the known one.
-    const requested = separateUses ? [] : scope.sharedRequests.slice(requestedBefore);
+    const requested = scope.sharedRequests.slice(requestedBefore).filter((name) =>
+      !separateUses || scope.parameters.some((known) => known.name === name && !known.isTrained)
+    );
     usedAgain.push(scope.furtherUses.slice(usesBefore).map(({ name }) => name));
     usedShared.push([...new Set([...made.filter((name) => sharedNames.has(name)), ...requested])]);
   }

@@ -6,6 +6,7 @@ import {
   type Parameter,
   recomputedLayer,
   Scope,
+  type ScopeOptions,
   type Sharding,
 } from "../../nn/mod.ts";
 import { bracketLayer } from "./bracket.ts";
@@ -14,12 +15,14 @@ import {
   isFurtherUse,
   type Piece,
   placesOf,
+  type SavedPiece,
+  savedPieces,
   type StoredPiece,
   storedPieces,
   updatedPieces,
 } from "./bucket.ts";
 import { allocateBuckets } from "./bucket_memory.ts";
-import { type BucketPlans, type LayerPlan, planBuckets } from "./buckets.ts";
+import { type BucketPlans, firstTrained, type LayerPlan, planBuckets } from "./buckets.ts";
 import type { ZeroPolicy } from "./zero.ts";
 
 /** How to make a {@link ParameterStore}. */
@@ -35,7 +38,7 @@ export interface ParameterStoreOptions {
   /** Element type of values and gradients; by default f32. */
   readonly precision?: Precision;
   /** Of the initial values. */
-  readonly seed: number | undefined;
+  readonly seed: ScopeOptions["seed"];
   /** Every layer of the model. */
   readonly allLayers: readonly LayerFactory[];
   /** Layers of this device. */
@@ -73,6 +76,8 @@ export class ParameterStore {
   readonly #buckets: readonly Bucket[];
   /** By bucket; see {@link ParameterStoreOptions}. */
   readonly #completions: readonly ({ sum(): void } | undefined)[];
+  /** The first layer with a backward pass: all of a later pipeline stage have one, as a stage before may train. */
+  readonly #firstReached: number;
   #isLastPass = true;
 
   /** Allocates everything, builds the layers and fills their parameters. */
@@ -81,6 +86,7 @@ export class ParameterStore {
     this.#options = options;
     this.#plans = planBuckets(options.allLayers, ownLayers, sharding, options.exact !== undefined);
     this.#buckets = allocateBuckets(this.#plans.buckets, options);
+    this.#firstReached = ownLayers[0] === options.allLayers[0] ? firstTrained(this.#plans) : 0;
     const places = placesOf(this.#buckets), furtherUses = this.#buckets.filter(isFurtherUse);
     const allocate = (name: string) => places.get(name)!.values;
     const useAgain = () => furtherUses[scope.furtherUses.length].values;
@@ -94,7 +100,7 @@ export class ParameterStore {
         layer = factory.build(scope);
       for (const parameter of scope.parameters.slice(before)) {
         const { bucket, gradients } = places.get(parameter.name)!;
-        parameter.gradient = gradients;
+        if (gradients !== undefined) parameter.gradient = gradients;
         bucket.parameters.push(parameter);
       }
       scope.furtherUses.slice(usesBefore).forEach((use, j) => {
@@ -102,7 +108,7 @@ export class ParameterStore {
         use.gradient = subspan(bucket.gradients, 0, use.span.length);
         bucket.parameters.push(use);
       });
-      if (options.zero.shardsParameters) { for (const bucket of this.#firstUsed(i)) this.#keepChunk(bucket); }
+      if (options.zero.shardsParameters) this.#firstUsed(i).forEach((bucket) => this.#keepChunk(bucket));
       return bracketLayer(factory.isRecomputable ? recomputedLayer(factory.name, layer) : layer, {
         enterForward: () => this.#enterForward(i),
         enterBackward: () => this.#enterBackward(i),
@@ -111,17 +117,27 @@ export class ParameterStore {
       });
     });
     this.parameters = scope.parameters;
-    this.#completions = this.#buckets.map((bucket) => options.completeWith?.(bucket.parameters));
+    this.#completions = this.#buckets.map(({ plan, parameters }) =>
+      plan.isFrozen ? undefined : options.completeWith?.(parameters)
+    );
   }
 
   /** What this rank updates. */
   updatePieces(): Piece[] {
-    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, this.#options.zero.shardsOptimizer));
+    return this.#trainedBuckets.flatMap((bucket) =>
+      updatedPieces(bucket, this.#options.zero.shardsOptimizer)
+    );
   }
 
-  /** What this rank alone answers for: every element of the group's parameters is in one rank's chunk. */
+  /** What this rank alone answers for: every element of the group's trained parameters is in one rank's chunk. */
   chunkPieces(): Piece[] {
-    return this.#ownBuckets.flatMap((bucket) => updatedPieces(bucket, true));
+    return this.#trainedBuckets.flatMap((bucket) => updatedPieces(bucket, true));
+  }
+
+  /** What is frozen, as {@link chunkPieces}, with whether this rank contributes it to a checkpoint. */
+  frozenPieces(): SavedPiece[] {
+    const frozen = this.#ownBuckets.filter(({ plan }) => plan.isFrozen);
+    return frozen.flatMap((bucket) => savedPieces(bucket, this.#options.zero.shardsParameters));
   }
 
   /** Values that stay on this rank: what a checkpoint must fill. */
@@ -133,8 +149,8 @@ export class ParameterStore {
   clearGradients(): void {
     const { backend, zero } = this.#options;
     for (const bucket of this.#buckets) {
-      bucket.isReduced = false;
-      backend.fill(0, zero.accumulated(bucket));
+      bucket.isReduced = bucket.plan.isFrozen;
+      if (!bucket.plan.isFrozen) backend.fill(0, zero.accumulated(bucket));
     }
   }
 
@@ -145,7 +161,7 @@ export class ParameterStore {
 
   /** Stands for a backward pass of a micro-batch of which this rank has no samples. */
   skipPass(): void {
-    if (this.#buckets[0]?.fold === undefined) return;
+    if (this.#buckets.every(({ fold }) => fold === undefined)) return;
     for (const bucket of this.#buckets) this.#settle(bucket);
     this.#startReductions();
   }
@@ -163,13 +179,13 @@ export class ParameterStore {
 
   /** Names of the parameters of this device that other layers of the model use too. */
   get sharedNames(): string[] {
-    return this.#ownBuckets.filter(({ plan }) => plan.isShared).map(({ plan }) => plan.name);
+    return this.#trainedBuckets.filter(({ plan }) => plan.isShared).map(({ plan }) => plan.name);
   }
 
   /** Sums the gradients of shared parameters over the stages that hold a copy; after {@link finishGradients}. */
   reduceShared(stages: Group): void {
     const { zero } = this.#options;
-    for (const bucket of this.#ownBuckets) {
+    for (const bucket of this.#trainedBuckets) {
       const { plan: { isShared, name } } = bucket;
       if (isShared) {
         stages.allReduce(zero.summed(bucket), { algorithm: "ordered", label: `gradient of ${name}` });
@@ -180,7 +196,7 @@ export class ParameterStore {
   /** Makes the updated values whole again where they are resident. */
   finishUpdate(): void {
     if (!this.#options.zero.gathersUpdates) return;
-    for (const { group, plan, ownValues, values } of this.#ownBuckets) {
+    for (const { group, plan, ownValues, values } of this.#trainedBuckets) {
       group.allGather(ownValues, values, { label: `values of ${plan.name}` });
     }
   }
@@ -188,6 +204,11 @@ export class ParameterStore {
   /** Buckets whose values this rank keeps there: all but further uses of shared parameters. */
   get #ownBuckets(): Bucket[] {
     return this.#buckets.filter((bucket) => !isFurtherUse(bucket));
+  }
+
+  /** Those of them that are updated. */
+  get #trainedBuckets(): Bucket[] {
+    return this.#ownBuckets.filter(({ plan }) => !plan.isFrozen);
   }
 
   /** Buckets that no earlier layer uses: their forward pass begins here, their backward pass ends. */
@@ -209,7 +230,7 @@ export class ParameterStore {
   }
 
   #enterBackward(layer: number): void {
-    this.#gather(this.#lastUsed(layer), this.#lastUsed(layer - 1));
+    this.#gather(this.#lastUsed(layer), layer > this.#firstReached ? this.#lastUsed(layer - 1) : []);
     this.#settleGradients(layer);
   }
 

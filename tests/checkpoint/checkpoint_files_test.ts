@@ -16,23 +16,24 @@ import { readTensor, storedLength, TensorWriter, UsageError } from "../../files/
 import { withTempDir } from "../support/temp_dir.ts";
 
 const SHAPES = new Map([["w", [2, 2]], ["b", [2]]]);
+const TENSORS = { weights: SHAPES, trained: SHAPES };
 
 function checkpoint(step: number): CheckpointToWrite {
   const state = { step, options: { seed: 1 }, losses: Array(step).fill(0.5) };
-  return { config: { model_type: "gpt2" }, shapes: SHAPES, state };
+  return { config: { model_type: "gpt2" }, tensors: TENSORS, state };
 }
 
 /** Writes a checkpoint whose tensors are full of a value, as one rank would. */
 async function writeCheckpoint(out: string, step: number, value = 1): Promise<string> {
   await beginCheckpoint(out, checkpoint(step));
-  const { weights, m, v } = tensorsToWrite(out, step, SHAPES);
+  const { weights, m, v } = tensorsToWrite(out, step, TENSORS);
   using writer = new TensorWriter();
   for (const index of [weights, m, v]) {
     for (const tensor of index.values()) {
       writer.write(tensor, 0, new Float32Array(storedLength(tensor)).fill(value));
     }
   }
-  return await completeCheckpoint(out, step);
+  return await completeCheckpoint(out, step, TENSORS);
 }
 
 function list(folder: string): string[] {

@@ -18,7 +18,7 @@ interface Wish {
 }
 
 function request({ resume, step = 0, init, overwrite = false }: Wish): OutRequest {
-  return { start: { step, losses: [], folder: resume }, shapes: undefined, config: { init, overwrite } };
+  return { start: { step, losses: [], folder: resume }, saved: undefined, config: { init, overwrite } };
 }
 
 async function tryOut(out: string, wish: Wish): Promise<string[]> {
@@ -117,10 +117,10 @@ Deno.test("removeOld() keeps the newest checkpoints", async () => {
 });
 
 Deno.test("checkSpace() refuses a disk without room for a checkpoint: twelve bytes a parameter", () => {
-  const shapes = new Map([["w", [1024, 1024]], ["b", [1024]]]);
-  checkSpace("out", shapes, 12 * (1024 * 1024 + 1024));
+  const shapes = new Map([["w", [1024, 1024]], ["b", [1024]]]), saved = { weights: shapes, trained: shapes };
+  checkSpace("out", saved, 12 * (1024 * 1024 + 1024));
   assertThrows(
-    () => checkSpace("out", shapes, 12 * (1024 * 1024 + 1024) - 1),
+    () => checkSpace("out", saved, 12 * (1024 * 1024 + 1024) - 1),
     UsageError,
     "Cannot write checkpoints to out: one needs 12.0 MiB, its disk has 12.0 MiB free; make room",
   );

@@ -29,6 +29,7 @@ import {
   reshape,
   rmsNorm,
   rotate,
+  scaled,
   Scope,
   separateInputs,
   type Shape,
@@ -151,6 +152,7 @@ const CASES: Case[] = [
   },
   { name: "multiply()", shapes: [[3, 4], [3, 4]], build: (t, [a, b]) => multiply(t, a, b) },
   { name: "gelu()", shapes: [[5, 7]], build: (t, [x]) => gelu(t, x) },
+  { name: "scaled()", shapes: [[5, 7]], build: (t, [x]) => add(t, scaled(t, tanh(t, x), -1.5), x) },
   { name: "geluErf()", shapes: [[5, 7]], build: (t, [x]) => geluErf(t, x) },
   // Far from its kink, which a difference must not straddle.
   { name: "relu()", shapes: [[5, 7]], deviation: 30, build: (t, [x]) => relu(t, x) },

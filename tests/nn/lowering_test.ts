@@ -88,6 +88,13 @@ const CASES: { [name: string]: Record } = {
   "a chain of elements": ({ tape, x }) =>
     add(tape, multiply(tape, gelu(tape, x), tanh(tape, x)), relu(tape, reshape(tape, x, [2, 3, 12]))),
   "the other gelu": ({ tape, x }) => geluErf(tape, x),
+  "an adapter": ({ tape, scope, x }) => {
+    const tuned = scope.tuned({
+      isTrained: () => true,
+      adapterOf: ({ path }) => /lora/.test(path) ? undefined : { rank: 2, scale: 3 },
+    });
+    return new Linear(tuned, { inputs: 12, outputs: 5 }).forward(tape, x);
+  },
   "exponentials, logarithms and squares": ({ tape, x }) =>
     unary(tape, "log", add(tape, unary(tape, "exp", x), unary(tape, "square", x))),
   "embeddings, added": ({ tape, scope, x }) => {

@@ -29,6 +29,10 @@ export type GoldenLayout = Pick<
 export interface GoldenFolders {
   /** Folder of the initial model; by default `init` beside the expected numbers. */
   readonly init?: string;
+  /** The tokens; by default `tokens.bin` there. */
+  readonly data?: string;
+  /** Trains the adapter in `adapter_init` there to that in `adapter_final`; by default the model to that in `final`. */
+  readonly isAdapter?: boolean;
   /** What is compared of a tensor; by default all. */
   compared?(name: string, values: Float32Array): Float32Array;
 }
@@ -45,17 +49,28 @@ export class GoldenRun {
   readonly #folder: string;
   readonly #expected: Expected;
   readonly #compared: NonNullable<GoldenFolders["compared"]>;
+  /** The file of weights in a checkpoint, and the folder of those that it must end with. */
+  readonly #weights: { readonly file: string; readonly final: string };
   /** The options that make the run. */
   readonly options: TrainOptions;
 
   /** @param folder Of the expected numbers. */
-  constructor(folder: string, expected: Expected, { init, compared }: GoldenFolders) {
+  constructor(folder: string, expected: Expected, { init, data, isAdapter, compared }: GoldenFolders) {
     const { recipe } = expected;
+    this.#weights = isAdapter
+      ? { file: "adapter_model.safetensors", final: "adapter_final" }
+      : { file: "model.safetensors", final: "final" };
     this.#folder = folder;
     this.#expected = expected;
     this.#compared = compared ?? ((_, values) => values);
     this.options = {
-      ...{ data: `${folder}tokens.bin`, init: init ?? `${folder}init`, order: "sequential", evalEvery: 0 },
+      ...{
+        data: data ?? `${folder}tokens.bin`,
+        init: init ?? `${folder}init`,
+        order: "sequential",
+        evalEvery: 0,
+      },
+      ...(isAdapter && { adapter: `${folder}adapter_init` }),
       ...{ batch: recipe.batch, steps: recipe.steps, warmup: recipe.warmup, lr: recipe.lr },
       ...{ minLr: recipe.min_lr, weightDecay: recipe.weight_decay, gradClip: recipe.grad_clip },
     };
@@ -94,10 +109,17 @@ export class GoldenRun {
   ): Promise<void> {
     for (const [name, { data }] of await readSafetensors(`${this.#folder}grads_step0.safetensors`)) {
       const largest = data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-      const error = this.#difference(name, gradients.get(name)!, data) / largest;
-      assert(error <= GRADIENT_BOUND, `gradient of ${name} is off by ${error} of its largest element`);
+      const error = this.#difference(name, gradients.get(name)!, data);
+      assert(
+        error <= GRADIENT_BOUND * largest,
+        `gradient of ${name} is off by ${error}, its largest is ${largest}`,
+      );
     }
-    for (const [name, { data }] of await readSafetensors(`${this.#folder}final/model.safetensors`)) {
+    for (
+      const [name, { data }] of await readSafetensors(
+        `${this.#folder}${this.#weights.final}/${this.#weights.file}`,
+      )
+    ) {
       const error = this.#difference(name, final.get(name)!.data, data);
       assert(error <= WEIGHT_BOUND, `final ${name} is off by ${error}`);
     }
@@ -120,8 +142,9 @@ export class GoldenRun {
         return { records, checkpoint: `${out}/step-${steps}` };
       };
       const first = await train(1), all = await train(steps);
-      const final = await readSafetensors(`${all.checkpoint}/model.safetensors`);
-      const shapes = new Map([...final].map(([name, { shape }]) => [name, shape]));
+      const final = await readSafetensors(`${all.checkpoint}/${this.#weights.file}`);
+      const parameterOf = (name: string) => name.replace(/^base_model\.model\./, "");
+      const shapes = new Map([...final].map(([name, { shape }]) => [parameterOf(name), shape]));
       const clip = Math.min(1, gradClip / (first.records[0].gradNorm + 1e-6));
       const { m } = await openMoments(first.checkpoint, shapes);
       const gradients = new Map(

@@ -1,4 +1,4 @@
-import type { Companions, DataIdentity, NamedShapes, RunStart } from "../../checkpoint/mod.ts";
+import type { Companions, DataIdentity, RunStart, SavedTensors } from "../../checkpoint/mod.ts";
 import type { DataSpec } from "../../data/mod.ts";
 import type { ModelSpec } from "../../nn/mod.ts";
 import type { Schedule } from "../../strategies/mod.ts";
@@ -22,8 +22,8 @@ export interface TrainJob {
   readonly schedule: Schedule;
   /** Milliseconds of each layer, if stages were balanced by them. */
   readonly layerTimes?: readonly number[];
-  /** The parameters, in the order of a checkpoint; undefined if none is written. */
-  readonly shapes?: NamedShapes;
+  /** What checkpoints hold, in their order; undefined if none is written. */
+  readonly saved?: SavedTensors;
   /** What goes with the model into every checkpoint, if it was loaded. */
   readonly companions?: Companions;
 }

@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../../files/mod.ts";
 import { type BackendName, onnx } from "../../kernels/mod.ts";
+import { flagOf } from "./option_names.ts";
 import type { ExactSpread } from "./exact_rules.ts";
 
 /** Kernels that a device may use: backends of its own memory, or graphs that onnxruntime runs. */
@@ -20,6 +21,12 @@ export interface GraphSpread extends ExactSpread {
   readonly experts: number;
   /** What the data axis shards. */
   readonly zero: number;
+  /** Only these parameters are trained. */
+  readonly train?: string;
+  /** Adapters are. */
+  readonly loraRank?: number;
+  /** Adapters are, of a directory. */
+  readonly adapter?: string;
 }
 
 /** The kernels of a rank. */
@@ -87,6 +94,11 @@ export function graphConflict(
       `--experts ${config.experts}`,
       "the choice of experts has no ONNX form; use --experts 0",
     ],
+    ...(["train", "loraRank", "adapter"] as const).map((key): [boolean, string, string] => [
+      config[key] !== undefined,
+      `${flagOf(key)} ${config[key]}`,
+      "a graph makes the gradients of all parameters; leave it out",
+    ]),
     [config.zero > 0, `--zero ${config.zero}`, "moments stay whole where they are updated; use --zero 0"],
     [
       config.numerics === "exact",

@@ -18,3 +18,4 @@ export * from "./option_types.ts";
 export * from "./options.ts";
 export * from "./parse_option.ts";
 export * from "./recipe.ts";
+export * from "./tuning_options.ts";

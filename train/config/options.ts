@@ -6,6 +6,7 @@
  */
 import { MODEL_OPTIONS } from "./model_options.ts";
 import { flagOf } from "./option_names.ts";
+import { TUNING_OPTIONS } from "./tuning_options.ts";
 import { COUNT, FLAG, FRACTION, type OptionSpec, PERIOD } from "./option_spec.ts";
 
 /** All options of `train`, in the order of its help. */
@@ -45,6 +46,7 @@ export const TRAIN_OPTIONS = [
   { key: "out", kind: "text", value: "DIR", help: "folder of the checkpoints step-N (a new out/run-N)" },
   { ...FLAG, key: "overwrite", help: "remove what another run has left in --out and --log" },
   ...MODEL_OPTIONS,
+  ...TUNING_OPTIONS,
   { ...COUNT, key: "batch", default: 12, isRecipe: true, help: "sequences of a step, over all devices" },
   { ...COUNT, key: "microBatch", help: "sequences of a forward pass of one device (all of a device's)" },
   { ...COUNT, key: "steps", default: 3000, isRecipe: true, help: "optimizer steps in all" },

@@ -1,7 +1,7 @@
 import type { Group } from "../../collectives/mod.ts";
 import type { Source } from "../../data/mod.ts";
 import type { Backend, onnx } from "../../kernels/mod.ts";
-import type { Parameter } from "../../nn/mod.ts";
+import type { Parameter, ScopeOptions } from "../../nn/mod.ts";
 import {
   ContextParallel,
   contextPositions,
@@ -23,8 +23,8 @@ export interface StageParts {
   readonly backend: Backend;
   /** What to train, and how it is spread. */
   readonly config: TrainConfig;
-  /** Of the initial values; undefined if they are loaded. */
-  readonly seed: number | undefined;
+  /** Of the initial values; undefined for those that are loaded. */
+  readonly seed: ScopeOptions["seed"];
   /** The model. */
   readonly parts: ModelParts;
   /** Says the shapes of samples. */

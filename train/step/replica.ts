@@ -53,7 +53,7 @@ export class Replica {
     this.backend = backend;
     if (config.numerics === "exact") { for (const name of SUMMED) device.group(name).algorithm = "tree"; }
     const pipeline = new Pipeline(device.group("pp"), job.schedule), own = ownTokens(device, config, source);
-    const seed = start.weights === undefined ? config.seed : undefined;
+    const seed = (name: string) => start.weights?.has(name) ? undefined : config.seed;
     const groupOf = (name: string) => device.group(name), built = { backend, config, pipeline, source: own };
     const stages = buildStages({ ...built, seed, parts, groupOf, graphs });
     const held = new HeldParameters(device, [...stages.values()].map(({ store }) => store)),

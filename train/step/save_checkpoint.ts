@@ -43,7 +43,7 @@ export interface Progress {
 export async function saveCheckpoint(
   device: DeviceView,
   replica: TensorHolder,
-  { model, config, shapes, companions, identity }: TrainJob,
+  { model, config, saved, companions, identity }: TrainJob,
   progress: Progress,
 ): Promise<string | undefined> {
   const { previous, ...reached } = progress, { step } = reached, out = config.out!;
@@ -56,13 +56,13 @@ export async function saveCheckpoint(
       merged = companions === undefined ? json : mergeConfig(companions, json);
     // Those that the run started from may have been removed by now.
     const kept = companions && { ...companions, from: previous ?? companions.from };
-    const files = { config: merged, shapes: shapes!, state, companions: kept };
+    const files = { config: merged, tensors: saved!, state, companions: kept };
     if (isFirst) await naming(target, () => beginCheckpoint(out, files));
     waitForAll();
-    await replica.writeTensors(tensorsToWrite(out, step, shapes!));
+    await replica.writeTensors(tensorsToWrite(out, step, saved!));
     waitForAll();
     if (!isFirst) return undefined;
-    await naming(target, () => completeCheckpoint(out, step));
+    await naming(target, () => completeCheckpoint(out, step, saved!));
     if (config.keep > 0) await removeOld(out, { step, keep: config.keep });
     return target;
   } catch (error) {

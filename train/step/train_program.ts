@@ -18,7 +18,7 @@ import { saveCheckpoint } from "./save_checkpoint.ts";
 
 /** Trains from `job.start.step` to `config.steps`, or until the user asks to stop. */
 export default async function trainProgram(device: Device, job: TrainJob): Promise<TrainResult> {
-  const { config, start, shapes } = job, isFirst = device.rank === 0, losses = [...start.losses];
+  const { config, start, saved } = job, isFirst = device.rank === 0, losses = [...start.losses];
   const order = orderOf(job), lossScale = new LossScale(config.lossScale, start.lossScale);
   using source = openSource(job.data, order), replica = await Replica.build(device, job, source);
   const exchange = new StepExchange(device), end = job.until ?? config.steps;
@@ -55,7 +55,7 @@ export default async function trainProgram(device: Device, job: TrainJob): Promi
     if (source.numEvaluation > 0 && isDue(config.evalEvery, step, isLast && config.evalEvery > 0)) {
       await report({ type: "eval", step, loss: await evaluate(device, step, { replica, exchange, source }) });
     }
-    if (shapes !== undefined && isDue(config.saveEvery, step, isLast)) {
+    if (saved !== undefined && isDue(config.saveEvery, step, isLast)) {
       const samples = firstSample(step, order),
         reached = { step, losses, samples, lossScale: lossScale.state };
       checkpoint = await saveCheckpoint(device, replica, job, { ...reached, previous: checkpoint });
