@@ -4,6 +4,9 @@
  * @module
  */
 import { bench } from "./cli/bench.ts";
+import { prepareData } from "./cli/data.ts";
+import { evaluateData } from "./cli/evaluate.ts";
+import { learnTokenizer } from "./cli/tokenizer.ts";
 import { doctor } from "./cli/doctor.ts";
 import { enterUserFolder } from "./cli/environment.ts";
 import { exportModel } from "./cli/export.ts";
@@ -26,6 +29,9 @@ Commands
   train [DATA]      train a GPT on a text, on Moby Dick without one
   generate DIR      go on writing a prompt with a trained model
   merge DIR         write a model with an adapter in its weights
+  tokenizer train   learn a vocabulary from a text
+  data prepare      turn a text into tokens once, for many runs
+  evaluate DIR      say the loss of a model on a text or on tokens
   export DIR        write a trained model as an ONNX model
   bench WHAT        measure matmul, collectives or a training step
   plan [DATA]       say what each device of a training would hold and move
@@ -40,6 +46,9 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   generate: generateText,
   bench,
   merge: mergeModel,
+  tokenizer: learnTokenizer,
+  data: prepareData,
+  evaluate: evaluateData,
   export: exportModel,
   plan,
   topology,

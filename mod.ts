@@ -23,6 +23,7 @@ export * from "./actors/mod.ts";
 export * from "./adapters/mod.ts";
 export * from "./checkpoint/mod.ts";
 export * from "./data/mod.ts";
+export * from "./tokenizers/mod.ts";
 export * from "./export/mod.ts";
 export * from "./files/mod.ts";
 export * from "./models/mod.ts";

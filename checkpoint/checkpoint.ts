@@ -9,6 +9,7 @@ import { familyOf, familyOfConfig, type ModelFamily, shapesOf } from "../models/
 import type { ModelSpec } from "../nn/mod.ts";
 import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
 import { type Companions, findCompanions } from "./companions.ts";
+import { openTokenizer, type Tokenizer } from "../tokenizers/mod.ts";
 import type { RunStart } from "./run_start.ts";
 import { checkRun, findModel, isAdapter, openModel } from "./model_directory.ts";
 import type { DataIdentity } from "./trainer_state.ts";
@@ -48,9 +49,27 @@ export interface LoadedModel extends ModelDirectory {
  * @throws {UsageError} If there is none, or it is of a kind of model that nobody has registered.
  */
 export async function openDirectory(path: string): Promise<ModelDirectory> {
-  const folder = await findModel(path), json = await readConfigJson(folder), file = `${folder}/config.json`;
+  const folder = await findModel(path);
+  if (await isAdapter(folder)) {
+    throw new UsageError(
+      `Cannot use ${folder}: it is an adapter, which is no whole model; give its base model, and this as --adapter, or ` +
+        "merge both: merge BASE --adapter DIR --out OUT",
+    );
+  }
+  const json = await readConfigJson(folder), file = `${folder}/config.json`;
   const family = familyOfConfig(json, file), config = family.checkpoint.fromConfig(json, file);
   return { folder, family, config, companions: await findCompanions(folder, json as Companions["config"]) };
+}
+
+/**
+ * The tokenizer that a directory's files, or its checkpoint, say; undefined if nothing does.
+ *
+ * @throws {UsageError} If it cannot be used, or has more tokens than the model.
+ */
+export async function directoryTokenizer(
+  { companions, family, config }: Pick<ModelDirectory, "companions" | "family" | "config">,
+): Promise<Tokenizer | undefined> {
+  return await openTokenizer(companions, family.sizes(config).vocab);
 }
 
 /**

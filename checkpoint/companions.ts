@@ -5,25 +5,20 @@
  * @module
  */
 import { readJson } from "../files/mod.ts";
+import { TOKENIZER_FILES, type TokenizerPlace } from "../tokenizers/mod.ts";
 
-/** Files that say what token ids mean: with one of them, ids are no bytes. */
-const TOKENIZER = ["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"];
 /** Files that are copied. */
 const COPIED = [
-  ...TOKENIZER,
+  ...TOKENIZER_FILES,
   ...["special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "generation_config.json"],
 ];
-/** Tokens of a model that reads and writes bytes. */
-const BYTE_VOCAB = 256;
+/** What runs of this library have. */
+const STATE = "trainer_state.json";
 
 /** What goes with a model: plain data, as part of a job. */
-export interface Companions {
-  /** The directory that has the files. */
-  readonly from: string;
-  /** Their names. */
-  readonly files: readonly string[];
-  /** All of `config.json`; a checkpoint replaces what it knows better. */
-  readonly config: Readonly<Record<string, unknown>>;
+export interface Companions extends TokenizerPlace {
+  /** Files that no directory has yet: their texts by name. */
+  readonly texts?: Readonly<Record<string, string>>;
 }
 
 /** Looks which files go with a model. */
@@ -32,7 +27,8 @@ export async function findCompanions(
   config: Readonly<Record<string, unknown>>,
 ): Promise<Companions> {
   const names = (await Array.fromAsync(Deno.readDir(from))).map(({ name }) => name);
-  return { from, files: COPIED.filter((name) => names.includes(name)), config };
+  const hasBytes = names.includes(STATE);
+  return { from, files: COPIED.filter((name) => names.includes(name)), config, hasBytes };
 }
 
 /** `config.json` of a checkpoint: fields of the model that it was trained from, with what is known of it now. */
@@ -46,22 +42,14 @@ export function mergeConfig(
 }
 
 /** Reads the files, to be written into a checkpoint. One that is gone by now is left out: the weights matter more. */
-export async function* readCompanions({ from, files }: Companions): AsyncGenerator<[string, Uint8Array]> {
+export async function* readCompanions(
+  { from, files, texts = {} }: Companions,
+): AsyncGenerator<[string, Uint8Array]> {
+  for (const [name, text] of Object.entries(texts)) yield [name, new TextEncoder().encode(text)];
   for (const name of files) {
     const bytes = await Deno.readFile(`${from}/${name}`).catch(() => undefined);
     if (bytes !== undefined) yield [name, bytes];
   }
-}
-
-/**
- * Why the token ids of a model are no bytes, as the end of a message; undefined if they are.
- *
- * They are if no file says otherwise and the vocabulary is that of bytes, at most 256.
- */
-export function whyNoBytes(companions: Companions, vocab: number): string | undefined {
-  const file = companions.files.find((name) => TOKENIZER.includes(name));
-  if (file !== undefined) return `its token ids are those of ${companions.from}/${file}`;
-  return vocab > BYTE_VOCAB ? `its vocabulary of ${vocab} is not that of bytes` : undefined;
 }
 
 /**

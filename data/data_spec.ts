@@ -24,6 +24,8 @@ export interface TokenData {
   readonly train: TokenRange;
   /** Tokens that are held out, if any. */
   readonly validation: TokenRange | undefined;
+  /** Samples of an evaluation at most, from the first one on; by default 1024, evenly spread. */
+  readonly evaluated?: number;
 }
 
 /** Features or token ids, and targets; the last samples validate. */

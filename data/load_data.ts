@@ -4,7 +4,8 @@ import { loadSamples, type Samples } from "./samples.ts";
 import { firstSample, type SourceOrder } from "./source.ts";
 
 /** The part of a run's configuration that its data depend on. */
-export interface DataOptions extends Omit<SourceOrder, "seed">, Pick<CorpusOptions, "context" | "dtype"> {
+export interface DataOptions
+  extends Omit<SourceOrder, "seed">, Pick<CorpusOptions, "context" | "dtype" | "textTokenizer"> {
   /** Vocabulary of the model; undefined: what the data say. */
   readonly vocab: number | undefined;
   /** Optimizer steps in all. */
@@ -20,8 +21,15 @@ export interface DataOptions extends Omit<SourceOrder, "seed">, Pick<CorpusOptio
  */
 export async function loadData(data: string | Samples | undefined, config: DataOptions): Promise<LoadedData> {
   if (data !== undefined && typeof data !== "string") return loadSamples(data, config);
-  const { vocab, dtype, context, batch, steps, order } = config;
+  const { vocab, dtype, context, batch, steps, order, textTokenizer } = config;
   const minTrainTokens = order === "sequential" ? firstSample(steps, config) * context + 1 : 0;
-  const { statement, ...corpus } = await loadCorpus(data, { vocab, dtype, context, batch, minTrainTokens });
+  const { statement, ...corpus } = await loadCorpus(data, {
+    vocab,
+    dtype,
+    context,
+    batch,
+    minTrainTokens,
+    textTokenizer,
+  });
   return { spec: { kind: "tokens", context, ...corpus }, vocab: corpus.vocab, statement };
 }

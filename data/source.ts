@@ -130,13 +130,17 @@ class TokenSource implements Source {
   readonly #held: TokenReader;
 
   constructor(data: TokenData, order: SourceOrder) {
-    const { validation, context } = data;
+    const { validation, context, evaluated } = data;
     this.#data = data;
     this.#order = order;
     this.#training = openTokens(data.tokens);
     this.#held = data.validationTokens === undefined ? this.#training : openTokens(data.validationTokens);
     this.inputShape = this.targetShape = [context];
-    this.#evaluation = validation ? evaluationStarts(validation, context, MAX_EVALUATION_SAMPLES) : [];
+    this.#evaluation = validation === undefined
+      ? []
+      : evaluated === undefined
+      ? evaluationStarts(validation, context, MAX_EVALUATION_SAMPLES)
+      : evaluationStarts(validation, context).slice(0, evaluated);
   }
 
   get numEvaluation(): number {

@@ -6,7 +6,7 @@
  * prints a few words in the style of a model that has seen 100 steps: letters and spaces, little more.
  */
 import { assertEquals } from "@std/assert";
-import { ByteText, generate, gpt, train } from "../mod.ts";
+import { BYTES, generate, gpt, StreamDecoder, train } from "../mod.ts";
 
 if (import.meta.main) {
   const out = await Deno.makeTempDir();
@@ -14,7 +14,7 @@ if (import.meta.main) {
   for await (const step of train({ model, out, steps: 100, warmup: 10, evalEvery: 0 })) {
     if (step.step % 20 === 0) console.log(`step ${step.step}: loss ${step.loss.toFixed(3)}`);
   }
-  const text = new ByteText();
+  const text = new StreamDecoder(BYTES);
   let written = "Call me ", count = 0;
   for await (
     const token of generate(`${out}/step-100`, { prompt: written, numTokens: 60, temperature: 0.7 })

@@ -10,21 +10,22 @@ import { formatBytes } from "../kernels/mod.ts";
 import { modelOf, shapesOf } from "../models/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import {
+  directoryTokenizer,
   endTokens,
   findModel,
   isAdapter,
   type ModelDirectory,
   openDirectory,
   openWeights,
-  whyNoBytes,
 } from "../checkpoint/mod.ts";
 import { EventQueue } from "../train/mod.ts";
+import type { Tokenizer } from "../tokenizers/mod.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import { resolveSample, type SampleOptions } from "./sample_options.ts";
 
 /** How to generate from a directory. */
 export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">> {
-  /** What to go on from: a text, whose bytes are the tokens of a model of bytes, or the ids of tokens. */
+  /** What to go on from: a text, which the tokenizer of the directory reads, or the ids of tokens. */
   readonly prompt: string | readonly number[];
   /** Directory of an adapter of the model, as PEFT has them. */
   readonly adapter?: string;
@@ -38,30 +39,6 @@ export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | 
 
 /** What a 32-bit address reaches, less a page. */
 const MAX_DEVICE_BYTES = 2 ** 32 - 2 ** 16;
-/** A model with a vocabulary below this one reads and writes bytes. */
-const BYTE_VOCAB = 256;
-
-/** Decodes bytes of UTF-8 as they come; tokens above 255 are shown as U+FFFD. */
-export class ByteText {
-  readonly #decoder = new TextDecoder();
-
-  /** Text that is complete with this token. */
-  next(token: number): string {
-    if (token >= BYTE_VOCAB) return this.#decoder.decode() + "\ufffd";
-    return this.#decoder.decode(Uint8Array.of(token), { stream: true });
-  }
-
-  /** What is left at the end. */
-  end(): string {
-    return this.#decoder.decode();
-  }
-}
-
-/** The bytes of a text, as tokens. */
-export function encodeBytes(text: string): number[] {
-  return [...new TextEncoder().encode(text)];
-}
-
 /**
  * Goes on writing a prompt with the model of a checkpoint or another directory of Hugging Face's form, token by
  * token, up to `numTokens` or the token that ends a text (`eos_token_id`).
@@ -71,11 +48,34 @@ export function encodeBytes(text: string): number[] {
  * @throws {UsageError} If the directory, the prompt or an option cannot be used.
  */
 export async function* generate(folder: string, options: GenerateOptions): AsyncGenerator<number> {
+  for await (const { token } of generateAll(folder, [options.prompt], options)) yield token;
+}
+
+/** A token that goes on from a prompt. */
+export interface WrittenToken {
+  /** Place of the prompt among those that were given. */
+  readonly prompt: number;
+  /** What was written. */
+  readonly token: number;
+}
+
+/**
+ * As {@link generate}, of several prompts, one after the other: the model is loaded once.
+ *
+ * @throws {UsageError} If the directory, a prompt or an option cannot be used.
+ */
+export async function* generateAll(
+  folder: string,
+  prompts: readonly GenerateOptions["prompt"][],
+  options: Omit<GenerateOptions, "prompt">,
+): AsyncGenerator<WrittenToken> {
   const { kernels = "wasm" } = options, choice = resolveSample(options);
   const { base, adapter = options.adapter } = await baseOf(folder);
   const directory = await openDirectory(base), { family, config, companions } = directory;
-  const prompt = readPrompt(options.prompt, directory);
-  const adapters = adapter === undefined ? undefined : await openAdapters(adapter, directory);
+  const read = await Promise.all(prompts.map((prompt) => readPrompt(prompt, directory)));
+  const adapters = adapter === undefined
+    ? undefined
+    : await openAdapters(await findModel(adapter), directory);
   const tuning = adapters && { adapters: adapters.sizes };
   const deviceMemoryBytes = options.deviceMemoryBytes ?? sizeDevice(directory, { tuning, kernels });
   const ends = options.ignoreEos ? [] : await endTokens(companions);
@@ -83,15 +83,15 @@ export async function* generate(folder: string, options: GenerateOptions): Async
     model: { ...modelOf(family, config), tuning },
     weights: new Map([...await openWeights(directory), ...adapters?.weights ?? []]),
     kernels,
-    sample: { prompt, ...choice, endTokens: ends },
+    samples: read.map((prompt) => ({ prompt, ...choice, endTokens: ends })),
   };
-  const tokens = new EventQueue<number>();
+  const tokens = new EventQueue<WrittenToken>();
   const world = launch({
     program: new URL("./generate_program.ts", import.meta.url).href,
     config: job,
     topology: new Mesh({}).topology(),
     deviceMemoryBytes,
-    onReport: (_rank, token) => tokens.push(token as number),
+    onReport: (_rank, token) => tokens.push(token as WrittenToken),
   });
   world.done.then(() => tokens.end(), (error) => tokens.fail(error));
   try {
@@ -100,6 +100,11 @@ export async function* generate(folder: string, options: GenerateOptions): Async
     world.terminate(0);
     await world.done.catch(() => {});
   }
+}
+
+/** The tokenizer of a model's directory, or, of an adapter, that of its model; undefined if nothing says what ids mean. */
+export async function tokenizerOf(folder: string): Promise<Tokenizer | undefined> {
+  return await directoryTokenizer(await openDirectory((await baseOf(folder)).base));
 }
 
 /** A directory, or, of an adapter, that of its model. */
@@ -129,32 +134,28 @@ function sizeDevice(
 }
 
 /** The tokens of a prompt, which the model must know. */
-function readPrompt(
+async function readPrompt(
   prompt: string | readonly number[],
-  { folder, family, config, companions }: ModelDirectory,
-): number[] {
-  const { vocab } = family.sizes(config);
-  const isText = typeof prompt === "string", tokens = isText ? encodeBytes(prompt) : [...prompt];
-  const what = isText ? "--prompt" : "--ids", unit = isText ? "byte" : "id";
-  if (tokens.length === 0) {
-    throw new UsageError(
-      `Cannot generate from ${isText ? "an empty" : "no"} ${what}: give at least one ${
-        isText ? "character" : "id"
-      }`,
-    );
+  directory: ModelDirectory,
+): Promise<number[]> {
+  const { folder, family, config } = directory, { vocab } = family.sizes(config);
+  if (typeof prompt === "string") {
+    const tokenizer = await directoryTokenizer(directory);
+    if (tokenizer === undefined) {
+      throw new UsageError(
+        `Cannot use --prompt with ${folder}: it has no tokenizer.json, which says what its ids mean; put it there, or ` +
+          "give ids of tokens, as --prompt-ids 15496,995",
+      );
+    }
+    const tokens = tokenizer.encode(prompt, true);
+    if (tokens.length > 0) return tokens;
+    throw new UsageError("Cannot generate from an empty --prompt: give at least one character");
   }
-  const why = isText ? whyNoBytes(companions, vocab) : undefined;
-  if (why !== undefined) {
-    throw new UsageError(
-      `Cannot use --prompt with ${folder}: ${why}; give ids of tokens and get ids back, as --ids 15496,995`,
-    );
-  }
-  const position = tokens.findIndex((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
-  if (position < 0) return tokens;
+  if (prompt.length === 0) throw new UsageError("Cannot generate from no --prompt-ids: give at least one id");
+  const position = prompt.findIndex((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
+  if (position < 0) return [...prompt];
   throw new UsageError(
-    `Cannot use ${isText ? "this" : "these"} ${what}: ${unit} ${
-      tokens[position]
-    } at position ${position} is outside ` +
-      `the model's vocabulary of ${vocab}`,
+    `Cannot use these --prompt-ids: id ${prompt[position]} at position ${position} is outside the model's ` +
+      `vocabulary of ${vocab}`,
   );
 }

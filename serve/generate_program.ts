@@ -17,8 +17,8 @@ export interface GenerateJob {
   readonly model: ModelSpec;
   /** Where its parameters lie. */
   readonly weights: TensorIndex;
-  /** What to write. */
-  readonly sample: SampleOptions;
+  /** What to write, one after the other. */
+  readonly samples: readonly SampleOptions[];
   /** Backend of the device. */
   readonly kernels: "wasm" | "reference";
 }
@@ -30,12 +30,15 @@ interface WriterModel extends Pick<GenerateJob, "kernels"> {
   readonly tuning?: TuningSpec;
 }
 
-/** Reports every token as it is chosen. */
+/** Reports every token as it is chosen, with the place of its sample. */
 export default async function generateProgram(device: Device, job: GenerateJob): Promise<void> {
   const { model: { config, tuning }, kernels } = job, family = (await familyOf(job.model))!;
   const { scope, writer } = buildWriter(device.heap, { family, config, tuning, kernels });
   readParameters(device.heap, scope, job.weights);
-  for (const token of writer.write(job.sample)) await device.report(token);
+  for (const [prompt, sample] of job.samples.entries()) {
+    writer.forget();
+    for (const token of writer.write(sample)) await device.report({ prompt, token });
+  }
 }
 
 /** The smallest device memory that generation with a model fits in: the same program, on a heap that only counts. */

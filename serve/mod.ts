@@ -6,4 +6,5 @@
 export * from "./choose_token.ts";
 export * from "./generate.ts";
 export * from "./sample_options.ts";
+export * from "./text_stream.ts";
 export * from "./writer.ts";

@@ -61,6 +61,11 @@ export class TokenWriter {
     this.#run(this.#single, [last]);
   }
 
+  /** Begins another text. */
+  forget(): void {
+    this.#history.length = this.#position = 0;
+  }
+
   /** Scores of the next token; valid until the next {@link read}. */
   get logits(): Float32Array {
     return this.#backend.heap.f32(this.#single.pass.logits.span);

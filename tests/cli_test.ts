@@ -1,26 +1,8 @@
 /** The command line as a user meets it: one clear line for bad input, exit code 2, nothing half-written. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { main } from "../cli.ts";
 import { writeVariant } from "./train/support/model_cases.ts";
+import { run } from "./support/command.ts";
 import { withTempDir } from "./support/temp_dir.ts";
-
-interface Outcome {
-  code: number;
-  out: string[];
-  errors: string[];
-}
-
-/** Runs a command line in this process and keeps what it prints. */
-async function run(...args: string[]): Promise<Outcome> {
-  const { log, error } = console, out: string[] = [], errors: string[] = [];
-  console.log = (...parts: unknown[]) => out.push(parts.join(" "));
-  console.error = (...parts: unknown[]) => errors.push(parts.join(" "));
-  try {
-    return { code: await main(args), out, errors };
-  } finally {
-    Object.assign(console, { log, error });
-  }
-}
 
 async function writeFiles(folder: string): Promise<void> {
   await Deno.writeTextFile(`${folder}/empty.txt`, "");
@@ -69,9 +51,9 @@ const REFUSED: [string[], RegExp][] = [
   ],
   [["generate", "--prompt", "x"], /without a model/],
   [["generate", "DIR"], /without --prompt/],
-  [["generate", "DIR", "--prompt", "x", "--ids", "1"], /both --prompt and --ids: give one$/],
-  [["generate", "DIR", "a", "--prompt", "x"], /both --prompt and the text "a": give one$/],
-  [["generate", "DIR", "--ids", "1,x"], /--ids x: it must be a whole number/],
+  [["generate", "DIR", "--prompt", "x", "--ids", "1"], /both --prompt and --prompt-ids: give one$/],
+  [["generate", "DIR", "a", "--prompt", "x"], /both --prompt and the text: give one$/],
+  [["generate", "DIR", "--ids", "1,x"], /--prompt-ids x: it must be a whole number/],
   [["generate", "DIR", "--prompt", "x"], /no config\.json and no model\.safetensors/],
   [
     ["export", "DIR/short.txt", "--onnx", "DIR/m.onnx"],

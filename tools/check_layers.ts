@@ -16,13 +16,15 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   collectives: ["kernels"],
   actors: ["kernels", "collectives"],
   strategies: ["kernels", "nn", "collectives", "actors"],
-  data: ["files", "kernels"],
+  tokenizers: ["files"],
+  data: ["files", "kernels", "tokenizers"],
   models: ["files", "kernels", "nn", "strategies"],
   adapters: ["files", "nn", "models"],
-  checkpoint: ["files", "kernels", "nn", "strategies", "data", "models", "adapters"],
-  export: ["files", "kernels", "nn", "models", "adapters", "checkpoint"],
+  checkpoint: ["files", "tokenizers", "kernels", "nn", "strategies", "data", "models", "adapters"],
+  export: ["files", "tokenizers", "kernels", "nn", "models", "adapters", "checkpoint"],
   train: [
     "files",
+    "tokenizers",
     "kernels",
     "nn",
     "collectives",
@@ -33,7 +35,18 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "adapters",
     "checkpoint",
   ],
-  serve: ["files", "kernels", "nn", "actors", "strategies", "models", "adapters", "checkpoint", "train"],
+  serve: [
+    "files",
+    "tokenizers",
+    "kernels",
+    "nn",
+    "actors",
+    "strategies",
+    "models",
+    "adapters",
+    "checkpoint",
+    "train",
+  ],
 };
 
 /** Layers that consist of rooms, each with the rooms of the layer that it may import, through their `mod.ts`. */

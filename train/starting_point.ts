@@ -3,17 +3,27 @@
  *
  * @module
  */
-import { fingerprintOf, loadData, type LoadedData, type Samples } from "../data/mod.ts";
-import { UsageError } from "../files/mod.ts";
+import {
+  type DataOptions,
+  type DataSpec,
+  fingerprintOf,
+  loadData,
+  type LoadedData,
+  type Samples,
+} from "../data/mod.ts";
+import { byteFiles, BYTES, openTokenizer, type Tokenizer, TOKENIZER_FILES } from "../tokenizers/mod.ts";
+import { fileProblem, UsageError } from "../files/mod.ts";
 import {
   checkResume,
+  type Companions,
   type DataIdentity,
+  directoryTokenizer,
+  findCompanions,
   loadDirectory,
   type LoadedRun,
   loadRun,
   type ModelDirectory,
   type RunStart,
-  whyNoBytes,
 } from "../checkpoint/mod.ts";
 import { checkDocumentKernels, type TrainConfig } from "./config/mod.ts";
 
@@ -52,28 +62,17 @@ export async function loadStart(
 /**
  * Checks that a run can start with a configuration and its data.
  *
- * @throws {UsageError} If the run is finished, or bytes would be taken for ids of a tokenizer's tokens.
+ * @throws {UsageError} If the run is finished, or had other data.
  */
 export function checkStart(
-  { resumed, loaded }: StartingPoint,
+  { resumed }: StartingPoint,
   config: TrainConfig,
-  { spec, identity }: LoadedData & { readonly identity: DataIdentity },
+  { identity }: { readonly identity: DataIdentity },
 ): void {
   if (resumed !== undefined && !config.evalOnly) {
     checkResume(resumed, config);
     if (!config.dataChanged) checkData(resumed, identity);
   }
-  // Bytes are those of a text; ids of a vocabulary are wider.
-  const isText = spec.kind === "tokens" && spec.tokens.dtype === "uint8";
-  if (loaded === undefined || !isText) return;
-  const { vocab } = loaded.family.sizes(loaded.config);
-  // What a run has learned from bytes it may go on learning, with a vocabulary of any size.
-  const why = whyNoBytes(loaded.companions, resumed === undefined ? vocab : 0);
-  if (why === undefined) return;
-  throw new UsageError(
-    `Cannot train on the bytes of ${spec.name}: the model is not one of bytes, ${why}; ` +
-      `give its tokens as a .bin file (uint16)`,
-  );
 }
 
 /**
@@ -93,6 +92,63 @@ function checkData({ folder, data: then }: LoadedRun, now: DataIdentity): void {
     }: they are not the data of the run (${difference}); ` +
       `give ${then.path ?? "those"}, or --data-changed to go on with these`,
   );
+}
+
+/**
+ * What reads a text of a run: the tokenizer of its model, or, of a new one, that of `--tokenizer`; bytes, if they have none.
+ *
+ * @throws {UsageError} If it cannot be used, or the model is none of bytes and has none.
+ */
+export async function textTokenizer(
+  { loaded, resumed }: Pick<StartingPoint, "loaded" | "resumed">,
+  { tokenizer: path, vocab }: Pick<TrainConfig, "tokenizer" | "vocab">,
+): Promise<Tokenizer> {
+  if (loaded === undefined) {
+    if (path === undefined) return BYTES;
+    const tokenizer = await openTokenizer(await tokenizerPlace(path), vocab);
+    if (tokenizer !== undefined) return tokenizer;
+    throw new UsageError(
+      `Cannot use --tokenizer ${path}: it has no tokenizer.json, and no vocab.json with merges.txt`,
+    );
+  }
+  if (path !== undefined) {
+    throw new UsageError(
+      `Cannot use --tokenizer ${path}: the model of ${loaded.folder} brings its own; leave the option out`,
+    );
+  }
+  const tokenizer = await directoryTokenizer(loaded), size = loaded.family.sizes(loaded.config).vocab;
+  // What a run has learned from bytes it may go on learning, with a vocabulary of any size.
+  if (tokenizer !== undefined || resumed !== undefined || size <= BYTES.vocab) return tokenizer ?? BYTES;
+  throw new UsageError(
+    `Cannot train on a text: the model of ${loaded.folder} has a vocabulary of ${size} and no tokenizer.json; put its ` +
+      `tokenizer there, or give tokens as a .bin file`,
+  );
+}
+
+/**
+ * What goes with a model into its checkpoints: what it was loaded with, or the files of its tokenizer. Of bytes they are
+ * made, for programs that do not know that ids are bytes.
+ */
+export async function companionsOf(
+  { loaded }: Pick<StartingPoint, "loaded">,
+  { tokenizer }: Pick<TrainConfig, "tokenizer">,
+  spec: DataSpec,
+): Promise<Companions | undefined> {
+  const known = loaded?.companions ?? (tokenizer === undefined ? undefined : await tokenizerPlace(tokenizer));
+  const isText = spec.kind === "tokens" && spec.tokens.dtype === "uint8";
+  const hasFiles = known?.files.some((name) => TOKENIZER_FILES.includes(name)) ?? false;
+  if (!isText || hasFiles) return known;
+  return { from: "", files: [], config: {}, ...known, texts: byteFiles() };
+}
+
+async function tokenizerPlace(path: string): Promise<Companions> {
+  try {
+    return await findCompanions(path, {});
+  } catch (error) {
+    throw new UsageError(
+      `Cannot use --tokenizer ${path}: ${fileProblem(error)}; give the folder of a tokenizer`,
+    );
+  }
 }
 
 /** The data of a run: those that are given, or those of the run that goes on. */
@@ -127,12 +183,13 @@ export async function loadRunData(
 ): Promise<{ readonly loaded: LoadedData; readonly identity: DataIdentity }> {
   const { step, samples } = from.start,
     position = samples === undefined ? undefined : { step, sample: samples };
+  const asked = { ...config, textTokenizer: () => textTokenizer(from, config) };
   const loaded = config.evalOnly
-    ? await loadEvaluation(data, config)
-    : await loadData(data, { ...config, from: position });
+    ? await loadEvaluation(data, asked)
+    : await loadData(data, { ...asked, from: position });
   if (loaded.spec.kind === "arrays" && loaded.spec.documents !== undefined) checkDocumentKernels(config);
   const identity = await identityOf(loaded, config);
-  checkStart(from, config, { ...loaded, identity });
+  checkStart(from, config, { identity });
   return { loaded, identity };
 }
 
@@ -154,13 +211,22 @@ export function startOf(
  */
 export async function loadEvaluation(
   data: string | Samples | undefined,
-  config: TrainConfig,
+  config: TrainConfig & Pick<DataOptions, "textTokenizer">,
 ): Promise<LoadedData> {
   // There is no batch to fill, and no order in which training would read on into what is held out.
   const loaded = await loadData(data, { ...config, batch: 1, order: "shuffle" }), { spec } = loaded;
   if (spec.kind === "arrays") {
     if (spec.numSamples > spec.numTrain) return loaded;
     throw new UsageError("Cannot evaluate samples of which all are to train: give a smaller numTrain");
+  }
+  if (config.evalAll) {
+    const { tokens, validationTokens: _, ...rest } = spec, all = { start: 0, end: tokens.length };
+    const statement = `${spec.name}: ${tokens.length.toLocaleString("en-US")} tokens`;
+    return {
+      ...loaded,
+      statement,
+      spec: { ...rest, tokens, validation: all, evaluated: config.evalSamples ?? Infinity },
+    };
   }
   if (spec.validation !== undefined) return loaded;
   const statement = `${loaded.statement}; so all of them are evaluated`;

@@ -37,7 +37,14 @@ import {
 import type { StepRecord } from "./step/mod.ts";
 import { checkMemory, planRun, type RemakeJob, settleLayout } from "./plan/mod.ts";
 import { giveSpeedHint } from "./speed_hint.ts";
-import { dataOf, loadRunData, loadStart, type StartingPoint, startOf } from "./starting_point.ts";
+import {
+  companionsOf,
+  dataOf,
+  loadRunData,
+  loadStart,
+  type StartingPoint,
+  startOf,
+} from "./starting_point.ts";
 import { type PreparedTraining, startTraining } from "./training.ts";
 import { settleTuning } from "./tuning.ts";
 
@@ -105,6 +112,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
   const start = { ...startOf(from, config), folder: from.resumed?.folder };
   const known = { family: loaded?.family ?? named, config: own?.config ?? loaded?.config };
   const { spec, family } = await settleModel(own, known, { ...config, vocab }, given);
+  const companions = await companionsOf(from, config, read.spec);
   const tuned = await settleTuning(spec, start, from, config), parts = await loadModel(tuned.spec);
   const makeJob = async (config: TrainConfig): Promise<TrainJob> => {
     const source = openSource(read.spec, config), known = { ...config, vocab };
@@ -116,7 +124,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
       start: tuned.start,
       saved: config.out === undefined ? undefined : tuned.saved,
     };
-    return family === undefined ? job : { ...job, companions: loaded?.companions };
+    return family === undefined ? job : { ...job, companions };
   };
   const job = await makeJob(config);
   const prepared = {

@@ -4,7 +4,13 @@
  * @module
  */
 import { makeAdapters, type ModelAdapters, openAdapters, type StoredAdapters } from "../adapters/mod.ts";
-import type { ModelDirectory, NamedShapes, RunStart, SavedTensors } from "../checkpoint/mod.ts";
+import {
+  findModel,
+  type ModelDirectory,
+  type NamedShapes,
+  type RunStart,
+  type SavedTensors,
+} from "../checkpoint/mod.ts";
 import { UsageError } from "../files/mod.ts";
 import { loadModel, shapesOf, tuningOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
@@ -79,7 +85,7 @@ async function adaptersOf(
 ): Promise<ModelAdapters | undefined> {
   if (resumed?.adapters !== undefined) return resumed.adapters;
   if (loaded === undefined) return undefined;
-  if (adapter !== undefined) return rebased(await openAdapters(adapter, loaded), loaded);
+  if (adapter !== undefined) return rebased(await openAdapters(await findModel(adapter), loaded), loaded);
   if (rank === undefined) return undefined;
   const targets = loraTargets?.split(",").map((name) => name.trim()).filter((name) => name !== "");
   const base = await Deno.realPath(init ?? loaded.folder);

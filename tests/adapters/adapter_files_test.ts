@@ -38,6 +38,12 @@ Deno.test("openAdapters() refuses an adapter of another model, in one line", asy
   await assertRejects(() => openAdapters(ADAPTER, qwen), UsageError, "lora_A.weight");
 });
 
+Deno.test("an adapter where a model is wanted is refused, with what to do", async () => {
+  const text =
+    "it is an adapter, which is no whole model; give its base model, and this as --adapter, or merge both";
+  await assertRejects(() => openDirectory(ADAPTER), UsageError, text);
+});
+
 Deno.test("openAdapters() refuses tensors that are none of a LoRA's, and numbers that are not finite", () =>
   withTempDir(async (folder) => {
     const model = await openDirectory(`${GOLDEN}llama-tiny/init`);

@@ -1,11 +1,5 @@
 import { assertEquals } from "@std/assert";
-import {
-  endTokens,
-  findCompanions,
-  mergeConfig,
-  readCompanions,
-  whyNoBytes,
-} from "../../checkpoint/companions.ts";
+import { endTokens, findCompanions, mergeConfig, readCompanions } from "../../checkpoint/companions.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 
 Deno.test("findCompanions() finds what goes with a model, and readCompanions() leaves out what is gone", () =>
@@ -22,6 +16,15 @@ Deno.test("findCompanions() finds what goes with a model, and readCompanions() l
     ]);
   }));
 
+Deno.test("readCompanions() gives files that no directory has yet, too", async () => {
+  const texts = { "tokenizer.json": "{}" }, companions = { from: "", files: [], config: {}, texts };
+  const read = await Array.fromAsync(readCompanions(companions));
+  assertEquals(read.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)]), [[
+    "tokenizer.json",
+    "{}",
+  ]]);
+});
+
 Deno.test("mergeConfig() keeps fields of the source, and says what is known better", () => {
   const config = { eos_token_id: 5, n_positions: 1024, dtype: "bfloat16", note: "mine", attn_pdrop: 0.1 };
   assertEquals(mergeConfig({ config }, { n_positions: 16, attn_pdrop: 0, torch_dtype: "float32" }), {
@@ -31,14 +34,6 @@ Deno.test("mergeConfig() keeps fields of the source, and says what is known bett
     attn_pdrop: 0,
     torch_dtype: "float32",
   });
-});
-
-Deno.test("whyNoBytes() names the file of a tokenizer, or a vocabulary that is not that of bytes", () => {
-  const companions = { from: "m", files: ["generation_config.json"], config: {} };
-  assertEquals([whyNoBytes(companions, 256), whyNoBytes(companions, 23)], [undefined, undefined]);
-  assertEquals(whyNoBytes(companions, 50257), "its vocabulary of 50257 is not that of bytes");
-  const files = ["generation_config.json", "merges.txt"];
-  assertEquals(whyNoBytes({ ...companions, files }, 256), "its token ids are those of m/merges.txt");
 });
 
 Deno.test("endTokens() reads one id or several, from generation_config.json before config.json", () =>

@@ -67,7 +67,6 @@ Deno.test("findModel() and openModel() say what a directory has in place of a mo
       [["model.gguf"], 'gguf_file="model.gguf"'],
       [["flax_model.msgpack"], "from_flax=True"],
       [["tf_model.h5"], "from_tf=True"],
-      [["adapter_config.json", "adapter_model.safetensors"], "it is a PEFT adapter, which is no whole model"],
       [["gpt2.safetensors"], "it has gpt2.safetensors, expected is model.safetensors; rename the file"],
     ];
     for (const [i, [names, message]] of cases.entries()) {

@@ -10,7 +10,7 @@ const TESTS = new URL("../", import.meta.url);
  */
 export const GROUPS = {
   equivalence: ["equivalence"],
-  train: ["train", "strategies", "data", "files", "adapters", "checkpoint", "export", "serve"],
+  train: ["train", "strategies", "data", "tokenizers", "files", "adapters", "checkpoint", "export", "serve"],
   commands: ["cli", "bench", "tools", "cli_test.ts", "examples_test.ts"],
   kernels: ["kernels", "nn", "models"],
   worlds: ["actors", "collectives", "complaints"],

@@ -24,11 +24,17 @@ Deno.test("the program of generate reports the tokens that the model writes in t
     const tokens: unknown[] = [];
     const world = launch({
       program: import.meta.resolve("../../serve/generate_program.ts"),
-      config: { model: modelOf(gpt2, config), weights: await openSafetensors(path), sample, kernels },
+      config: {
+        model: modelOf(gpt2, config),
+        weights: await openSafetensors(path),
+        samples: [sample],
+        kernels,
+      },
       topology: new Mesh({}).topology(),
       deviceMemoryBytes: planGenerate({ family: gpt2, config, kernels }),
       onReport: (_rank, token) => void tokens.push(token),
     });
     await within(world.done);
-    assertEquals(tokens, [...new TokenWriter(backend, twin.decoder).write(sample)]);
+    const written = [...new TokenWriter(backend, twin.decoder).write(sample)];
+    assertEquals(tokens, written.map((token) => ({ prompt: 0, token })));
   }));

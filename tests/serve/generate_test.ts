@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UsageError } from "../../files/mod.ts";
-import { ByteText, encodeBytes, generate } from "../../serve/mod.ts";
+import { generate, generateAll, tokenizerOf } from "../../serve/mod.ts";
+import { BYTES } from "../../tokenizers/mod.ts";
 import { type TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd, tinyGpt } from "../train/support/runs.ts";
@@ -59,9 +60,31 @@ Deno.test("generate() refuses a folder that is none, and an empty prompt", () =>
     await assertRejects(() => first(folder, ""), UsageError, "empty --prompt");
   }));
 
-Deno.test("ByteText decodes characters of several bytes when they are complete", () => {
-  const text = new ByteText(), whale = encodeBytes("a\u{1f40b}");
-  assertEquals(whale.map((token) => text.next(token)), ["a", "", "", "", "\u{1f40b}"]);
-  assertEquals([text.next(0xf0), text.end()], ["", "\ufffd"]);
-  assertEquals(new ByteText().next(300), "\ufffd");
+Deno.test("generate() reads a text by the tokenizer of the directory, and says what to do where there is none", async () => {
+  const llama = new URL("../golden/llama-tiny/init", import.meta.url).pathname;
+  await assertRejects(
+    () => generate(llama, { prompt: "a" }).next(),
+    UsageError,
+    "it has no tokenizer.json, which says what its ids mean; put it there, or give ids of tokens, as --prompt-ids",
+  );
+  assertEquals(await tokenizerOf(llama), undefined);
+  await withModel(async (folder) => {
+    assertEquals(await tokenizerOf(folder), BYTES);
+    const [byText, byIds] = await Promise.all(
+      ["the ", [116, 104, 101, 32]].map((prompt) =>
+        Array.fromAsync(generate(folder, { ...MEMORY, prompt, numTokens: 5, temperature: 0 }))
+      ),
+    );
+    assertEquals(byText, byIds);
+  });
 });
+
+Deno.test("generateAll() goes on from each prompt as if it were alone", () =>
+  withModel(async (folder) => {
+    const options = { ...MEMORY, numTokens: 6, seed: 3 }, prompts = ["the ", "white whale and ", "sea"];
+    const all = await Array.fromAsync(generateAll(folder, prompts, options));
+    for (const [i, prompt] of prompts.entries()) {
+      const alone = await Array.fromAsync(generate(folder, { ...options, prompt }));
+      assertEquals(all.filter((written) => written.prompt === i).map(({ token }) => token), alone);
+    }
+  }));

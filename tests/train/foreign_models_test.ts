@@ -9,7 +9,7 @@ import { withTempDir } from "../support/temp_dir.ts";
 import { BASE, CONTINUATION, type Variant, writeVariant } from "./support/model_cases.ts";
 import { runToEnd, tinyGpt } from "./support/runs.ts";
 
-const GREEDY = { prompt: "Hello", numTokens: 11, temperature: 0 };
+const GREEDY = { prompt: [72, 101, 108, 108, 111], numTokens: 11, temperature: 0 };
 const write = (folder: string) => Array.fromAsync(generate(folder, GREEDY));
 const zeros = (name: string, shape: number[]) => ({
   name,

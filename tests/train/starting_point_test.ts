@@ -4,11 +4,10 @@ import { readTensor, UsageError } from "../../files/mod.ts";
 import { generate } from "../../serve/mod.ts";
 import { prepareTraining, startTraining, type TrainEvent, type TrainOptions } from "../../train/mod.ts";
 import gpt2 from "../../models/gpt2/mod.ts";
-import { checkStart, loadStart, startOf } from "../../train/starting_point.ts";
+import { loadStart, startOf, textTokenizer } from "../../train/starting_point.ts";
 import { within } from "../support/deadline.ts";
 import { pool } from "../support/pool.ts";
-import { fingerprintOf, type TokenArray } from "../../data/mod.ts";
-import { tokenData } from "../support/token_data.ts";
+import { BYTES } from "../../tokenizers/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { BASE, type Variant, writeVariant } from "./support/model_cases.ts";
 import { runToEnd, tinyClassifier, tinyGpt } from "./support/runs.ts";
@@ -59,36 +58,32 @@ Deno.test("loadStart() says where the weights are from, and which dropout is not
 });
 
 /** Bytes were fed as ids to a model of 50257 tokens: it trained, on nonsense. */
-Deno.test("checkStart() refuses bytes for a model whose token ids are those of a tokenizer", () =>
-  withTempDir(async (folder) => {
-    const { job: { config } } = await prepareTraining(await fromModel(folder, BASE));
-    const at = (files: string[], vocab: number) => {
-      const config = { layers: 1, heads: 1, embed: 1, context: 1, vocab };
-      const companions = { from: "m", files, config: {} };
-      const loaded = { folder: "m", family: gpt2, config, companions };
-      return { start: { step: 0, losses: [] }, loaded, notes: [] };
-    };
-    const data = (name: string, tokens: TokenArray = new Uint8Array(9)) => {
-      const spec = tokenData(tokens, { name, context: 4 });
-      return { spec, vocab: 256, statement: "", identity: fingerprintOf(spec) };
-    };
-    const refused = (files: string[], vocab: number, name: string) => {
-      return assertRejects(
-        async () => await Promise.resolve(checkStart(at(files, vocab), config, data(name))),
-        UsageError,
-      );
-    };
-    const { message } = await refused(["tokenizer.json"], 256, "a.txt");
-    assertEquals(
-      message,
-      "Cannot train on the bytes of a.txt: the model is not one of bytes, its token ids are those of " +
-        "m/tokenizer.json; give its tokens as a .bin file (uint16)",
-    );
-    assertStringIncludes((await refused([], 50257, "Moby Dick")).message, "bytes of Moby Dick");
-    checkStart(at(["tokenizer.json"], 50257), config, data("train.bin", new Uint16Array(9)));
-    checkStart(at([], 256), config, data("a.txt"));
-    checkStart({ start: { step: 0, losses: [] }, notes: [] }, config, data("a.txt"));
-  }));
+Deno.test("textTokenizer() is that of the model, that of --tokenizer, or bytes where nothing else is said", async () => {
+  const at = (vocab: number, files: string[] = []) => {
+    const config = { layers: 1, heads: 1, embed: 1, context: 1, vocab };
+    const companions = { from: "m", files, config: { model_type: "gpt2", vocab_size: vocab } };
+    return { loaded: { folder: "m", family: gpt2, config, companions } };
+  };
+  const none = { tokenizer: undefined, vocab: undefined };
+  assertEquals(await textTokenizer({}, none), BYTES);
+  assertEquals(await textTokenizer(at(256), none), BYTES);
+  assertEquals((await textTokenizer(at(50257), none)).name, "GPT-2");
+  const refuses = (from: Parameters<typeof textTokenizer>[0], options: object, text: string) =>
+    assertRejects(() => textTokenizer(from, { ...none, ...options }), UsageError, text);
+  await refuses(
+    at(32000),
+    {},
+    "Cannot train on a text: the model of m has a vocabulary of 32000 and no tokenizer.json",
+  );
+  await refuses(at(256), { tokenizer: "t" }, "Cannot use --tokenizer t: the model of m brings its own");
+  await refuses({}, { tokenizer: "/nowhere" }, "Cannot use --tokenizer /nowhere: it does not exist");
+  await refuses(
+    {},
+    { tokenizer: "tests/golden" },
+    "it has no tokenizer.json, and no vocab.json with merges.txt",
+  );
+  await refuses(at(256, ["tokenizer.model"]), {}, "supported is tokenizer.json; write it with transformers");
+});
 
 /** Checkpoints of a fine-tuned model had neither tokenizer nor end of text: nobody could use them. */
 Deno.test("what goes with a model goes into its checkpoints, and into those of a run that goes on", () =>
@@ -116,7 +111,7 @@ Deno.test("what goes with a model goes into its checkpoints, and into those of a
     await assertRejects(
       () => prepareTraining({ ...second, steps: 9, data: text, dataChanged: true }),
       UsageError,
-      "tokenizer.json",
+      "tokenizer.json: Tokenizer must contain",
     );
   }));
 
@@ -188,9 +183,7 @@ Deno.test("generate() takes ids for a model with a tokenizer, and ends where a t
     const path = await writeVariant(`${folder}/m`, TOKENIZER), ids = [72, 101, 108, 108, 111];
     const write = (prompt: string | number[], more = {}) =>
       Array.fromAsync(generate(path, { prompt, numTokens: 11, temperature: 0, ...more }));
-    const message =
-      `Cannot use --prompt with ${path}: its token ids are those of ${path}/tokenizer.json; give ids`;
-    await assertRejects(() => write("Hello"), UsageError, message);
+    await assertRejects(() => write("Hello"), UsageError, `Cannot use ${path}/tokenizer.json: `);
     const continuation = [138, 179, 179, 179, 179, 212, 212, 212, 212, 212, 212];
     assertEquals(await write(ids), continuation);
     await Deno.writeTextFile(`${path}/generation_config.json`, '{"eos_token_id": [9, 212]}');
@@ -201,5 +194,9 @@ Deno.test("generate() takes ids for a model with a tokenizer, and ends where a t
     ) {
       await assertRejects(() => write([...bad]), UsageError, text);
     }
-    await assertRejects(() => write([]), UsageError, "Cannot generate from no --ids: give at least one id");
+    await assertRejects(
+      () => write([]),
+      UsageError,
+      "Cannot generate from no --prompt-ids: give at least one id",
+    );
   }));

@@ -37,6 +37,12 @@ export const TRAIN_OPTIONS = [
     help: "vocabulary (256 for text, 50257 for .bin, or that of --init)",
   },
   {
+    key: "tokenizer",
+    kind: "text",
+    value: "DIR",
+    help: "tokenizer of a new model (bytes); --init has its own",
+  },
+  {
     key: "init",
     kind: "text",
     value: "DIR",
@@ -200,6 +206,12 @@ export const TRAIN_OPTIONS = [
     help: "memory of one device",
   },
   { ...PERIOD, key: "evalEvery", default: 250, help: "steps between evaluations; 0 = never" },
+  {
+    ...FLAG,
+    key: "evalAll",
+    help: "with --eval-only: all of the data, from the start, not what is held out",
+  },
+  { ...COUNT, key: "evalSamples", help: "with --eval-all: sequences at most (all)" },
   { ...FLAG, key: "evalOnly", help: "with --init or --resume: evaluate once, train and write nothing" },
   { ...PERIOD, key: "saveEvery", default: 0, help: "steps between checkpoints; 0 = at the end" },
   { ...PERIOD, key: "keep", default: 0, help: "newest checkpoints that are kept; 0 = all" },

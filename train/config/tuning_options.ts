@@ -7,23 +7,22 @@ export const TUNING_OPTIONS = [
     kind: "text",
     value: "PATTERN",
     isRecipe: true,
-    help:
-      "train these parameters of --init only: a regular expression, found in names such as lm_head.weight",
+    help: "train only parameters in whose names this expression is found",
   },
-  { ...COUNT, key: "loraRank", help: "train low-rank adapters of this rank, and nothing else of --init" },
+  { ...COUNT, key: "loraRank", help: "train low-rank adapters of --init, and nothing else" },
   {
     key: "loraAlpha",
     kind: "number",
     value: "X",
     min: 0,
     isMinOpen: true,
-    help: "what adapters add counts alpha / rank times (2 x rank)",
+    help: "adapters count alpha / rank times (2 x rank)",
   },
   {
     key: "loraTargets",
     kind: "text",
     value: "A,B",
-    help: "names of the layers with adapters, or all-linear (q_proj,v_proj or c_attn)",
+    help: "layers with adapters, or all-linear (q_proj,v_proj or c_attn)",
   },
-  { key: "adapter", kind: "text", value: "DIR", help: "train the adapter in this directory of PEFT's on" },
+  { key: "adapter", kind: "text", value: "DIR", help: "go on with the adapter in a directory of PEFT's" },
 ] as const satisfies readonly OptionSpec[];
