@@ -36,7 +36,7 @@ export function openText(raw: RawBytes): Tokens {
 /** A text as characters, part by part. */
 export function* textParts(text: Tokens): Generator<string> {
   using reader = openTokens(text);
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   for (let start = 0; start < text.length; start += READ_BYTES) {
     const bytes = reader.read(start, Math.min(READ_BYTES, text.length - start)) as Uint8Array;
     // A copy, as shared memory cannot be decoded.

@@ -12,7 +12,7 @@ export const BYTES: Tokenizer = {
   isSplittable: true,
   encode: (text) => [...new TextEncoder().encode(text)],
   decode: (ids) => {
-    const parts: string[] = [], decoder = new TextDecoder();
+    const parts: string[] = [], decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     for (const id of ids) {
       parts.push(
         id < BYTE_VOCAB ? decoder.decode(Uint8Array.of(id), { stream: true }) : decoder.decode() + "\ufffd",

@@ -86,5 +86,10 @@ function findRun(ids: readonly number[], run: readonly number[]): number {
 /** Words are cut before they are encoded, and nothing is put in front of a text. */
 function isByteLevel({ pre_tokenizer: pre, normalizer }: HubFiles["tokenizer"]): boolean {
   const text = JSON.stringify(pre ?? null);
-  return text.includes('"ByteLevel"') && !text.includes('"add_prefix_space":true') && normalizer == null;
+  return text.includes('"ByteLevel"') && !text.includes('"add_prefix_space":true') && isHarmless(normalizer);
+}
+
+/** Characters are composed, and nothing else is changed: that does not go beyond a line. */
+function isHarmless(normalizer: unknown): boolean {
+  return normalizer === null || normalizer === undefined || (normalizer as { type?: unknown }).type === "NFC";
 }

@@ -1,6 +1,7 @@
 import { readJson, readText, UsageError } from "../files/mod.ts";
 import { BYTES_MARK } from "./bpe_file.ts";
 import { BYTES } from "./bytes.ts";
+import { GPT2_VOCAB, gpt2Tokenizer } from "./gpt2_tokenizer.ts";
 import { hubTokenizer } from "./hub_tokenizer.ts";
 import { tokenizerOfMerges } from "./merges_file.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -21,9 +22,6 @@ export interface TokenizerPlace {
   /** Its ids are bytes, if no file says otherwise: it is a checkpoint of ours. */
   readonly hasBytes?: boolean;
 }
-
-/** The vocabulary of GPT-2. */
-const GPT2_VOCAB = 50257;
 
 /**
  * The tokenizer of a model's directory: by `tokenizer.json`, or `vocab.json` and `merges.txt`; of a GPT-2 without files
@@ -81,21 +79,4 @@ async function readConfig(from: string, has: (name: string) => boolean): Promise
     if (has(name)) Object.assign(config, await readJson(`${from}/${name}`));
   }
   return config;
-}
-
-/** GPT-2's tokens, which a package has. */
-export async function gpt2Tokenizer(): Promise<Tokenizer> {
-  const { decode, encode } = await import("gpt-tokenizer/encoding/r50k_base");
-  const name = "<|endoftext|>", end = GPT2_VOCAB - 1;
-  return {
-    name: "GPT-2",
-    hash: "gpt2",
-    vocab: GPT2_VOCAB,
-    special: { prefix: [], suffix: [] },
-    isSplittable: true,
-    // The package knows the special token by its name when it decodes only.
-    encode: (text) => text.split(name).flatMap((part, i) => i === 0 ? encode(part) : [end, ...encode(part)]),
-    decode: (ids) => decode(ids.filter((id) => id < end)),
-    idOf: (token) => token === name ? end : undefined,
-  };
 }

@@ -162,7 +162,12 @@ export function reshape(tape: Tape, x: Tensor, shape: readonly number[]): Tensor
     backward: (gradients) => {
       return { input: gradients.pass(out, x, true) };
     },
-    lower: (lowering) => onnx.reshape(lowering.valueOf(x), shape),
+    lower: (lowering) => {
+      // Dims that stay are those of the graph, which may be free.
+      const first = shape.findIndex((size, i) => size !== x.shape[i]),
+        numKept = first < 0 ? shape.length : first;
+      return onnx.reshape(lowering.valueOf(x), shape.map((size, i) => i < numKept ? 0 : size));
+    },
   });
 }
 

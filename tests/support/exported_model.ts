@@ -122,8 +122,13 @@ export async function checkExported(
   { numTokens, bound }: { numTokens: number; bound: number },
 ): Promise<void> {
   const { family, config } = await loadDirectory(folder);
-  const { layers, heads, embed, context } = family.sizes(config);
-  const prompt = Array.from(new TextEncoder().encode("It was a ")).slice(0, context - numTokens);
+  const { layers, heads, kvHeads = heads, embed, headDim = embed / heads, context, vocab } = family.sizes(
+    config,
+  );
+  const prompt = Array.from(new TextEncoder().encode("It was a "), (byte) => byte % vocab).slice(
+    0,
+    context - numTokens,
+  );
   const here = await computeHere(folder, prompt, numTokens), whole = await openExported(file, provider);
   const batch = await whole.run({ input_ids: whole.ids([...prompt, ...prompt], 2) });
   assertEquals(batch.logits.dims.slice(0, 2), [2, prompt.length]);
@@ -136,6 +141,6 @@ export async function checkExported(
     assert(error <= bound, `logits of position ${i} are off by ${error} on ${provider}`);
   });
   assertEquals(await continueWhole(whole, prompt, numTokens), here.tokens);
-  const options = { numTokens, layers, heads, headDim: embed / heads };
+  const options = { numTokens, layers, heads: kvHeads, headDim };
   assertEquals(await continueCached(await openExported(cached, provider), prompt, options), here.tokens);
 }

@@ -3,7 +3,16 @@ import { BYTES, StreamDecoder } from "../../tokenizers/mod.ts";
 import { streamed } from "./support/streamed.ts";
 
 Deno.test("bytes are UTF-8, and decode one by one as all at once", () => {
-  for (const text of ["a\u{1f40b}b", "", "\ufffd\ufffd", "\u00e9\u00e8 \n\t\u4f60\u597d", "x".repeat(50)]) {
+  for (
+    const text of [
+      "a\u{1f40b}b",
+      "",
+      "\ufffd\ufffd",
+      "\ufeffa\ufeff",
+      "\u00e9\u00e8 \n\t\u4f60\u597d",
+      "x".repeat(50),
+    ]
+  ) {
     const ids = BYTES.encode(text);
     assertEquals(BYTES.decode(ids), text);
     assertEquals(streamed(BYTES, ids), text);
