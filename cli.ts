@@ -4,7 +4,7 @@
  * @module
  */
 import { bench } from "./cli/bench.ts";
-import { prepareData } from "./cli/data.ts";
+import { workOnData } from "./cli/data.ts";
 import { evaluateData } from "./cli/evaluate.ts";
 import { learnTokenizer } from "./cli/tokenizer.ts";
 import { doctor } from "./cli/doctor.ts";
@@ -30,7 +30,7 @@ Commands
   generate DIR      go on writing a prompt with a trained model
   merge DIR         write a model with an adapter in its weights
   tokenizer train   learn a vocabulary from a text
-  data prepare      turn a text into tokens once, for many runs
+  data prepare|show turn a text into tokens once; show what is trained
   evaluate DIR      say the loss of a model on a text or on tokens
   export DIR        write a trained model as an ONNX model
   bench WHAT        measure matmul, collectives or a training step
@@ -47,7 +47,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   bench,
   merge: mergeModel,
   tokenizer: learnTokenizer,
-  data: prepareData,
+  data: workOnData,
   evaluate: evaluateData,
   export: exportModel,
   plan,

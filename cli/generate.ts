@@ -1,6 +1,13 @@
 import { findModel } from "../checkpoint/mod.ts";
 import { readText, UsageError } from "../files/mod.ts";
-import { generateAll, resolveSample, SAMPLE_OPTIONS, TextStream, tokenizerOf } from "../serve/mod.ts";
+import {
+  chatPrompt,
+  generateAll,
+  resolveSample,
+  SAMPLE_OPTIONS,
+  TextStream,
+  tokenizerOf,
+} from "../serve/mod.ts";
 import type { Tokenizer } from "../tokenizers/mod.ts";
 import { flagOf } from "../train/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
@@ -14,6 +21,8 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE [OPTIO
   --prompt TEXT      text to go on from; also behind --: generate DIR -- TEXT
   --prompt-ids N,N   in its place ids of tokens, for any model; without a tokenizer ids are printed
   --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
+  --chat             the prompt is a question, asked by the model's chat template
+  --system TEXT      with --chat: what the model is told first
   --adapter DIR      of the model, in the form of PEFT's
   --tokens N         tokens to write at most; a token that ends a text ends it [200]
   --stop TEXT        ends the text before this one comes
@@ -31,8 +40,17 @@ type Prompt = string | number[];
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: ["prompt", "prompt-ids", "prompts", "ids", "adapter", "stop", ...SAMPLE_OPTIONS.map(nameOf)],
-    flags: ["ignore-eos", "json"],
+    values: [
+      "prompt",
+      "prompt-ids",
+      "prompts",
+      "ids",
+      "adapter",
+      "stop",
+      "system",
+      ...SAMPLE_OPTIONS.map(nameOf),
+    ],
+    flags: ["ignore-eos", "json", "chat"],
     positionals: ["DIR", "TEXT"],
   });
   if (isHelp) {
@@ -46,16 +64,30 @@ export async function generateText(args: string[]): Promise<number> {
     adapter: options.adapter as string | undefined,
   };
   const model = await chooseModel(path!), tokenizer = await openFor(prompts, model);
+  const isChat = options.chat === true;
+  if (!isChat && options.system !== undefined) {
+    throw new UsageError("Cannot use --system without --chat: give both");
+  }
   const isJson = options.json === true, stops = typeof options.stop === "string" ? [options.stop] : [];
-  const writers = prompts.map((prompt) => new PromptWriter(prompt, { tokenizer, stops, isJson }));
+  const writers = prompts.map((prompt) => new PromptWriter(prompt, { tokenizer, stops, isJson, isChat }));
+  const asked = isChat
+    ? await Promise.all(prompts.map((prompt) => ask(model, prompt, options.system)))
+    : prompts;
   let current = 0;
-  for await (const { prompt, token } of generateAll(model, prompts, settings)) {
+  for await (const { prompt, token } of generateAll(model, asked, settings)) {
     while (current < prompt) writers[current++].end();
     writers[prompt].write(token);
     if (prompts.length === 1 && writers[0].isEnded) break;
   }
   while (current < writers.length) writers[current++].end();
   return 0;
+}
+
+async function ask(model: string, prompt: Prompt, system: string | boolean | undefined): Promise<number[]> {
+  if (typeof prompt !== "string") {
+    throw new UsageError("Cannot use --chat with --prompt-ids: give a question as --prompt");
+  }
+  return await chatPrompt(model, prompt, system as string | undefined);
 }
 
 /** The tokenizer of a model; ids of tokens need none. */
@@ -118,20 +150,24 @@ interface PromptWriterOptions {
   readonly tokenizer: Tokenizer | undefined;
   readonly stops: readonly string[];
   readonly isJson: boolean;
+  /** An answer stands alone; what goes on from a text stands behind it. */
+  readonly isChat: boolean;
 }
 
 /** Prints what goes on from a prompt, as it comes: as text, if the model has a tokenizer. */
 class PromptWriter {
   readonly #prompt: Prompt;
   readonly #isJson: boolean;
+  readonly #isChat: boolean;
   readonly #text: TextStream | undefined;
   readonly #tokens: number[] = [];
   #complete = "";
   #isBegun = false;
 
-  constructor(prompt: Prompt, { tokenizer, stops, isJson }: PromptWriterOptions) {
+  constructor(prompt: Prompt, { tokenizer, stops, isJson, isChat }: PromptWriterOptions) {
     this.#prompt = prompt;
     this.#isJson = isJson;
+    this.#isChat = isChat;
     this.#text = tokenizer && new TextStream(tokenizer, stops);
   }
 
@@ -161,7 +197,7 @@ class PromptWriter {
   }
 
   #begin(): void {
-    if (!this.#isJson && !this.#isBegun) writeOut(this.#prompt.toString());
+    if (!this.#isJson && !this.#isBegun && !this.#isChat) writeOut(this.#prompt.toString());
     this.#isBegun = true;
   }
 

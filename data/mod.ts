@@ -12,11 +12,13 @@
  *
  * @module
  */
+export * from "./conversations.ts";
 export * from "./corpus.ts";
 export * from "./data_spec.ts";
 export * from "./fingerprint.ts";
 export * from "./load_data.ts";
 export * from "./order.ts";
+export * from "./pack.ts";
 export * from "./prepared.ts";
 export * from "./raw_bytes.ts";
 export * from "./samples.ts";

@@ -19,7 +19,7 @@ import {
   openWeights,
 } from "../checkpoint/mod.ts";
 import { EventQueue } from "../train/mod.ts";
-import type { Tokenizer } from "../tokenizers/mod.ts";
+import { openChatTemplate, type Tokenizer } from "../tokenizers/mod.ts";
 import { type GenerateJob, planGenerate } from "./generate_program.ts";
 import { resolveSample, type SampleOptions } from "./sample_options.ts";
 
@@ -100,6 +100,28 @@ export async function* generateAll(
     world.terminate(0);
     await world.done.catch(() => {});
   }
+}
+
+/**
+ * The ids of a question, as the model was trained to be asked: by its chat template.
+ *
+ * @param system What the model is told first.
+ * @throws {UsageError} If it has no chat template, or the template does not take the messages.
+ */
+export async function chatPrompt(folder: string, question: string, system?: string): Promise<number[]> {
+  const { base } = await baseOf(folder), directory = await openDirectory(base);
+  const template = await openChatTemplate(directory.companions),
+    tokenizer = await directoryTokenizer(directory);
+  if (template === undefined || tokenizer === undefined) {
+    const missing = tokenizer === undefined
+      ? "tokenizer.json"
+      : "chat template (chat_template.jinja, or in tokenizer_config.json)";
+    throw new UsageError(
+      `Cannot use --chat with ${base}: it has no ${missing}; leave --chat out to go on from a text`,
+    );
+  }
+  const told = system === undefined ? [] : [{ role: "system", content: system }];
+  return tokenizer.encode(template.render([...told, { role: "user", content: question }], true));
 }
 
 /** The tokenizer of a model's directory, or, of an adapter, that of its model; undefined if nothing says what ids mean. */

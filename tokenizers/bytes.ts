@@ -21,4 +21,5 @@ export const BYTES: Tokenizer = {
     return parts.join("") + decoder.decode();
   },
   idOf: () => undefined,
+  nameOf: () => undefined,
 };

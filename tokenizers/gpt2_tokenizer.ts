@@ -27,5 +27,6 @@ export async function gpt2Tokenizer(): Promise<Tokenizer> {
       text.split(END_OF_TEXT).flatMap((part, i) => i === 0 ? encode(part) : [end, ...encode(part)]),
     decode: (ids) => decoder.decode(Uint8Array.from(ids.flatMap((id) => [...bytesOf(id)]))),
     idOf: (token) => token === END_OF_TEXT ? end : undefined,
+    nameOf: (id) => id === end ? END_OF_TEXT : undefined,
   };
 }

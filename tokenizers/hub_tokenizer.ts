@@ -39,6 +39,7 @@ export async function hubTokenizer({ tokenizer, config }: HubFiles, path: string
     decode: (ids) =>
       library.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
     idOf: (token) => library.token_to_id(token),
+    nameOf: (id) => library.id_to_token(id),
   };
 }
 

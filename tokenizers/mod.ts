@@ -13,6 +13,7 @@
  */
 export * from "./bpe_file.ts";
 export * from "./bytes.ts";
+export * from "./chat_template.ts";
 export * from "./gpt2_tokenizer.ts";
 export * from "./hub_tokenizer.ts";
 export * from "./learn_bpe.ts";

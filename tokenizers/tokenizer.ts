@@ -28,6 +28,8 @@ export interface Tokenizer {
   decode(ids: readonly number[]): string;
   /** The id of a token by its name; undefined if there is none. */
   idOf(token: string): number | undefined;
+  /** The name of a token; undefined if there is none. */
+  nameOf(id: number): string | undefined;
 }
 
 /** Ids that are looked at again for what comes next: spaces and characters depend on their neighbours. */

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type ConversationReader,
   type DataOptions,
   type DataSpec,
   fingerprintOf,
@@ -11,13 +12,21 @@ import {
   type LoadedData,
   type Samples,
 } from "../data/mod.ts";
-import { byteFiles, BYTES, openTokenizer, type Tokenizer, TOKENIZER_FILES } from "../tokenizers/mod.ts";
+import {
+  byteFiles,
+  BYTES,
+  openChatTemplate,
+  openTokenizer,
+  type Tokenizer,
+  TOKENIZER_FILES,
+} from "../tokenizers/mod.ts";
 import { fileProblem, UsageError } from "../files/mod.ts";
 import {
   checkResume,
   type Companions,
   type DataIdentity,
   directoryTokenizer,
+  endTokens,
   findCompanions,
   loadDirectory,
   type LoadedRun,
@@ -126,6 +135,22 @@ export async function textTokenizer(
 }
 
 /**
+ * What reads conversations of a run: the tokenizer of its model, and its chat template.
+ *
+ * @throws {UsageError} If one of them cannot be used.
+ */
+export async function conversationReader(
+  from: Pick<StartingPoint, "loaded" | "resumed">,
+  config: Pick<TrainConfig, "tokenizer" | "vocab">,
+): Promise<ConversationReader> {
+  const tokenizer = await textTokenizer(from, config);
+  const place = from.loaded?.companions ??
+    (config.tokenizer === undefined ? undefined : await tokenizerPlace(config.tokenizer));
+  if (place === undefined) return { tokenizer, template: undefined, endToken: undefined };
+  return { tokenizer, template: await openChatTemplate(place), endToken: (await endTokens(place)).at(0) };
+}
+
+/**
  * What goes with a model into its checkpoints: what it was loaded with, or the files of its tokenizer. Of bytes they are
  * made, for programs that do not know that ids are bytes.
  */
@@ -183,7 +208,11 @@ export async function loadRunData(
 ): Promise<{ readonly loaded: LoadedData; readonly identity: DataIdentity }> {
   const { step, samples } = from.start,
     position = samples === undefined ? undefined : { step, sample: samples };
-  const asked = { ...config, textTokenizer: () => textTokenizer(from, config) };
+  const asked = {
+    ...config,
+    textTokenizer: () => textTokenizer(from, config),
+    conversations: () => conversationReader(from, config),
+  };
   const loaded = config.evalOnly
     ? await loadEvaluation(data, asked)
     : await loadData(data, { ...asked, from: position });
@@ -211,7 +240,7 @@ export function startOf(
  */
 export async function loadEvaluation(
   data: string | Samples | undefined,
-  config: TrainConfig & Pick<DataOptions, "textTokenizer">,
+  config: TrainConfig & Pick<DataOptions, "textTokenizer" | "conversations">,
 ): Promise<LoadedData> {
   // There is no batch to fill, and no order in which training would read on into what is held out.
   const loaded = await loadData(data, { ...config, batch: 1, order: "shuffle" }), { spec } = loaded;

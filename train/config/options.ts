@@ -29,6 +29,8 @@ export const TRAIN_OPTIONS = [
     choices: ["uint16", "uint32"],
     help: "of a .bin without a header (uint16)",
   },
+  { ...FLAG, key: "packing", help: "conversations (.jsonl) share sequences; none sees another" },
+  { ...FLAG, key: "truncate", help: "conversations that are too long are cut; otherwise refused" },
   { ...FLAG, key: "dataChanged", help: "with --resume: go on although the data are others" },
   {
     ...COUNT,
