@@ -8,8 +8,11 @@
  */
 import {
   checkTensors,
+  createModel,
   createSafetensors,
+  divideModel,
   fileProblem,
+  layOutModel,
   layOutTensors,
   openSafetensors,
   readJson,
@@ -31,6 +34,8 @@ export interface SavedTensors {
   readonly weights: NamedShapes;
   /** Those of them that are trained, and have moments. */
   readonly trained: NamedShapes;
+  /** Bytes of weights that a file has at most; all are in one without it. */
+  readonly shardBytes?: number;
   /** Of adapters, which are a directory of PEFT's: the names of parameters there, and its configuration. */
   readonly adapter?: {
     readonly names: ReadonlyMap<string, string>;
@@ -52,7 +57,7 @@ export interface CheckpointToWrite {
 
 /** Where the tensors of a checkpoint lie. */
 export interface CheckpointTensors {
-  /** Parameters, in `model.safetensors`. */
+  /** Parameters, in `model.safetensors` or its shards. */
   readonly weights: TensorIndex;
   /** AdamW's running means of the gradients: `exp_avg.NAME` of `optimizer.safetensors`, here by `NAME`. */
   readonly m: TensorIndex;
@@ -62,7 +67,6 @@ export interface CheckpointTensors {
 
 const FILES = {
   config: "config.json",
-  model: "model.safetensors",
   optimizer: "optimizer.safetensors",
   state: "trainer_state.json",
 } as const;
@@ -133,7 +137,7 @@ export async function beginCheckpoint(
   await Deno.mkdir(temporary);
   const json = tensors.adapter?.json ?? config;
   await writeText(`${temporary}/${form.config}`, JSON.stringify(json, null, 1) + "\n");
-  await createSafetensors(`${temporary}/${form.weights}`, form.shapes);
+  await createModel(temporary, form.parts);
   await createSafetensors(`${temporary}/${FILES.optimizer}`, momentShapes(tensors.trained));
   await writeText(`${temporary}/${FILES.state}`, encodeTrainerState(state));
   if (companions === undefined) return;
@@ -146,32 +150,31 @@ export async function beginCheckpoint(
 export function tensorsToWrite(out: string, step: number, tensors: SavedTensors): CheckpointTensors {
   const folder = temporaryPath(out, step), form = formOf(tensors);
   const moments = layOutTensors(`${folder}/${FILES.optimizer}`, momentShapes(tensors.trained)).index;
-  const stored = layOutTensors(`${folder}/${form.weights}`, form.shapes).index;
+  const stored = layOutModel(folder, form.parts);
   const weights = new Map([...tensors.weights.keys()].map((name) => [name, stored.get(form.nameOf(name))!]));
   return { weights, ...splitMoments(moments, tensors.trained) };
 }
 
 /** Files of a checkpoint: those of a model, or of PEFT. */
-function formOf({ weights, adapter }: SavedTensors) {
+function formOf({ weights, adapter, shardBytes }: SavedTensors) {
   const nameOf = (name: string) => adapter?.names.get(name) ?? name;
+  const shapes = [...weights].map(([name, shape]) => [nameOf(name), shape] as const);
   return {
     config: adapter === undefined ? FILES.config : ADAPTER_FILES.config,
-    weights: adapter === undefined ? FILES.model : ADAPTER_FILES.weights,
+    parts: adapter === undefined
+      ? divideModel(shapes, shardBytes)
+      : [{ name: ADAPTER_FILES.weights, shapes }],
     nameOf,
-    shapes: [...weights].map(([name, shape]) => [nameOf(name), shape] as const),
   };
 }
 
 /** Syncs a checkpoint whose tensors are written and moves it to its place; returns its folder. */
-export async function completeCheckpoint(
-  out: string,
-  step: number,
-  tensors: SavedTensors,
-): Promise<string> {
+export async function completeCheckpoint(out: string, step: number): Promise<string> {
   const temporary = temporaryPath(out, step),
     target = checkpointPath(out, step),
     old = `${out}/.old-step-${step}`;
-  for (const file of [formOf(tensors).weights, FILES.optimizer]) await syncFile(`${temporary}/${file}`);
+  const files = (await Array.fromAsync(Deno.readDir(temporary))).map(({ name }) => name);
+  for (const name of files) if (name.endsWith(".safetensors")) await syncFile(`${temporary}/${name}`);
   await syncFolder(temporary);
   await removeIfThere(old);
   if (await isThere(target)) await Deno.rename(target, old);

@@ -6,6 +6,8 @@
 import { ADAPTER_FILES } from "../adapters/mod.ts";
 import {
   fileProblem,
+  MODEL_FILE,
+  MODEL_INDEX,
   openSafetensors,
   openShardedSafetensors,
   readJson,
@@ -13,12 +15,10 @@ import {
   UsageError,
 } from "../files/mod.ts";
 
-/** Names of the weights: all in one file, or an index of several. */
-const WEIGHTS = "model.safetensors", INDEX = "model.safetensors.index.json";
 /** What runs and their checkpoints have. */
 const STATE = "trainer_state.json";
 /** A directory with one of these is that of a model. */
-const MODEL_FILES = ["config.json", STATE, WEIGHTS, INDEX, ADAPTER_FILES.config];
+const MODEL_FILES = ["config.json", STATE, MODEL_FILE, MODEL_INDEX, ADAPTER_FILES.config];
 
 /**
  * The directory of the model that a path means: itself; the newest `step-N` of a run; that of the newest `run-N` which
@@ -34,7 +34,7 @@ export async function findModel(path: string, purpose = "use"): Promise<string> 
   const inner = await findRun(folder, names) ?? await findSnapshot(folder, names);
   if (inner !== undefined) return inner;
   const problem = foreignModel(folder, names) ??
-    `it has no config.json and no ${WEIGHTS}, and no checkpoint step-N; give the folder of a model`;
+    `it has no config.json and no ${MODEL_FILE}, and no checkpoint step-N; give the folder of a model`;
   throw new UsageError(`Cannot ${purpose} ${path}: ${problem}`);
 }
 
@@ -100,12 +100,14 @@ function foreignModel(folder: string, names: readonly string[]): string | undefi
   for (const [pattern, argument] of FOREIGN) {
     const name = weights.find((name) => pattern.test(name));
     if (name === undefined) continue;
-    return `it has ${name}, supported is ${WEIGHTS}; convert it with transformers: AutoModelForCausalLM.` +
+    return `it has ${name}, supported is ${MODEL_FILE}; convert it with transformers: AutoModelForCausalLM.` +
       `from_pretrained("${folder}"${argument.replace("FILE", name)})` +
       `.save_pretrained("${folder}", safe_serialization=True)`;
   }
   const other = weights.find((name) => name.endsWith(".safetensors") && !name.startsWith("optimizer"));
-  return other === undefined ? undefined : `it has ${other}, expected is ${WEIGHTS}; rename the file`;
+  if (other === undefined) return undefined;
+  if (/-of-\d+\.safetensors$/.test(other)) return `it has ${other}, but no ${MODEL_INDEX}; fetch that, too`;
+  return `it has ${other}, expected is ${MODEL_FILE}; rename the file`;
 }
 
 /**
@@ -119,9 +121,9 @@ export async function openModel(
   skip?: (name: string) => boolean,
 ): Promise<Map<string, StoredTensor>> {
   const names = await listFolder(folder, "use");
-  if (names.includes(WEIGHTS)) return await openSafetensors(`${folder}/${WEIGHTS}`, skip);
-  if (names.includes(INDEX)) return await openShardedSafetensors(`${folder}/${INDEX}`, skip);
-  const problem = foreignModel(folder, names) ?? `it has no ${WEIGHTS}`;
+  if (names.includes(MODEL_FILE)) return await openSafetensors(`${folder}/${MODEL_FILE}`, skip);
+  if (names.includes(MODEL_INDEX)) return await openShardedSafetensors(`${folder}/${MODEL_INDEX}`, skip);
+  const problem = foreignModel(folder, names) ?? `it has no ${MODEL_FILE}`;
   throw new UsageError(`Cannot use ${folder}: ${problem}`);
 }
 

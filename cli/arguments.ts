@@ -1,6 +1,6 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "../files/mod.ts";
-import { unknownOption } from "../train/mod.ts";
+import { parseBytes, unknownOption } from "../train/mod.ts";
 
 /** What a command understands. */
 export interface ArgumentSpec {
@@ -54,6 +54,20 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
     );
   }
   return { options, positionals, isHelp: Boolean(parsed.help) };
+}
+
+/**
+ * Bytes that an option says, as `512MiB`; undefined if it was not given.
+ *
+ * @param least The smallest that is allowed.
+ * @throws {UsageError} If it is no size.
+ */
+export function sizeOption({ options }: Arguments, name: string, least = 0): number | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  const bytes = parseBytes(value as string);
+  if (bytes >= least) return bytes;
+  throw new UsageError(`Cannot use --${name} ${value}: it must be a size such as 512MiB`);
 }
 
 /**

@@ -1,8 +1,7 @@
 import { formatBytes } from "../kernels/mod.ts";
 import { exportDirectory, exportOnnx } from "../export/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import { parseBytes } from "../train/mod.ts";
-import { parseArguments } from "./arguments.ts";
+import { parseArguments, sizeOption } from "./arguments.ts";
 import { chooseModel } from "./generate.ts";
 
 const HELP = `Writes a trained model as an ONNX model, for any onnxruntime.
@@ -16,26 +15,24 @@ Usage: export DIR --onnx OUT [OPTIONS]      DIR: a checkpoint, a folder of runs,
 
 /** The command `export`. */
 export async function exportModel(args: string[]): Promise<number> {
-  const { options, positionals, isHelp } = parseArguments(args, {
+  const parsed = parseArguments(args, {
     values: ["onnx", "external-above"],
     flags: ["kv-cache", "json"],
     positionals: ["DIR"],
   });
+  const { options, positionals, isHelp } = parsed;
   if (isHelp) {
     console.log(HELP);
     return 0;
   }
-  const [folder] = positionals, { onnx: file, "external-above": above } = options;
+  const [folder] = positionals, { onnx: file } = options;
   if (folder === undefined) {
     throw new UsageError("Cannot export without a model: give the DIR of a checkpoint");
   }
   if (typeof file !== "string") {
     throw new UsageError("Cannot export without --onnx OUT: say where the model goes");
   }
-  const externalAbove = above === undefined ? undefined : parseBytes(above);
-  if (Number.isNaN(externalAbove)) {
-    throw new UsageError(`Cannot use --external-above ${above}: it must be a size such as 512MiB`);
-  }
+  const externalAbove = sizeOption(parsed, "external-above");
   const model = await chooseModel(folder), kvCache = options["kv-cache"] === true;
   const written = file.endsWith(".onnx")
     ? await exportOnnx(model, file, { kvCache, externalAbove })

@@ -1,9 +1,10 @@
 import { openAdapters, type StoredAdapters } from "../adapters/mod.ts";
 import { loadDirectory, type LoadedModel, mergeConfig, readCompanions } from "../checkpoint/mod.ts";
 import {
-  createSafetensors,
+  createModel,
+  divideModel,
   fileProblem,
-  layOutTensors,
+  layOutModel,
   readTensor,
   type TensorIndex,
   TensorWriter,
@@ -29,6 +30,8 @@ export interface MergeFolders {
   readonly adapter: string;
   /** The merged model: made, must not be there. */
   readonly out: string;
+  /** Bytes of weights that a file has at most; all are in one without it. */
+  readonly shardBytes?: number;
 }
 
 /**
@@ -41,7 +44,7 @@ export interface MergeFolders {
  *
  * @throws {UsageError} If a directory cannot be used, the adapter is of another model, or the place is taken.
  */
-export async function mergeAdapter({ base, adapter, out }: MergeFolders): Promise<MergedModel> {
+export async function mergeAdapter({ base, adapter, out, shardBytes }: MergeFolders): Promise<MergedModel> {
   const model = await loadDirectory(base), adapters = await openAdapters(adapter, model);
   const untied = untiedHead(model, adapters), config = untied?.config ?? model.config;
   const { family, companions } = model, shapes = shapesOf(family.layers(config));
@@ -52,9 +55,9 @@ export async function mergeAdapter({ base, adapter, out }: MergeFolders): Promis
     for await (const [name, bytes] of readCompanions(companions)) {
       await Deno.writeFile(`${folder}/${name}`, bytes);
     }
-    const path = `${folder}/model.safetensors`;
-    await createSafetensors(path, shapes);
-    const places = layOutTensors(path, shapes).index;
+    const parts = divideModel(shapes, shardBytes);
+    await createModel(folder, parts);
+    const places = layOutModel(folder, parts);
     using writer = new TensorWriter();
     for (const name of shapes.keys()) {
       const source = name === untied?.head.name ? untied.head.table : name, site = sites.get(name);

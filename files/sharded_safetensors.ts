@@ -4,9 +4,12 @@
  * @module
  */
 import { readJson } from "./json.ts";
-import { openSafetensors } from "./safetensors.ts";
-import type { StoredTensor } from "./tensor_files.ts";
+import { createSafetensors, layOutTensors, openSafetensors } from "./safetensors.ts";
+import { storedLength, type StoredTensor, type TensorIndex } from "./tensor_files.ts";
 import { UsageError } from "./usage_error.ts";
+
+/** The file of a model's weights, and the index of several. */
+export const MODEL_FILE = "model.safetensors", MODEL_INDEX = "model.safetensors.index.json";
 
 /**
  * Reads which tensors the parts of a model have, and where.
@@ -54,4 +57,56 @@ async function readWeightMap(path: string): Promise<Map<string, string>> {
     );
   }
   return new Map(Object.entries(map));
+}
+
+/** The shape of a tensor, with its name. */
+export type NamedShape = readonly [name: string, shape: readonly number[]];
+
+/** One of the files of a model that is to be written. */
+export interface ModelPart {
+  /** Its name in the folder. */
+  readonly name: string;
+  /** The tensors it has, in their order. */
+  readonly shapes: readonly NamedShape[];
+}
+
+/**
+ * Divides f32 tensors among files of at most so many bytes of tensors, in order, as `transformers` does; one that is larger
+ * has a file of its own. What fits one file is one file, `model.safetensors`, and has no index.
+ *
+ * @param maxBytes All in one file without it.
+ */
+export function divideModel(shapes: Iterable<NamedShape>, maxBytes = Infinity): ModelPart[] {
+  const parts: NamedShape[][] = [];
+  let bytes = Infinity;
+  for (const named of shapes) {
+    const size = 4 * storedLength({ shape: named[1] });
+    if (bytes + size > maxBytes || parts.length === 0) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)!.push(named);
+    bytes += size;
+  }
+  if (parts.length === 1) return [{ name: MODEL_FILE, shapes: parts[0] }];
+  const digits = (n: number) => String(n).padStart(5, "0");
+  return parts.map((shapes, i) => {
+    return { name: `model-${digits(i + 1)}-of-${digits(parts.length)}.safetensors`, shapes };
+  });
+}
+
+/** Makes the files of a model, with room for their tensors, and the index if there are several. */
+export async function createModel(folder: string, parts: readonly ModelPart[]): Promise<void> {
+  for (const { name, shapes } of parts) await createSafetensors(`${folder}/${name}`, shapes);
+  if (parts.length === 1) return;
+  const all = parts.flatMap(({ name, shapes }) => shapes.map(([tensor, shape]) => ({ name, tensor, shape })));
+  const bytes = all.reduce((sum, { shape }) => sum + 4 * storedLength({ shape }), 0);
+  const map = Object.fromEntries(all.map(({ name, tensor }) => [tensor, name]));
+  const index = { metadata: { total_size: bytes }, weight_map: map };
+  await Deno.writeTextFile(`${folder}/${MODEL_INDEX}`, JSON.stringify(index, null, 2) + "\n");
+}
+
+/** Where the tensors of a model lie in its files; any rank can tell. */
+export function layOutModel(folder: string, parts: readonly ModelPart[]): TensorIndex {
+  return new Map(parts.flatMap(({ name, shapes }) => [...layOutTensors(`${folder}/${name}`, shapes).index]));
 }

@@ -122,7 +122,7 @@ export async function planTraining(options: TrainOptions = {}): Promise<PlannedT
       data: read.spec,
       identity,
       start: tuned.start,
-      saved: config.out === undefined ? undefined : tuned.saved,
+      saved: config.out === undefined ? undefined : { ...tuned.saved, shardBytes: config.shardSize },
     };
     return family === undefined ? job : { ...job, companions };
   };

@@ -33,7 +33,7 @@ async function writeCheckpoint(out: string, step: number, value = 1): Promise<st
       writer.write(tensor, 0, new Float32Array(storedLength(tensor)).fill(value));
     }
   }
-  return await completeCheckpoint(out, step, TENSORS);
+  return await completeCheckpoint(out, step);
 }
 
 function list(folder: string): string[] {

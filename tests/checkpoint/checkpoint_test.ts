@@ -24,6 +24,25 @@ Deno.test("loadDirectory() and loadRun() read what a run has written", () =>
     assert(readTensor(run.start.moments!.v.get("h.0.mlp.c_fc.weight")!).some((value) => value > 0));
   }));
 
+Deno.test("a checkpoint in shards is read and resumed with the bits of one in one file", () =>
+  withTempDir(async (folder) => {
+    const options = { ...await tinyGpt(folder), steps: 4, saveEvery: 2, dp: 1, tp: 2 };
+    const whole = await runToEnd({ ...options, out: `${folder}/whole` });
+    const sharded = await runToEnd({ ...options, out: `${folder}/sharded`, shardSize: 1500 });
+    const files = (await Array.fromAsync(Deno.readDir(sharded.result.checkpoint!))).map(({ name }) => name);
+    assert(files.includes("model-00002-of-00004.safetensors"), `${files}`);
+    assert(!files.includes("model.safetensors"));
+    const [a, b] = await Promise.all([whole, sharded].map(({ result }) => loadDirectory(result.checkpoint!)));
+    assertEquals(new Set(b.weights.keys()), new Set(a.weights.keys()));
+    for (const [name, tensor] of a.weights) {
+      assertEquals(readTensor(b.weights.get(name)!), readTensor(tensor), name);
+    }
+    const resumed = await runToEnd({ ...options, dp: 2, tp: 1, resume: `${folder}/sharded/step-2` });
+    assertEquals(resumed.losses.length, 2);
+    const { losses } = await runToEnd({ ...options, dp: 2, tp: 1, resume: `${folder}/whole/step-2` });
+    assertEquals(resumed.losses, losses);
+  }));
+
 Deno.test("a checkpoint whose weights are truncated, missing or of another shape is refused by name", () =>
   withTempDir(async (folder) => {
     const path = await makeCheckpoint(folder), file = `${path}/model.safetensors`;

@@ -68,6 +68,17 @@ Deno.test("a merged head that was the table is one of its own, and the table sta
     assert(merged.get("lm_head.weight")!.data.some((value, i) => value !== merged.get(table)!.data[i]));
   }));
 
+Deno.test("mergeAdapter() writes shards, with an index, when a size is asked for", () =>
+  withTempDir(async (folder) => {
+    const base = `${GOLDEN}llama-tiny/init`, adapter = `${GOLDEN}llama-lora/adapter_final`;
+    await mergeAdapter({ base, adapter, out: `${folder}/one` });
+    await mergeAdapter({ base, adapter, out: `${folder}/many`, shardBytes: 40_000 });
+    const one = await readSafetensors(`${folder}/one/model.safetensors`);
+    const { weights } = await loadDirectory(`${folder}/many`);
+    assert(new Set([...weights.values()].map(({ path }) => path)).size > 2);
+    for (const [name, tensor] of weights) assertEquals(readTensor(tensor), one.get(name)!.data, name);
+  }));
+
 Deno.test("mergeAdapter() refuses a place that is taken, and leaves nothing behind when it fails", () =>
   withTempDir(async (folder) => {
     const base = `${GOLDEN}llama-tiny/init`, adapter = `${GOLDEN}llama-lora/adapter_final`;

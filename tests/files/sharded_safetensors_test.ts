@@ -1,6 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { writeSafetensors } from "../../files/safetensors.ts";
-import { openShardedSafetensors } from "../../files/sharded_safetensors.ts";
+import {
+  createModel,
+  divideModel,
+  layOutModel,
+  openShardedSafetensors,
+} from "../../files/sharded_safetensors.ts";
 import { readTensor } from "../../files/tensor_files.ts";
 import { UsageError } from "../../files/usage_error.ts";
 import { withTempDir } from "../support/temp_dir.ts";
@@ -50,4 +55,26 @@ Deno.test("openShardedSafetensors() refuses an index and parts that do not go to
       const path = await write(folder, map, parts);
       await assertRejects(() => openShardedSafetensors(path), UsageError, message);
     }
+  }));
+
+Deno.test("divideModel() fills files in order up to a size, as transformers does; what fits one has no index", () => {
+  const shapes: [string, number[]][] = [["a", [2]], ["b", [3]], ["c", [100]], ["d", [1]], ["e", [1]]];
+  const files = (maxBytes?: number) =>
+    divideModel(shapes, maxBytes).map(({ name, shapes }) => [name, shapes.map(([name]) => name).join("")]);
+  assertEquals(files(20), [
+    ["model-00001-of-00003.safetensors", "ab"],
+    ["model-00002-of-00003.safetensors", "c"],
+    ["model-00003-of-00003.safetensors", "de"],
+  ]);
+  assertEquals(files(1).map(([, names]) => names), ["a", "b", "c", "d", "e"]);
+  for (const maxBytes of [undefined, 428]) assertEquals(files(maxBytes), [["model.safetensors", "abcde"]]);
+});
+
+Deno.test("createModel() makes files and an index that openShardedSafetensors() reads where layOutModel() says", () =>
+  withTempDir(async (folder) => {
+    const parts = divideModel([["a", [2]], ["b", [3]], ["c", [5]]], 24);
+    await createModel(folder, parts);
+    const path = `${folder}/model.safetensors.index.json`;
+    assertEquals(await openShardedSafetensors(path), layOutModel(folder, parts));
+    assertEquals(JSON.parse(await Deno.readTextFile(path)).metadata, { total_size: 40 });
   }));

@@ -217,6 +217,13 @@ export const TRAIN_OPTIONS = [
   { ...FLAG, key: "evalOnly", help: "with --init or --resume: evaluate once, train and write nothing" },
   { ...PERIOD, key: "saveEvery", default: 0, help: "steps between checkpoints; 0 = at the end" },
   { ...PERIOD, key: "keep", default: 0, help: "newest checkpoints that are kept; 0 = all" },
+  {
+    key: "shardSize",
+    kind: "bytes",
+    value: "SIZE",
+    min: 1,
+    help: "a checkpoint's weights in files of at most this size (one)",
+  },
   { ...PERIOD, key: "checkReplicas", default: 0, help: "steps between comparisons of replicas; 0 = never" },
   {
     key: "log",

@@ -41,7 +41,9 @@ function inRange(spec: OptionSpec, value: number): number | undefined {
 }
 
 function describeRange(spec: OptionSpec): string {
-  if (spec.kind === "bytes") return "a size from 1MiB to 4095MiB such as 512MiB";
+  if (spec.kind === "bytes") {
+    return `a size${spec.max === undefined ? "" : " from 1MiB to 4095MiB"} such as 512MiB`;
+  }
   const what = spec.kind === "integer" ? "a whole number" : "a number";
   const low = spec.min === undefined
     ? ""

@@ -62,7 +62,7 @@ export async function saveCheckpoint(
     await replica.writeTensors(tensorsToWrite(out, step, saved!));
     waitForAll();
     if (!isFirst) return undefined;
-    await naming(target, () => completeCheckpoint(out, step, saved!));
+    await naming(target, () => completeCheckpoint(out, step));
     if (config.keep > 0) await removeOld(out, { step, keep: config.keep });
     return target;
   } catch (error) {

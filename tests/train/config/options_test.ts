@@ -71,6 +71,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--eval-only false",
     "--save-every 0",
     "--keep 0",
+    "--shard-size -",
     "--check-replicas 0",
     "--log -",
     "--json false",
