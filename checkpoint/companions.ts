@@ -5,7 +5,7 @@
  * @module
  */
 import { readJson } from "../files/mod.ts";
-import { TOKENIZER_FILES, type TokenizerPlace } from "../tokenizers/mod.ts";
+import { BYTES, TOKENIZER_FILES, type TokenizerPlace } from "../tokenizers/mod.ts";
 
 /** Files that are copied. */
 const COPIED = [
@@ -27,7 +27,8 @@ export async function findCompanions(
   config: Readonly<Record<string, unknown>>,
 ): Promise<Companions> {
   const names = (await Array.fromAsync(Deno.readDir(from))).map(({ name }) => name);
-  const hasBytes = names.includes(STATE);
+  // Its ids are others where its vocabulary is larger, even if the tokenizer's files are gone.
+  const hasBytes = names.includes(STATE) && !(Number(config.vocab_size) > BYTES.vocab);
   return { from, files: COPIED.filter((name) => names.includes(name)), config, hasBytes };
 }
 

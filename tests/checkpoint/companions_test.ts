@@ -16,6 +16,14 @@ Deno.test("findCompanions() finds what goes with a model, and readCompanions() l
     ]);
   }));
 
+Deno.test("findCompanions() takes ids for bytes in checkpoints of ours whose vocabulary are bytes, and nowhere else", () =>
+  withTempDir(async (folder) => {
+    const hasBytes = async (vocab_size: number) => (await findCompanions(folder, { vocab_size })).hasBytes;
+    assertEquals(await hasBytes(256), false);
+    await Deno.writeTextFile(`${folder}/trainer_state.json`, "{}");
+    assertEquals([await hasBytes(256), await hasBytes(257)], [true, false]);
+  }));
+
 Deno.test("readCompanions() gives files that no directory has yet, too", async () => {
   const texts = { "tokenizer.json": "{}" }, companions = { from: "", files: [], config: {}, texts };
   const read = await Array.fromAsync(readCompanions(companions));
