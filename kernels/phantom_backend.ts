@@ -13,6 +13,7 @@ export function phantomBackend(name: Backend["name"], heap: DeviceHeap): Backend
   const planned: Partial<Backend> = {
     name: real.name,
     heap,
+    reserve: (...call) => real.reserve?.(...call),
     matmul: (args) => real.reserve?.("matmul", args),
     attention: (args) => real.reserve?.("attention", args),
     attentionBackward: (args) => real.reserve?.("attentionBackward", args),

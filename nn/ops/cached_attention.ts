@@ -10,6 +10,7 @@ import { allocateAttention, attentionArgs, headRows, inputTensors } from "./atte
 export class KeyValueCache {
   /** Tokens in the cache before the next one is added. */
   length = 0;
+  readonly #capacity: number;
   readonly #width: number;
   readonly #keys: Span;
   readonly #values: Span;
@@ -20,6 +21,7 @@ export class KeyValueCache {
    * @param width That of all heads of keys, G D: heads of queries that share one need no more.
    */
   constructor(tape: Tape, capacity: number, width: number) {
+    this.#capacity = capacity;
     this.#width = width;
     this.#keys = tape.scratch("key cache", capacity * width, "activations", tape.precision);
     this.#values = tape.scratch("value cache", capacity * width, "activations", tape.precision);
@@ -46,6 +48,9 @@ export class KeyValueCache {
       ...{ q: headRows(inputs.q), out: headRows({ tensor: out, column: 0 }) },
       ...{ k: { ...cached, span: this.#keys }, v: { ...cached, span: this.#values } },
     });
+    // All workspace at once: where it grew with the text, its holes would depend on how the text was read.
+    const most = Math.min(this.#capacity, (inputs.window ?? Infinity) + tokens - 1);
+    backend.reserve?.("attention", { ...args, keys: most, queryOffset: most - tokens });
     const windows = inputs.window === undefined || tokens === 1
       ? undefined
       : tape.scratch("first keys", tokens, "activations", "i32");

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { launch } from "../../actors/mod.ts";
+import { launch, PlannedHeap } from "../../actors/mod.ts";
 import { openSafetensors, writeSafetensors } from "../../files/mod.ts";
+import { createBackend } from "../../kernels/mod.ts";
 import gpt2 from "../../models/gpt2/mod.ts";
 import { Gpt, modelOf } from "../../models/mod.ts";
 import { Scope } from "../../nn/mod.ts";
@@ -38,3 +39,16 @@ Deno.test("the program of generate reports the tokens that the model writes in t
     const written = [...new TokenWriter(backend, twin.decoder).write(sample)];
     assertEquals(tokens, written.map((token) => ({ prompt: 0, token })));
   }));
+
+Deno.test("a TokenWriter takes no more memory than planned, however its text comes", () => {
+  const config = { layers: 1, heads: 2, embed: 8, context: 160, vocab: 23 }, { context } = config;
+  const planned = planGenerate({ family: gpt2, config, kernels: "wasm" });
+  for (const first of [3, 63, 70, context]) {
+    const heap = new PlannedHeap();
+    const { decoder } = new Gpt(Scope.of({ heap, seed: undefined }), config);
+    const writer = new TokenWriter(createBackend("wasm", heap), decoder);
+    writer.readAll(Array(first).fill(0));
+    for (let i = first; i < 2 * context; i++) writer.read(0);
+    assertEquals(heap.extentBytes, planned, `of a prompt of ${first} tokens`);
+  }
+});
