@@ -5,7 +5,8 @@ import type { TrainOptions } from "../../train/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { measureRun } from "../train/support/measured_run.ts";
 import { runToEnd, tinyGpt } from "../train/support/runs.ts";
-import { assertSameLoss, compare, nameOf, smallGpt } from "./support.ts";
+import { nameOf } from "../support/golden_suite.ts";
+import { assertSameLoss, compare, smallGpt } from "./support.ts";
 
 // 10: huggingface/nanotron#209; 29: pytorch/torchtitan#771
 Deno.test('"a pipeline hangs or is wrong with accumulation": every schedule, with and without, is as one device', () =>

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { TrainOptions } from "../../train/mod.ts";
+import { nameOf } from "../support/golden_suite.ts";
 import { type Run, runToEnd, tinyGpt } from "../train/support/runs.ts";
 
 /**
@@ -37,11 +38,6 @@ function assertNear(
     const error = Math.abs(value - expected[i]);
     assert(error <= bound(expected[i]), `${what} of step ${i} is off by ${error}`);
   });
-}
-
-/** Options by their text in messages. */
-export function nameOf(layout: TrainOptions): string {
-  return Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
 }
 
 /** A GPT for all layouts in exact numerics, with sizes as options: 4 layers, so 6 to share out over stages. */

@@ -3,7 +3,7 @@
  * (`tests/golden/families/golden_families.py`): stretched positions, windows, tied heads, one head of keys, odd numbers of
  * heads, biases, norms of heads, experts that share their weights or do not; a GPT-2 with erf, `n_inner` and a head.
  */
-import { type GoldenLayout, goldenRun } from "../support/golden_suite.ts";
+import { type GoldenLayout, goldenRun, testLayouts } from "../support/golden_suite.ts";
 
 const RUNS: Record<string, GoldenLayout[]> = {
   gpt2_erf_untied: [{ dp: 1, tp: 2, pp: 2, microBatch: 2, recompute: "full" }, { dp: 2, zero: 3 }],
@@ -18,10 +18,7 @@ const RUNS: Record<string, GoldenLayout[]> = {
 };
 
 for (const [run, layouts] of Object.entries(RUNS)) {
-  for (const layout of layouts) {
-    const name = Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
-    Deno.test(`train() reproduces the golden ${run} with ${name}`, async () => {
-      await (await goldenRun(`families/${run}`)).checkSteps(layout);
-    });
-  }
+  testLayouts(run, layouts, async (layout) => {
+    await (await goldenRun(`families/${run}`)).checkSteps(layout);
+  });
 }

@@ -1,4 +1,4 @@
-import { type GoldenLayout, goldenRun } from "../support/golden_suite.ts";
+import { type GoldenLayout, goldenRun, testLayouts } from "../support/golden_suite.ts";
 
 /** The gradient of the keys' bias is zero: softmax ignores a shift of all scores of a row. What is there is rounding. */
 function withoutKeyBias(name: string, values: Float32Array): Float32Array {
@@ -38,7 +38,4 @@ const LAYOUTS: GoldenLayout[] = [
   { dp: 1, tp: 2, pp: 2, microBatch: 2, sp: true, schedule: "zero-bubble", recompute: "full" },
 ];
 
-for (const layout of LAYOUTS) {
-  const name = Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
-  Deno.test(`train() reproduces the golden run with ${name}`, () => golden.check(layout));
-}
+testLayouts("run", LAYOUTS, (layout) => golden.check(layout));

@@ -1,6 +1,6 @@
 /** The golden run of an adapter: a Llama of PyTorch's in float64, of which low-rank adapters of q and v are trained alone. */
 import { assertEquals } from "@std/assert";
-import { type GoldenLayout, goldenRun } from "../support/golden_suite.ts";
+import { GOLDEN_LAYOUTS, type GoldenLayout, goldenRun, testLayouts } from "../support/golden_suite.ts";
 import { runToEnd } from "../train/support/runs.ts";
 
 const base = new URL("../golden/llama-tiny/", import.meta.url).pathname;
@@ -8,23 +8,8 @@ const golden = await goldenRun("llama-lora", {
   ...{ init: `${base}init`, data: `${base}tokens.bin`, isAdapter: true },
 });
 
-const LAYOUTS: GoldenLayout[] = [
-  { dp: 1 },
-  { dp: 2 },
-  { dp: 1, tp: 2 },
-  { dp: 1, tp: 4, sp: true },
-  { dp: 1, pp: 2, microBatch: 2 },
-  { dp: 1, pp: 2, microBatch: 2, schedule: "zero-bubble" },
-  { dp: 1, cp: 2 },
-  { dp: 2, zero: 3 },
-  { dp: 2, tp: 2, pp: 2, microBatch: 2 },
-  { dp: 2, zero: 2, recompute: "full" },
-];
-
-for (const layout of LAYOUTS) {
-  const name = Object.entries(layout).map(([key, value]) => `${key} ${value}`).join(", ");
-  Deno.test(`train() reproduces the golden adapter with ${name}`, () => golden.check(layout));
-}
+const LAYOUTS = [...GOLDEN_LAYOUTS, { dp: 2, zero: 2, recompute: "full" } as const];
+testLayouts("adapter", LAYOUTS, (layout) => golden.check(layout));
 
 Deno.test("the base model of an adapter is not touched", async () => {
   const hash = async () => {

@@ -160,3 +160,32 @@ export async function goldenRun(name: string, folders: GoldenFolders = {}): Prom
   const folder = new URL(`../golden/${name}/`, import.meta.url).pathname;
   return new GoldenRun(folder, JSON.parse(await Deno.readTextFile(`${folder}expected.json`)), folders);
 }
+
+/** What most models are checked with: every strategy, and some of them together. */
+export const GOLDEN_LAYOUTS: readonly GoldenLayout[] = [
+  { dp: 1 },
+  { dp: 2 },
+  { dp: 1, tp: 2 },
+  { dp: 1, tp: 4, sp: true },
+  { dp: 1, pp: 2, microBatch: 2 },
+  { dp: 1, pp: 2, microBatch: 2, schedule: "zero-bubble" },
+  { dp: 1, cp: 2 },
+  { dp: 2, zero: 3 },
+  { dp: 2, tp: 2, pp: 2, microBatch: 2 },
+];
+
+/** A test for each layout that `check` passes on it. */
+export function testLayouts(
+  what: string,
+  layouts: readonly GoldenLayout[],
+  check: (layout: GoldenLayout) => Promise<void>,
+): void {
+  for (const layout of layouts) {
+    Deno.test(`train() reproduces the golden ${what} with ${nameOf(layout)}`, () => check(layout));
+  }
+}
+
+/** Options by their text in messages. */
+export function nameOf(options: TrainOptions): string {
+  return Object.entries(options).map(([key, value]) => `${key} ${value}`).join(", ");
+}
