@@ -14,6 +14,7 @@ import type {
   RouteArgs,
   RouteBackwardArgs,
 } from "./arguments/expert_arguments.ts";
+import type { PagedAttentionArgs } from "./arguments/paged_arguments.ts";
 import type { DeviceHeap } from "./memory/heap.ts";
 import type {
   AddBiasArgs,
@@ -32,12 +33,14 @@ export type * from "./arguments/product_arguments.ts";
 export type * from "./arguments/expert_arguments.ts";
 export type * from "./arguments/spread_arguments.ts";
 export type * from "./arguments/row_arguments.ts";
+export type * from "./arguments/paged_arguments.ts";
 
 /** An operation that may take workspace, and its arguments. */
 export type ReservedCall =
   | [operation: "matmul", args: MatmulArgs]
   | [operation: "attention", args: AttentionArgs]
   | [operation: "attentionBackward", args: AttentionBackwardArgs]
+  | [operation: "pagedAttention", args: PagedAttentionArgs]
   | [operation: "scatterAdd", args: ScatterAddArgs];
 
 /**
@@ -62,6 +65,8 @@ export interface Backend {
   attentionBackward(args: AttentionBackwardArgs): void;
   /** Adds attention to other keys to a result of {@link attention}. */
   mergeAttention(args: MergeAttentionArgs): void;
+  /** Attention of rows of several sequences to keys in pages; float32 only. */
+  pagedAttention(args: PagedAttentionArgs): void;
   /** A kernel of rows, such as a norm or a softmax: `ROW_KERNELS` are those that there are. */
   row<A extends RowSizes, R extends keyof A>(kernel: RowKernel<A, R>, args: NoInfer<A>): void;
   /** Turns pairs of elements of heads by angles: rotary positions. */

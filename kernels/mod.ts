@@ -33,5 +33,6 @@ export * from "./rows/mod.ts";
 export * from "./select.ts";
 export * from "./memory/shared.ts";
 export * from "./memory/span.ts";
+export { RUN_WORDS } from "./arguments/paged_arguments.ts";
 export * from "./arguments/sum_tree.ts";
 export * from "./wasm_backend.ts";

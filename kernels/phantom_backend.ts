@@ -17,6 +17,7 @@ export function phantomBackend(name: Backend["name"], heap: DeviceHeap): Backend
     matmul: (args) => real.reserve?.("matmul", args),
     attention: (args) => real.reserve?.("attention", args),
     attentionBackward: (args) => real.reserve?.("attentionBackward", args),
+    pagedAttention: (args) => real.reserve?.("pagedAttention", args),
     scatterAdd: (args) => real.reserve?.("scatterAdd", args),
   };
   const nothing = () => 0;

@@ -18,6 +18,7 @@ import type { Tile } from "./wasm/gemm.ts";
 import { Matmul } from "./wasm/matmul.ts";
 import { instantiateKernels } from "./wasm/module.ts";
 import { runAdamW } from "./wasm/optimizer.ts";
+import { PagedAttention } from "./wasm/paged_attention.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";
 import { runUnaryBackward } from "./wasm/element_calls.ts";
 import {
@@ -44,6 +45,7 @@ export class WasmBackend implements args.Backend {
   readonly #kernels: Kernels;
   readonly #matmul: Matmul;
   readonly #attention: Attention;
+  readonly #paged: PagedAttention;
   readonly #rows: RowCalls;
   readonly #scatter: TreeScatter;
   readonly #findBadId: FindBadId = (ids, n, limit, lowest) =>
@@ -59,6 +61,7 @@ export class WasmBackend implements args.Backend {
     this.#kernels = instantiateKernels(heap, tile);
     this.#matmul = new Matmul(heap, this.#kernels, tile);
     this.#attention = new Attention(heap, this.#kernels, this.#matmul);
+    this.#paged = new PagedAttention(heap, this.#kernels, this.#matmul);
     this.#rows = new RowCalls(this.#kernels);
     this.#scatter = new TreeScatter(heap, this.#kernels);
   }
@@ -84,6 +87,11 @@ export class WasmBackend implements args.Backend {
   mergeAttention(a: args.MergeAttentionArgs): void {
     check.checkMergeAttention(a);
     this.#attention.merge(a);
+  }
+
+  /** Fused, a page at a time. */
+  pagedAttention(a: args.PagedAttentionArgs): void {
+    this.#paged.run(a);
   }
 
   /** Two or three passes over each row. */
@@ -263,6 +271,8 @@ export class WasmBackend implements args.Backend {
       if (a.tree !== undefined) this.#matmul.reserve(a.tree);
     } else if (operation === "scatterAdd") {
       if (a.tree !== undefined) this.#scatter.reserve(a, a.tree);
+    } else if (operation === "pagedAttention") {
+      this.#paged.reserve(a);
     } else {
       this.#attention.reserve(a);
     }

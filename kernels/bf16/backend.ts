@@ -47,6 +47,11 @@ export class Bf16Backend extends Bf16Elements implements args.Backend {
     this.#attention.merge(a);
   }
 
+  /** Of float32: generation has no other. */
+  pagedAttention(a: args.PagedAttentionArgs): void {
+    this.inner.pagedAttention(a);
+  }
+
   /** Some rows at a time; sums are rounded after the last. */
   row<A extends RowGradientSizes, R extends keyof A>(kernel: RowKernel<A, R>, a: NoInfer<A>): void {
     const { rows, units } = a, blocks = units === undefined ? rows : 1;

@@ -5,6 +5,7 @@ import { attention, attentionBackward, mergeAttention } from "./attention.ts";
 import * as experts from "./experts.ts";
 import { UNARY } from "./math.ts";
 import { matmul } from "./matmul.ts";
+import { pagedAttention } from "./paged_attention.ts";
 import * as rows from "./rows.ts";
 import { foldRows } from "./trees.ts";
 import type { RowKernel, RowSizes } from "../rows/kernel.ts";
@@ -44,6 +45,11 @@ export class ReferenceBackend implements args.Backend {
   /** Query by query. */
   mergeAttention(a: args.MergeAttentionArgs): void {
     mergeAttention(this.heap, a);
+  }
+
+  /** Query by query. */
+  pagedAttention(a: args.PagedAttentionArgs): void {
+    pagedAttention(this.heap, a);
   }
 
   /** Row by row. */
