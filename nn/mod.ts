@@ -40,6 +40,7 @@ export * from "./ops/head_norm.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/loss.ts";
 export * from "./ops/router.ts";
+export * from "./ops/paged_attention.ts";
 export * from "./ops/places.ts";
 export * from "./ops/rotary.ts";
 export * from "./ops/rows.ts";

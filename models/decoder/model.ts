@@ -2,7 +2,6 @@ import {
   Embedding,
   GatedFeedForward,
   Head,
-  type KeyValueCache,
   type Layer,
   type LayerFactory,
   MoeFeedForward,
@@ -15,7 +14,7 @@ import {
   type Tensor,
 } from "../../nn/mod.ts";
 import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel } from "../family.ts";
+import type { DecoderModel, TokenCache } from "../family.ts";
 import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
 import { expertForm, mixtureLayer } from "./mixture.ts";
 import { rotaryTable } from "./rope.ts";
@@ -51,7 +50,7 @@ class Block implements Layer {
       );
   }
 
-  forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
+  forward(tape: Tape, x: Tensor, cache?: TokenCache): Tensor {
     const attended = this.#attention.forward(tape, this.#norm1.forward(tape, x), x, cache?.attend);
     const feedForward = (t: Tape, y: Tensor) => this.#feedForward.forward(t, this.#norm2.forward(t, y), y);
     if (tape.recompute?.mode !== "selective") return feedForward(tape, attended);

@@ -5,7 +5,6 @@ import {
   Embedding,
   FeedForward,
   Head,
-  type KeyValueCache,
   type Layer,
   type LayerFactory,
   LayerNorm,
@@ -20,7 +19,7 @@ import {
   type Tensor,
 } from "../../nn/mod.ts";
 import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel } from "../family.ts";
+import type { DecoderModel, TokenCache } from "../family.ts";
 
 /** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
 export interface GptConfig extends Partial<MixtureConfig> {
@@ -80,7 +79,7 @@ class Block implements Layer {
       : new FeedForward(feedForward, { ...sizes, inner: config.inner, activation: config.activation });
   }
 
-  forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
+  forward(tape: Tape, x: Tensor, cache?: TokenCache): Tensor {
     const attended = this.#attention.forward(tape, this.#norm1.forward(tape, x), x, cache?.attend);
     const feedForward = (t: Tape, y: Tensor) => this.#feedForward.forward(t, this.#norm2.forward(t, y), y);
     if (tape.recompute?.mode !== "selective") return feedForward(tape, attended);

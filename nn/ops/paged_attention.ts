@@ -1,0 +1,93 @@
+import { type DeviceHeap, type PagedBatch, RUN_WORDS, type Span, subspan } from "../../kernels/mod.ts";
+import type { Tape } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
+import { headRows } from "./attention_arguments.ts";
+import { type AttentionInputs, attentionSizes, columnsByTensor } from "./attention_inputs.ts";
+
+/** Sizes of the pages of a layer. */
+export interface PageSizes {
+  /** Pages of the pool. */
+  readonly numPages: number;
+  /** Tokens of a page. */
+  readonly pageTokens: number;
+  /** Elements of the keys of a token, all heads of keys together. */
+  readonly width: number;
+  /** Most tokens of a sequence. */
+  readonly context: number;
+}
+
+/**
+ * Keys and values of the tokens that one attention layer has seen, of many sequences, in pages of a pool.
+ *
+ * Source: Kwon et al., PagedAttention, SOSP 2023, section 4.
+ */
+export class PagedCache {
+  readonly #sizes: PageSizes;
+  readonly #keys: Span;
+  readonly #values: Span;
+  readonly #batch: PagedBatch;
+
+  /**
+   * Allocates all pages.
+   *
+   * @param batch What the rows of a pass are; filled before each.
+   */
+  constructor(heap: DeviceHeap, sizes: PageSizes, batch: PagedBatch) {
+    const length = sizes.numPages * sizes.pageTokens * sizes.width;
+    this.#sizes = sizes;
+    this.#keys = heap.allocate("key pages", length, "activations");
+    this.#values = heap.allocate("value pages", length, "activations");
+    this.#batch = batch;
+  }
+
+  /**
+   * Records attention of the rows of a batch, each to the keys of its own sequence. For inference only.
+   *
+   * Shapes: q [1, N, H D], k and v [1, N, G D], result [1, N, H D]; rows of no run have no result.
+   *
+   * @throws {RangeError} If the keys are of another width than the pages, or the inputs do not fit each other.
+   */
+  readonly attend = (tape: Tape, inputs: AttentionInputs): Tensor => {
+    const { backend, heap } = tape, { tokens, heads, kvHeads, headDim } = attentionSizes(inputs);
+    const { width, pageTokens, context: maxKeys } = this.#sizes, needed = kvHeads * headDim;
+    if (needed !== width) {
+      throw new RangeError(
+        `Cannot cache keys of ${needed} elements: pages were made for ${width} elements each`,
+      );
+    }
+    const tensors = [...columnsByTensor(inputs).keys()];
+    const out = tape.output("attention", [1, tokens, heads * headDim], tensors);
+    const q = headRows(inputs.q), k = headRows(inputs.k), v = headRows(inputs.v);
+    const args = {
+      ...{ batch: this.#batch, heads, kvHeads, headDim, q: q.span, ldQ: q.ld, out: out.span },
+      ...{ ldOut: heads * headDim, keyPages: this.#keys, valuePages: this.#values, pageTokens, maxKeys },
+      ...{ scale: 1 / Math.sqrt(headDim), window: inputs.window },
+    };
+    backend.reserve?.("pagedAttention", args);
+    return tape.record({
+      name: "attention to pages",
+      inputs: tensors,
+      output: out,
+      forward: () => {
+        this.#eachRow(heap, (row, place) => {
+          backend.copy(subspan(k.span, row * k.ld, width), subspan(this.#keys, place * width, width));
+          backend.copy(subspan(v.span, row * v.ld, width), subspan(this.#values, place * width, width));
+        });
+        backend.pagedAttention(args);
+      },
+    });
+  };
+
+  /** Visits all rows of runs, with the place of each in the pool. */
+  #eachRow(heap: DeviceHeap, visit: (row: number, place: number) => void): void {
+    const { pageTokens } = this.#sizes;
+    const runs = heap.i32(this.#batch.runs), tables = heap.i32(this.#batch.tables);
+    for (let at = 1; at < 1 + RUN_WORDS * runs[0]; at += RUN_WORDS) {
+      const [row, rows, position, table] = runs.subarray(at, at + RUN_WORDS);
+      for (let t = 0; t < rows; t++) {
+        const token = position + t, page = tables[table + Math.floor(token / pageTokens)];
+        visit(row + t, page * pageTokens + token % pageTokens);
+      }
+    }
+  }
+}

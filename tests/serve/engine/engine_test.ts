@@ -1,0 +1,131 @@
+/** One request among others: the tokens and the log-probabilities that it has alone, to the bit. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { familyNamed } from "../../../models/mod.ts";
+import { RandomStream, Scope } from "../../../nn/mod.ts";
+import {
+  type ChosenToken,
+  Engine,
+  type EngineLimits,
+  type EngineRequest,
+} from "../../../serve/engine/mod.ts";
+import { TokenWriter } from "../../../serve/mod.ts";
+import { makeBackend } from "../../support/device.ts";
+
+const SIZES = { layers: 2, heads: 4, embed: 32, context: 96, vocab: 61 };
+const LIMITS: EngineLimits = { maxSequences: 8, maxRows: 64, prefillChunk: 64, pageTokens: 16, numPages: 48 };
+
+/** A model of a family, from random weights. */
+function build(modelType: string, more: object = {}) {
+  const family = familyNamed(modelType)!, backend = makeBackend();
+  const config = family.configure({ ...SIZES, ...more });
+  return { backend, model: family.decoder(Scope.root(backend.heap, 5), config) };
+}
+
+type Built = ReturnType<typeof build>;
+
+/** Runs requests to their ends, and gives what each has written. */
+function runAll(
+  { backend, model }: Built,
+  requests: readonly EngineRequest[],
+  limits: Partial<EngineLimits> = {},
+  arrivals: readonly number[] = [],
+): { written: Map<string, ChosenToken[]>; engine: Engine } {
+  const engine = new Engine(backend, model, { ...LIMITS, ...limits });
+  const written = new Map(requests.map(({ id }) => [id, [] as ChosenToken[]]));
+  const rest = requests.map((request, i) => ({ request, step: arrivals[i] ?? 0 }));
+  for (let step = 0; rest.length > 0 || engine.isBusy; step++) {
+    for (const { request } of rest.filter((one) => one.step <= step)) engine.add(request);
+    rest.splice(0, rest.length, ...rest.filter((one) => one.step > step));
+    if (!engine.isBusy) continue;
+    for (const { id, chosen } of engine.step()) if (chosen !== undefined) written.get(id)!.push(chosen);
+  }
+  return { written, engine };
+}
+
+const promptOf = (seed: number, length: number) =>
+  Array.from({ length }, (_, i) => (17 * i * i + 29 * i + seed * 11) % SIZES.vocab);
+const OURS: EngineRequest = {
+  ...{ id: "ours", prompt: promptOf(1, 37), numTokens: 20, temperature: 0.9, topK: 0, seed: 8 },
+};
+
+const MODELS: Record<string, readonly [modelType: string, more?: object]> = {
+  "a GPT-2": ["gpt2"],
+  "a Llama with 2 heads of keys": ["llama", { kvHeads: 2 }],
+  "a Qwen 3 with one": ["qwen3", { kvHeads: 1 }],
+  "a Mixtral": ["mixtral", { kvHeads: 2, experts: 4, topKExperts: 2 }],
+};
+
+for (const [name, [modelType, more]] of Object.entries(MODELS)) {
+  Deno.test(`Engine gives a request of ${name} the same bits in any company`, () => {
+    const built = build(modelType, more);
+    const alone = runAll(built, [OURS]).written.get("ours")!;
+    assertEquals(alone.length, 20);
+    assert(alone.every(({ logprob }) => logprob < 0 && Number.isFinite(logprob)));
+    let numPreemptions = 0;
+    for (let seed = 0; seed < 6; seed++) {
+      const random = new RandomStream(seed, "schedule");
+      let at = 0;
+      const pick = (least: number, most: number) =>
+        least + Math.floor(random.uniform(at++) * (most - least + 1));
+      const others = Array.from({ length: 9 }, (_, i): EngineRequest => ({
+        ...{ id: `other ${i}`, prompt: promptOf(i + 2, pick(1, 60)), numTokens: pick(1, 30), seed: i },
+        ...{ temperature: 1, topK: 0 },
+      }));
+      const requests = [...others.slice(0, pick(0, 9)), OURS, ...others.slice(9)];
+      const { written, engine } = runAll(built, requests, {
+        ...{ prefillChunk: [1, 7, 16, 64][pick(0, 3)], maxRows: [8, 24, 64][pick(0, 2)], pageTokens: 16 },
+        numPages: pick(6, 20),
+      }, requests.map(() => pick(0, 12)));
+      assertEquals(written.get("ours"), alone);
+      assertEquals(engine.numFreePages > 5, true);
+      numPreemptions += engine.numPreemptions;
+    }
+    assert(numPreemptions > 0, "no schedule took pages from anybody");
+  });
+}
+
+Deno.test("Engine chooses the tokens that one sequence on one device chooses", () => {
+  const { backend, model } = build("llama", { kvHeads: 2 });
+  const { written } = runAll({ backend, model }, [OURS, { ...OURS, id: "greedy", temperature: 0 }]);
+  for (const [id, temperature] of [["ours", OURS.temperature], ["greedy", 0]] as const) {
+    const expected = [...new TokenWriter(backend, model).write({ ...OURS, temperature })];
+    assertEquals(written.get(id)!.map(({ token }) => token), expected);
+  }
+});
+
+Deno.test("Engine ends texts with a token that ends them, with the context, and when nobody wants them", () => {
+  const { backend, model } = build("gpt2"), engine = new Engine(backend, model, LIMITS);
+  const { numFreePages } = engine;
+  const tokens = runAll({ backend, model }, [OURS]).written.get("ours")!.map(({ token }) => token);
+  const end = tokens.findLastIndex((token, i) => tokens.indexOf(token) === i);
+  assert(end > 0);
+  engine.add({ ...OURS, endTokens: [tokens[end]] });
+  engine.add({ ...OURS, id: "long", numTokens: 1000 });
+  engine.add({ ...OURS, id: "gone" });
+  const ends = new Map<string, string>(), lengths = new Map<string, number>();
+  for (let step = 0; engine.isBusy; step++) {
+    if (step === 2) assertEquals([engine.abort("gone"), engine.abort("gone")], [true, false]);
+    for (const { id, chosen, finish } of engine.step()) {
+      if (chosen !== undefined) lengths.set(id, (lengths.get(id) ?? 0) + 1);
+      if (finish !== undefined) ends.set(id, finish);
+    }
+  }
+  assertEquals([...ends], [["ours", "eos"], ["long", "length"]]);
+  assertEquals([lengths.get("ours"), lengths.get("long")], [end, SIZES.context - OURS.prompt.length]);
+  assertEquals(engine.numFreePages, numFreePages);
+});
+
+Deno.test("Engine refuses a prompt that leaves no room, and a request that all pages are too few for", () => {
+  const { backend, model } = build("gpt2");
+  const engine = new Engine(backend, model, { ...LIMITS, numPages: 2 });
+  assertThrows(() => engine.add({ ...OURS, prompt: promptOf(1, 96) }), RangeError, "it may have 1 to 95");
+  assertThrows(() => engine.add(OURS), RangeError, "its 57 tokens need 4 pages, there are 2");
+});
+
+Deno.test("Engine takes no memory for a step", () => {
+  const { backend, model } = build("llama"), engine = new Engine(backend, model, LIMITS);
+  const before = backend.heap.extentBytes;
+  for (let i = 0; i < 12; i++) engine.add({ ...OURS, id: `${i}`, prompt: promptOf(i, 3 * i + 1) });
+  while (engine.isBusy) engine.step();
+  assertEquals(backend.heap.extentBytes, before);
+});
