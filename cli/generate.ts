@@ -5,22 +5,28 @@ import {
   generateAll,
   resolveSample,
   SAMPLE_OPTIONS,
+  type SampleChoice,
   TextStream,
   tokenizerOf,
 } from "../serve/mod.ts";
 import type { Tokenizer } from "../tokenizers/mod.ts";
 import { flagOf } from "../train/mod.ts";
 import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
+import { writeBatch } from "./generate_batch.ts";
 import { writeOut } from "./output.ts";
 
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
-Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE [OPTIONS]
+Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --batch FILE [OPTIONS]
        DIR: a checkpoint, a folder of runs, or a Hugging Face directory
 
   --prompt TEXT      text to go on from; also behind --: generate DIR -- TEXT
   --prompt-ids N,N   in its place ids of tokens, for any model; without a tokenizer ids are printed
   --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
+  --batch FILE       in its place JSON lines, all at a time: {"id": "a", "prompt": TEXT, or "promptIds": [N], and
+                     "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
+  --max-sequences N  with --batch: texts at a time at most [32]
+  --prefill-chunk N  with --batch: tokens of a prompt that are read at a time; changes no answer [64]
   --chat             the prompt is a question, asked by the model's chat template
   --system TEXT      with --chat: what the model is told first
   --adapter DIR      of the model, in the form of PEFT's
@@ -44,6 +50,9 @@ export async function generateText(args: string[]): Promise<number> {
       "prompt",
       "prompt-ids",
       "prompts",
+      "batch",
+      "max-sequences",
+      "prefill-chunk",
       "ids",
       "adapter",
       "stop",
@@ -57,9 +66,11 @@ export async function generateText(args: string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const [path, text] = positionals, prompts = await promptsOf(path, text, options);
+  const [path, text] = positionals;
+  if (typeof options.batch === "string") return await answerBatch(path, text, options);
+  const prompts = await promptsOf(path, text, options);
   const settings = {
-    ...resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]]))),
+    ...choiceOf(options),
     ignoreEos: options["ignore-eos"] === true,
     adapter: options.adapter as string | undefined,
   };
@@ -80,6 +91,45 @@ export async function generateText(args: string[]): Promise<number> {
     if (prompts.length === 1 && writers[0].isEnded) break;
   }
   while (current < writers.length) writers[current++].end();
+  return 0;
+}
+
+/** What the options say of the choice of tokens. */
+function choiceOf(options: Arguments["options"]): SampleChoice {
+  return resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]])));
+}
+
+/** Options that say another prompt, or how one is shown. */
+const SINGLE = ["prompt", "prompt-ids", "ids", "prompts", "chat", "system", "stop"];
+
+async function answerBatch(
+  path: string | undefined,
+  text: string | undefined,
+  options: Arguments["options"],
+): Promise<number> {
+  const other = text !== undefined ? "the text" : SINGLE.find((name) => options[name] !== undefined);
+  if (other !== undefined) {
+    const name = text === undefined ? `--${other}` : other;
+    throw new UsageError(`Cannot use both ${name} and --batch: the lines of the file say it; give one`);
+  }
+  if (path === undefined) {
+    throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
+  }
+  const count = (name: string) => {
+    const value = options[name];
+    return value === undefined ? undefined : parseNumber(name, value as string, { min: 1, isInteger: true });
+  };
+  const model = await chooseModel(path);
+  await writeBatch({
+    ...{
+      model,
+      path: options.batch as string,
+      choice: choiceOf(options),
+      tokenizer: await openFor([[]], model),
+    },
+    ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
+    ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
+  });
   return 0;
 }
 

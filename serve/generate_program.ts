@@ -24,7 +24,7 @@ export interface GenerateJob {
 }
 
 /** What a writer is made of. */
-interface WriterModel extends Pick<GenerateJob, "kernels"> {
+export interface WriterModel extends Pick<GenerateJob, "kernels"> {
   readonly family: ModelFamily;
   readonly config: unknown;
   readonly tuning?: TuningSpec;
@@ -49,14 +49,23 @@ export function planGenerate(model: WriterModel): number {
   return heap.extentBytes;
 }
 
-function buildWriter(heap: DeviceHeap, { family, config, tuning = {}, kernels }: WriterModel) {
-  const scope = Scope.of({ heap, seed: undefined }),
-    model = family.decoder(scope.tuned(tuningOf(tuning)), config);
-  return { scope, writer: new TokenWriter(createBackend(kernels, heap), model) };
+function buildWriter(heap: DeviceHeap, written: WriterModel) {
+  const { scope, backend, model } = buildDecoder(heap, written);
+  return { scope, writer: new TokenWriter(backend, model) };
+}
+
+/** The model on a heap, without values. */
+export function buildDecoder(heap: DeviceHeap, { family, config, tuning = {}, kernels }: WriterModel) {
+  const scope = Scope.of({ heap, seed: undefined });
+  return {
+    scope,
+    backend: createBackend(kernels, heap),
+    model: family.decoder(scope.tuned(tuningOf(tuning)), config),
+  };
 }
 
 /** Straight from the files to their places: the model is in memory once. */
-function readParameters(heap: DeviceHeap, { parameters }: Scope, weights: TensorIndex): void {
+export function readParameters(heap: DeviceHeap, { parameters }: Scope, weights: TensorIndex): void {
   using reader = new TensorReader();
   for (const { name, span } of parameters) reader.read(weights.get(name)!, 0, heap.f32(span));
 }

@@ -4,7 +4,10 @@
  * @module
  */
 export * from "./choose_token.ts";
+export * from "./engine/mod.ts";
 export * from "./generate.ts";
+export * from "./generate_batch.ts";
 export * from "./sample_options.ts";
+export { chatPrompt, tokenizerOf } from "./served_model.ts";
 export * from "./text_stream.ts";
 export * from "./writer.ts";
