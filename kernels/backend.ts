@@ -133,4 +133,12 @@ export interface Backend {
    * heap without memory is planned with. A backend leaves it out that takes none, or takes it without memory, too.
    */
   reserve?(...call: ReservedCall): void;
+  /**
+   * Rearranges a weight [outputs, inputs] in its place, so that products read it once and in order: from then on only
+   * products with `packedB` may read it. They have the same bits. A backend that computes on weights as they are leaves it
+   * out.
+   *
+   * @returns Whether it did; not if the outputs are no multiple of 16.
+   */
+  packWeight?(weight: Span, outputs: number, inputs: number): boolean;
 }

@@ -278,6 +278,12 @@ export class WasmBackend implements args.Backend {
     }
   }
 
+  /** One pass over the weight. */
+  packWeight(weight: Span, outputs: number, inputs: number): boolean {
+    check.need("packWeight", "weight", weight, outputs * inputs);
+    return this.#matmul.packWeight(weight, outputs, inputs);
+  }
+
   #checkIds(operation: string, ids: Span, rows: number, limit: number): void {
     const index = this.#kernels.firstBadId(ids.byteOffset, rows, limit);
     if (index < rows) throw check.badId(operation, index, this.heap.i32(ids)[index], limit);

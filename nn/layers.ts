@@ -48,6 +48,7 @@ export class Linear {
     this.#outputsFirst = outputsFirst;
     this.weight = scope.parameter("weight", outputsFirst ? [outputs, inputs] : [inputs, outputs], initialize);
     this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
+    this.weight.isPackable = outputsFirst;
     this.#adapter = Adapter.of(scope, { inputs, outputs, outputsFirst, weight: this.weight.name });
   }
 
@@ -160,6 +161,7 @@ export class Head {
     this.table = name === own
       ? scope.parameter("weight", [rows, width], initialize)
       : scope.shared(name, [rows, width], initialize);
+    this.table.isPackable = name === own;
     const layer = { inputs: width, outputs: rows, outputsFirst: true, weight: name };
     this.#adapter = Adapter.of(scope, layer);
   }

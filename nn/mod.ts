@@ -46,6 +46,7 @@ export * from "./ops/rotary.ts";
 export * from "./ops/rows.ts";
 export * from "./ops/swiglu.ts";
 export * from "./optim.ts";
+export * from "./pack_weights.ts";
 export * from "./random.ts";
 export * from "./recompute.ts";
 export * from "./recompute_mode.ts";

@@ -65,6 +65,10 @@ export class Parameter extends Tensor {
   readonly shard: Shard | undefined;
   /** See {@link ParameterOptions}. */
   readonly sumChunks: SumChunks | undefined;
+  /** Only products with this as their weight, [outputs, inputs], read it: {@link packWeights} may rearrange it. */
+  isPackable = false;
+  /** It lies as a backend has packed it. */
+  isPacked = false;
   #gradient: Span | undefined;
 
   /** Describes memory that is there already; its gradient is allocated apart. */

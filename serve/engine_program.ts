@@ -5,6 +5,7 @@
  */
 import { type Device, PlannedHeap } from "../actors/mod.ts";
 import type { DeviceHeap } from "../kernels/mod.ts";
+import { packWeights } from "../nn/mod.ts";
 import { familyOf } from "../models/mod.ts";
 import { Engine, type EngineLimits, type EngineOutput, type EngineRequest } from "./engine/mod.ts";
 import { buildDecoder, type GenerateJob, readParameters, type WriterModel } from "./generate_program.ts";
@@ -20,8 +21,13 @@ export interface EngineJob extends Omit<GenerateJob, "samples"> {
 /** Reports what each step has brought, as lists of {@link EngineOutput}. */
 export default async function engineProgram(device: Device, job: EngineJob): Promise<void> {
   const { model: { config, tuning }, kernels } = job, family = (await familyOf(job.model))!;
-  const { scope, engine } = buildEngine(device.heap, { family, config, tuning, kernels }, job.limits);
+  const { scope, backend, engine } = buildEngine(
+    device.heap,
+    { family, config, tuning, kernels },
+    job.limits,
+  );
   readParameters(device.heap, scope, job.weights);
+  packWeights(backend, scope.parameters);
   for (const request of job.requests) engine.add(request);
   while (engine.isBusy) {
     const outputs: EngineOutput[] = engine.step();
@@ -39,5 +45,5 @@ export function planEngine(model: WriterModel, limits: EngineLimits): number {
 
 function buildEngine(heap: DeviceHeap, written: WriterModel, limits: EngineLimits) {
   const { scope, backend, model } = buildDecoder(heap, written);
-  return { scope, engine: new Engine(backend, model, limits) };
+  return { scope, backend, engine: new Engine(backend, model, limits) };
 }

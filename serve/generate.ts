@@ -54,14 +54,14 @@ export async function* generateAll(
   options: Omit<GenerateOptions, "prompt">,
 ): AsyncGenerator<WrittenToken> {
   const { kernels = "wasm" } = options, choice = resolveSample(options);
-  const { directory, model, weights } = await openServed(folder, options.adapter);
+  const served = await openServed(folder, options.adapter), { directory, model } = served;
   const read = await Promise.all(prompts.map((prompt) => readPrompt(prompt, directory)));
   const { family, config } = directory, { tuning } = model;
   const deviceMemoryBytes = options.deviceMemoryBytes ??
     sizeDevice(directory, () => planGenerate({ family, config, tuning, kernels }));
   const ends = options.ignoreEos ? [] : await endTokens(directory.companions);
   const job: GenerateJob = {
-    ...{ model, weights, kernels },
+    ...{ model, weights: await served.openWeights(), kernels },
     samples: read.map((prompt) => ({ prompt, ...choice, endTokens: ends })),
   };
   yield* reportsOf<WrittenToken>("./generate_program.ts", job, deviceMemoryBytes);

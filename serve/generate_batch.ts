@@ -56,7 +56,8 @@ export async function* generateBatch(
   options: BatchOptions = {},
 ): AsyncGenerator<BatchAnswer> {
   const { kernels = "wasm", adapter, ignoreEos = false } = options;
-  const { directory, model, weights } = await openServed(folder, adapter), { family, config } = directory;
+  const served = await openServed(folder, adapter), { directory, model } = served;
+  const { family, config } = directory;
   const ends = ignoreEos ? [] : await endTokens(directory.companions), { context } = family.sizes(config);
   const read = await Promise.all(requests.map(async (request): Promise<EngineRequest> => {
     const prompt = await readPrompt(request.prompt, directory);
@@ -68,8 +69,9 @@ export async function* generateBatch(
   }));
   const limits = limitsFor(read, context, options);
   const planned = { family, config, tuning: model.tuning, kernels };
-  const job: EngineJob = { model, weights, kernels, limits, requests: read };
   const deviceMemoryBytes = sizeDevice(directory, () => planEngine(planned, limits));
+  const weights = await served.openWeights();
+  const job: EngineJob = { model, weights, kernels, limits, requests: read };
   const chosen = new Map<string, ChosenToken[]>(read.map(({ id }) => [id, []]));
   for await (const outputs of reportsOf<EngineOutput[]>("./engine_program.ts", job, deviceMemoryBytes)) {
     for (const { id, chosen: token, finish } of outputs) {

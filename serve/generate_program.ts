@@ -7,7 +7,7 @@ import { type Device, PlannedHeap } from "../actors/mod.ts";
 import { type TensorIndex, TensorReader } from "../files/mod.ts";
 import { createBackend, type DeviceHeap } from "../kernels/mod.ts";
 import { familyOf, type ModelFamily, tuningOf } from "../models/mod.ts";
-import { type ModelSpec, Scope, type TuningSpec } from "../nn/mod.ts";
+import { type ModelSpec, packWeights, Scope, type TuningSpec } from "../nn/mod.ts";
 import type { SampleOptions } from "./sample_options.ts";
 import { TokenWriter } from "./writer.ts";
 
@@ -33,8 +33,9 @@ export interface WriterModel extends Pick<GenerateJob, "kernels"> {
 /** Reports every token as it is chosen, with the place of its sample. */
 export default async function generateProgram(device: Device, job: GenerateJob): Promise<void> {
   const { model: { config, tuning }, kernels } = job, family = (await familyOf(job.model))!;
-  const { scope, writer } = buildWriter(device.heap, { family, config, tuning, kernels });
+  const { scope, backend, writer } = buildWriter(device.heap, { family, config, tuning, kernels });
   readParameters(device.heap, scope, job.weights);
+  packWeights(backend, scope.parameters);
   for (const [prompt, sample] of job.samples.entries()) {
     writer.forget();
     for (const token of writer.write(sample)) await device.report({ prompt, token });
@@ -51,7 +52,7 @@ export function planGenerate(model: WriterModel): number {
 
 function buildWriter(heap: DeviceHeap, written: WriterModel) {
   const { scope, backend, model } = buildDecoder(heap, written);
-  return { scope, writer: new TokenWriter(backend, model) };
+  return { scope, backend, writer: new TokenWriter(backend, model) };
 }
 
 /** The model on a heap, without values. */

@@ -24,8 +24,8 @@ export interface ServedModel {
   readonly directory: ModelDirectory;
   /** With its adapter. */
   readonly model: ModelSpec;
-  /** Where its parameters lie, those of the adapter included. */
-  readonly weights: TensorIndex;
+  /** Looks where its parameters lie, those of the adapter included: after it is known that a device can hold them. */
+  openWeights(): Promise<TensorIndex>;
 }
 
 /**
@@ -42,7 +42,7 @@ export async function openServed(folder: string, adapter?: string): Promise<Serv
   return {
     directory,
     model: { ...modelOf(family, config), tuning: adapters && { adapters: adapters.sizes } },
-    weights: new Map([...await openWeights(directory), ...adapters?.weights ?? []]),
+    openWeights: async () => new Map([...await openWeights(directory), ...adapters?.weights ?? []]),
   };
 }
 

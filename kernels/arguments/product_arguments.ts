@@ -36,6 +36,8 @@ export interface MatmulArgs {
   readonly transposeA?: boolean;
   /** B is stored [n][k] instead of [k][n]. */
   readonly transposeB?: boolean;
+  /** B is as `packWeight()` has left it, from [n][k]: not together with `transposeA`, a tree, a batch or `accumulate`. */
+  readonly packedB?: boolean;
   /** Elements from one stored row to the next; by default rows are tight. */
   readonly lda?: number;
   /** The same of B. */

@@ -1,6 +1,7 @@
 import type { Epilogue, MatmulArgs } from "../arguments/product_arguments.ts";
 import { checkMatmul } from "../arguments/check_matmul.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
+import type { Span } from "../memory/span.ts";
 import type { SumTree } from "../arguments/sum_tree.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
@@ -19,6 +20,8 @@ const FINISHED_COLUMNS = 512;
 const PACKED_COLUMNS = 96;
 /** Most rows of a product that takes B as it is: generation has one. */
 const UNPACKED_ROWS = 4;
+/** Packed weights have a multiple of so many outputs: whole panels of every tile. */
+const PACKED_OUTPUTS = 16;
 
 /** Rows `ic .. ic + mc`, terms `pc .. pc + kc` and columns `jc .. jc + nc` of a product. */
 interface Block {
@@ -37,6 +40,7 @@ interface Block {
  * packed for a few rows.
  */
 export class Matmul {
+  readonly #heap: DeviceHeap;
   readonly #kernels: Kernels;
   readonly #tile: Tile;
   readonly #buffers: PackingBuffers;
@@ -45,6 +49,7 @@ export class Matmul {
   readonly #trees: TreeMatmul;
 
   constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
+    this.#heap = heap;
     this.#kernels = kernels;
     this.#tile = tile;
     // Large enough for either tile: what a run allocates must not depend on which of them is faster.
@@ -78,8 +83,22 @@ export class Matmul {
       p.a = args.a.byteOffset + 4 * i * strideA;
       p.b = args.b.byteOffset + 4 * i * strideB;
       p.c = (pre ?? args.c).byteOffset + 4 * i * strideC;
-      this.multiply(p, args.tree, epilogue && this.#finisher(epilogue, args));
+      const finish = epilogue && this.#finisher(epilogue, args);
+      if (args.packedB) this.#packed(p, finish);
+      else this.multiply(p, args.tree, finish);
     }
+  }
+
+  /** Packs a weight [outputs][inputs] in its place: panels of all inputs. */
+  packWeight(weight: Span, outputs: number, inputs: number): boolean {
+    const { packColumns } = this.#kernels, { b } = this.#buffers, width = 4 * this.#tile.vectors;
+    if (outputs % PACKED_OUTPUTS !== 0 || width * inputs > NC * KC) return false;
+    const bytes = 4 * width * inputs, moved = new Uint8Array(this.#heap.memory?.buffer ?? new ArrayBuffer(0));
+    for (let panel = weight.byteOffset, left = outputs; left > 0; left -= width, panel += bytes) {
+      packColumns(panel, 4 * inputs, b, inputs, width, 0);
+      moved.copyWithin(panel, b, b + bytes);
+    }
+    return true;
   }
 
   /** Takes the workspace of a product over such a tree. */
@@ -104,6 +123,17 @@ export class Matmul {
           this.#rows(p, { ic, mc: Math.min(mcs, p.m - ic), pc, kc, jc, nc }, finish);
         }
       }
+    }
+  }
+
+  /** Panels of all k: read once for each block of rows, and not at all by the rest of the caches. */
+  #packed(p: Product, finish?: FinishBlock): void {
+    if (p.k === 0) return this.#emptySum(p, finish);
+    const { gemmRows } = this.#kernels;
+    for (let ic = 0; ic < p.m; ic += MC) {
+      const mc = Math.min(MC, p.m - ic), a = p.a + 4 * ic * p.lda, c = p.c + 4 * ic * p.ldc;
+      gemmRows(a, 4 * p.lda, p.b, c, 4 * p.ldc, mc, p.n, p.k, this.#scratch, 0);
+      finish?.(c, p.ldc, mc, p.n, 0);
     }
   }
 

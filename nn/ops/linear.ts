@@ -62,7 +62,7 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
     inputs: operands,
     output: out,
     forward: () => {
-      backend.matmul(product);
+      backend.matmul(weight.isPacked ? { ...product, packedB: true } : product);
       if (sum !== undefined) backend.binary(sum);
     },
     backward: (gradients) =>

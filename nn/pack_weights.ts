@@ -1,0 +1,16 @@
+import type { Backend } from "../kernels/mod.ts";
+import type { Parameter } from "./tensor.ts";
+
+/**
+ * Rearranges weights of linear layers as the backend's products read them fastest, for a model that is only run: nothing
+ * else may read them afterwards. Results have the same bits.
+ *
+ * Cost: a pass over the weights.
+ */
+export function packWeights(backend: Backend, parameters: readonly Parameter[]): void {
+  for (const parameter of parameters) {
+    if (!parameter.isPackable || parameter.isPacked) continue;
+    const [outputs, inputs] = parameter.shape;
+    parameter.isPacked = backend.packWeight?.(parameter.span, outputs, inputs) ?? false;
+  }
+}
