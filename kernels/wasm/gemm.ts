@@ -67,6 +67,19 @@ export function addGemm(module: ModuleBuilder, tile: Tile): void {
   );
 }
 
+/**
+ * Adds `gemmRows1` to that of one row less than a tile's: `gemmRows` for so many rows, without the work of rows that
+ * are not there.
+ */
+export function addFewRows(module: ModuleBuilder, { rows, ...columns }: Tile): void {
+  for (let few = 1; few < rows; few++) {
+    const tile = { ...columns, rows: few }, layout = "rows";
+    const set = addMicroKernel(module, { tile, layout, add: false });
+    const add = addMicroKernel(module, { tile, layout, add: true });
+    addMacroKernel(module, { tile, layout, set, add }, `gemmRows${few}`);
+  }
+}
+
 function addRowProduct(module: ModuleBuilder): void {
   module.func("addRowProduct", parameters("i32", "a", "b", "ldb", "c", "n", "kc"), (k, args) => {
     const { a, b, ldb, c, n, kc } = args;
@@ -94,15 +107,19 @@ interface Micro {
 
 function addMicroKernel(module: ModuleBuilder, { tile, layout, add }: Micro): FuncRef {
   const params = parameters("i32", ...["a", "lda", "rows", "b", "c", "ldc", "kc", "scratch"] as const);
-  return module.func(`_micro_${layout}_${add}`, params, (k, { a, lda, rows, b, c, ldc, kc, scratch }) => {
-    const cRows = rowsOfC(k, { c, ldc, rows, scratch, tile });
-    const acc = cRows.map((row) =>
-      range(tile.vectors, (j) => add ? k.let(load.v128(row, { offset: 16 * j })) : k.v128())
-    );
-    const aRows = layout === "rows" ? rowsOfA(k, a, lda, rows, tile) : [];
-    emitChain(k, { tile, a, aRows, b, acc, kc });
-    acc.forEach((row, i) => storeVectors(k, cRows[i], row));
-  });
+  return module.func(
+    `_micro_${layout}_${tile.rows}_${add}`,
+    params,
+    (k, { a, lda, rows, b, c, ldc, kc, scratch }) => {
+      const cRows = rowsOfC(k, { c, ldc, rows, scratch, tile });
+      const acc = cRows.map((row) =>
+        range(tile.vectors, (j) => add ? k.let(load.v128(row, { offset: 16 * j })) : k.v128())
+      );
+      const aRows = layout === "rows" ? rowsOfA(k, a, lda, rows, tile) : [];
+      emitChain(k, { tile, a, aRows, b, acc, kc });
+      acc.forEach((row, i) => storeVectors(k, cRows[i], row));
+    },
+  );
 }
 
 /** Where a tile goes. */
@@ -202,8 +219,12 @@ interface Macro {
 }
 
 /** Loops over the tiles of an mc x nc block: panels of B outside (one stays in L1), strips of A inside. */
-function addMacroKernel(module: ModuleBuilder, { tile, layout, set, add }: Macro): void {
-  const NR = 4 * tile.vectors, MR = tile.rows, name = layout === "rows" ? "gemmRows" : "gemmPacked";
+function addMacroKernel(
+  module: ModuleBuilder,
+  { tile, layout, set, add }: Macro,
+  name = layout === "rows" ? "gemmRows" : "gemmPacked",
+): void {
+  const NR = 4 * tile.vectors, MR = tile.rows;
   const names = ["a", "lda", "b", "c", "ldc", "mc", "nc", "kc", "scratch", "adds"] as const;
   module.func(name, parameters("i32", ...names), (k, args) => {
     const { a, lda, b, c, ldc, mc, nc, kc, scratch, adds } = args;

@@ -129,7 +129,8 @@ export class Matmul {
   /** Panels of all k: read once for each block of rows, and not at all by the rest of the caches. */
   #packed(p: Product, finish?: FinishBlock): void {
     if (p.k === 0) return this.#emptySum(p, finish);
-    const { gemmRows } = this.#kernels;
+    const kernels = this.#kernels, { rows } = this.#tile;
+    const gemmRows = p.m < rows ? kernels[`gemmRows${p.m}`] : kernels.gemmRows;
     for (let ic = 0; ic < p.m; ic += MC) {
       const mc = Math.min(MC, p.m - ic), a = p.a + 4 * ic * p.lda, c = p.c + 4 * ic * p.ldc;
       gemmRows(a, 4 * p.lda, p.b, c, 4 * p.ldc, mc, p.n, p.k, this.#scratch, 0);

@@ -5,7 +5,7 @@ import { type Kernels, ModuleBuilder } from "./builder.ts";
 import { compileOnce } from "./compile_once.ts";
 import { addElementwise, addEpilogues } from "./elementwise.ts";
 import { addExperts } from "./experts.ts";
-import { addGemm, type Tile } from "./gemm.ts";
+import { addFewRows, addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
 import { addRotary } from "./rotary.ts";
@@ -19,6 +19,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
   return compileOnce(`kernels, ${tile.rows} x ${tile.vectors}`, () => {
     const builder = new ModuleBuilder();
     addGemm(builder, tile);
+    addFewRows(builder, tile);
     addTreeGemm(builder, tile);
     addEpilogues(builder);
     addAttentionRows(builder);
