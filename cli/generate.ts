@@ -27,6 +27,9 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
                      "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
   --max-sequences N  with --batch: texts at a time at most [32]
   --prefill-chunk N  with --batch: tokens of a prompt that are read at a time; changes no answer [64]
+  --tp N, --pp N, --ep N   with --batch: devices that share every layer, stages, devices that share the experts [1]
+  --dp N             with --batch: replicas, which take requests from one queue [1]
+  --numerics MODE    with --batch: exact = the same bits on every layout [fast]
   --chat             the prompt is a question, asked by the model's chat template
   --system TEXT      with --chat: what the model is told first
   --adapter DIR      of the model, in the form of PEFT's
@@ -43,22 +46,16 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
 
 type Prompt = string | number[];
 
+/** Options with a value, beside those of layouts and of sampling. */
+const OPTIONS = [
+  ...["prompt", "prompt-ids", "ids", "prompts", "batch", "adapter", "stop", "system"],
+  ...["max-sequences", "prefill-chunk", "numerics"],
+];
+
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: [
-      "prompt",
-      "prompt-ids",
-      "prompts",
-      "batch",
-      "max-sequences",
-      "prefill-chunk",
-      "ids",
-      "adapter",
-      "stop",
-      "system",
-      ...SAMPLE_OPTIONS.map(nameOf),
-    ],
+    values: [...OPTIONS, ...LAYOUT, ...SAMPLE_OPTIONS.map(nameOf)],
     flags: ["ignore-eos", "json", "chat"],
     positionals: ["DIR", "TEXT"],
   });
@@ -99,6 +96,14 @@ function choiceOf(options: Arguments["options"]): SampleChoice {
   return resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]])));
 }
 
+/** Devices along each axis, and replicas. */
+const LAYOUT = ["tp", "pp", "ep", "dp"] as const;
+
+function numericsOf(value: string | boolean | undefined): "fast" | "exact" {
+  if (value === undefined || value === "fast" || value === "exact") return value ?? "fast";
+  throw new UsageError(`Cannot use --numerics ${value}: known are fast, exact`);
+}
+
 /** Options that say another prompt, or how one is shown. */
 const SINGLE = ["prompt", "prompt-ids", "ids", "prompts", "chat", "system", "stop"];
 
@@ -129,6 +134,8 @@ async function answerBatch(
     },
     ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
     ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
+    ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
+    numerics: numericsOf(options.numerics),
   });
   return 0;
 }

@@ -51,5 +51,6 @@ export {
   type WaitPoint,
   type WaitReport,
 } from "./control/status.ts";
+export { Tickets } from "./tickets.ts";
 export { type Waitable, Waiter, type WaitOptions } from "./control/wait.ts";
 export type { Words } from "./control/words.ts";

@@ -1,5 +1,5 @@
-import { KeyValueCache, type Tape, type Tensor } from "../nn/mod.ts";
-import type { DecoderModel, RowPass, TokenCache, TokenPass } from "./family.ts";
+import { type CachedLayer, KeyValueCache, type Tape, type Tensor } from "../nn/mod.ts";
+import type { DecoderModel, TokenPass } from "./family.ts";
 
 /** The layers of a model that generates, as new tokens go through them. */
 export interface DecoderParts {
@@ -10,7 +10,7 @@ export interface DecoderParts {
   /** Shapes: ids i32 [1, N], result [1, N, C]; positions are those of the tape. */
   embed(tape: Tape, ids: Tensor): Tensor;
   /** Shapes: x and result [1, N, C]. */
-  readonly blocks: readonly { forward(tape: Tape, x: Tensor, cache?: TokenCache): Tensor }[];
+  readonly blocks: readonly CachedLayer[];
   /** Shapes: x [1, N, C], result [1, N, V]. */
   head(tape: Tape, x: Tensor): Tensor;
 }
@@ -26,35 +26,22 @@ export function decoderOf(parts: DecoderParts): DecoderModel {
       return { ...pass, logits: parts.head(tape, x) };
     },
     prefill: (tape, numTokens, { caches }) => recordPass(tape, parts, { numTokens, caches }),
-    numCaches: blocks.length,
-    keyWidth,
-    rows: (tape, numRows, caches) => recordRows(tape, parts, { numTokens: numRows, caches }),
-    head: (tape, x) => parts.head(tape, x),
   };
 }
 
 function recordPass(
   tape: Tape,
-  parts: DecoderParts,
+  { embed, blocks }: DecoderParts,
   { numTokens, caches }: { readonly numTokens: number } & Pick<TokenPass, "caches">,
 ): TokenPass & { readonly x: Tensor } {
-  const pass = recordRows(tape, parts, { numTokens, caches });
-  const setPosition = (first: number) => {
-    const places = tape.heap.i32(pass.positions.span);
-    for (let i = 0; i < numTokens; i++) places[i] = first + i;
-    for (const cache of caches) cache.length = first;
-  };
-  return { ...pass, caches, setPosition };
-}
-
-function recordRows(
-  tape: Tape,
-  { embed, blocks }: DecoderParts,
-  { numTokens, caches }: { readonly numTokens: number; readonly caches: readonly TokenCache[] },
-): RowPass {
   const ids = tape.input("ids", [1, numTokens], "i32");
   const positions = tape.positions = tape.input("positions", [1, numTokens], "i32");
   let x = embed(tape, ids);
   for (const [i, block] of blocks.entries()) x = block.forward(tape, x, caches[i]);
-  return { ids, positions, x };
+  const setPosition = (first: number) => {
+    const places = tape.heap.i32(positions.span);
+    for (let i = 0; i < numTokens; i++) places[i] = first + i;
+    for (const cache of caches) cache.length = first;
+  };
+  return { ids, positions, caches, setPosition, x };
 }

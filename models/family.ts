@@ -36,19 +36,6 @@ export interface ModelSizes {
   readonly capacityFactor?: number;
 }
 
-/** Keys and values that a layer of attention has seen, of one sequence or of many. */
-export type TokenCache = Pick<KeyValueCache, "attend">;
-
-/** A pass of rows, each a token of any sequence. */
-export interface RowPass {
-  /** i32 [1, N]: the tokens. */
-  readonly ids: Tensor;
-  /** i32 [1, N]: their places in their sequences. */
-  readonly positions: Tensor;
-  /** [1, N, C]: what {@link DecoderModel.head} takes. */
-  readonly x: Tensor;
-}
-
 /** A pass of some new tokens against the cached keys and values of those before them. */
 export interface TokenPass {
   /** i32 [1, N]: the new tokens. */
@@ -75,14 +62,6 @@ export interface DecoderModel {
   decoder(tape: Tape): Decoder;
   /** Records a pass of several tokens into the caches of a decoder, for what comes after them: without logits. */
   prefill(tape: Tape, numTokens: number, decoder: Pick<Decoder, "caches">): TokenPass;
-  /** Layers of attention. */
-  readonly numCaches: number;
-  /** Elements of the keys of a token, all heads of keys together. */
-  readonly keyWidth: number;
-  /** Records a pass of rows of any sequences, with a cache for each layer of attention. */
-  rows(tape: Tape, numRows: number, caches: readonly TokenCache[]): RowPass;
-  /** Records scores of the next token. Shapes: x [1, N, C], result [1, N, V]. */
-  head(tape: Tape, x: Tensor): Tensor;
 }
 
 /** How a family stands in a directory of Hugging Face's form. */

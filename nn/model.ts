@@ -1,5 +1,5 @@
 import type { Loss } from "./loss.ts";
-import type { AdapterSize, Scope } from "./scope.ts";
+import type { AdapterSize, Attend, Scope } from "./scope.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -9,10 +9,26 @@ export interface Model {
   loss(tape: Tape, inputs: Tensor, targets: Tensor): Loss;
 }
 
+/** Keys and values that a layer of attention has seen, of one sequence or of many. */
+export interface TokenCache {
+  /** Attends to them, and to those of the new tokens, which it keeps. */
+  readonly attend: Attend;
+}
+
 /** A layer of a model that is a sequence of layers. */
 export interface Layer {
   /** Records the pass of the layer; the first layer gets the batch, each next one what the one before returns. */
   forward(tape: Tape, x: Tensor): Tensor;
+}
+
+/** A layer with attention: of type "block", in a family that generates. */
+export interface CachedLayer extends Layer {
+  /**
+   * Records the pass of the layer.
+   *
+   * @param cache In inference: what is attended with, in place of the batch itself.
+   */
+  forward(tape: Tape, x: Tensor, cache?: TokenCache): Tensor;
 }
 
 /** A layer that is not built yet: what a pipeline needs to know to cut a model into stages. */

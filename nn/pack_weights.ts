@@ -1,4 +1,5 @@
 import type { Backend } from "../kernels/mod.ts";
+import { chunkTree } from "./sum_chunks.ts";
 import type { Parameter } from "./tensor.ts";
 
 /**
@@ -9,7 +10,8 @@ import type { Parameter } from "./tensor.ts";
  */
 export function packWeights(backend: Backend, parameters: readonly Parameter[]): void {
   for (const parameter of parameters) {
-    if (!parameter.isPackable || parameter.isPacked) continue;
+    // A product over a tree of sums reads the rows of a weight.
+    if (!parameter.isPackable || parameter.isPacked || chunkTree(parameter, 1) !== undefined) continue;
     const [outputs, inputs] = parameter.shape;
     parameter.isPacked = backend.packWeight?.(parameter.span, outputs, inputs) ?? false;
   }

@@ -1,49 +1,105 @@
 /**
- * The program of a device that goes on with many texts at a time.
+ * The program of the devices that go on with many texts at a time.
  *
  * @module
  */
-import { type Device, PlannedHeap } from "../actors/mod.ts";
-import type { DeviceHeap } from "../kernels/mod.ts";
-import { packWeights } from "../nn/mod.ts";
-import { familyOf } from "../models/mod.ts";
-import { Engine, type EngineLimits, type EngineOutput, type EngineRequest } from "./engine/mod.ts";
-import { buildDecoder, type GenerateJob, readParameters, type WriterModel } from "./generate_program.ts";
+import { type Device, type DeviceView, PhantomDevice } from "../actors/mod.ts";
+import { fillPieces } from "../checkpoint/mod.ts";
+import { Tickets, type Topology } from "../collectives/mod.ts";
+import type { TensorIndex } from "../files/mod.ts";
+import { createBackend } from "../kernels/mod.ts";
+import { loadModel, type ModelSizes } from "../models/mod.ts";
+import { type ModelSpec, packWeights } from "../nn/mod.ts";
+import { type Degrees, Mesh } from "../strategies/mod.ts";
+import {
+  Engine,
+  type EngineLimits,
+  type EngineOutput,
+  EngineRank,
+  type EngineRequest,
+} from "./engine/mod.ts";
+
+/** A model, and how devices run it. */
+export interface EngineSetup {
+  /** The model, of a family. */
+  readonly model: ModelSpec;
+  /** Of the model. */
+  readonly sizes: ModelSizes;
+  /** Devices along each axis; those of the data axis are replicas. */
+  readonly degrees: Degrees;
+  /** Whether all layouts have the same bits. */
+  readonly isExact: boolean;
+  /** What a step of a replica may hold. */
+  readonly limits: EngineLimits;
+  /** Backend of the devices. */
+  readonly kernels: "wasm" | "reference";
+}
 
 /** What to write, and with which model. */
-export interface EngineJob extends Omit<GenerateJob, "samples"> {
-  /** What a step may hold. */
-  readonly limits: EngineLimits;
+export interface EngineJob extends EngineSetup {
+  /** Where its parameters lie. */
+  readonly weights: TensorIndex;
   /** All of it, in the order in which it comes. */
   readonly requests: readonly EngineRequest[];
+  /** Says which of them a replica may take. */
+  readonly tickets: Int32Array;
 }
 
 /** Reports what each step has brought, as lists of {@link EngineOutput}. */
 export default async function engineProgram(device: Device, job: EngineJob): Promise<void> {
-  const { model: { config, tuning }, kernels } = job, family = (await familyOf(job.model))!;
-  const { scope, backend, engine } = buildEngine(
-    device.heap,
-    { family, config, tuning, kernels },
-    job.limits,
-  );
-  readParameters(device.heap, scope, job.weights);
-  packWeights(backend, scope.parameters);
-  for (const request of job.requests) engine.add(request);
-  while (engine.isBusy) {
+  const rank = await buildRank(device, job), { heap } = device, { parameters } = rank.scope;
+  const pieces = parameters.map((parameter) => ({ parameter, start: 0, values: parameter.span }));
+  fillPieces(heap, pieces, ({ values }) => values, job.weights);
+  packWeights(rank.backend, parameters);
+  let step = 0;
+  const enter = () => device.enter(step++, "step of the engine");
+  if (!rank.isLeader) {
+    do enter(); while (rank.follow());
+    return;
+  }
+  const engine = new Engine(rank, job.limits), tickets = new Tickets(job.tickets);
+  for (;;) {
+    enter();
+    takeRequests(engine, tickets, job);
+    if (!engine.isBusy) break;
     const outputs: EngineOutput[] = engine.step();
     if (outputs.length > 0) await device.report(outputs);
   }
+  rank.end();
 }
 
-/** The smallest device memory that an engine of a model fits in. */
-export function planEngine(model: WriterModel, limits: EngineLimits): number {
-  const heap = new PlannedHeap();
-  // Everything is taken when passes are recorded.
-  buildEngine(heap, model, limits);
-  return heap.extentBytes;
+/** Takes as many as run at a time; other replicas take what is left. */
+function takeRequests(engine: Engine, tickets: Tickets, { requests, limits }: EngineJob): void {
+  while (engine.numOpen < limits.maxSequences) {
+    const place = tickets.take();
+    if (place >= requests.length) return;
+    engine.add(requests[place]);
+  }
 }
 
-function buildEngine(heap: DeviceHeap, written: WriterModel, limits: EngineLimits) {
-  const { scope, backend, model } = buildDecoder(heap, written);
-  return { scope, backend, engine: new Engine(backend, model, limits) };
+/** The devices of an engine: those of a replica are a group of their own. */
+export function engineTopology(degrees: Degrees): Topology {
+  const mesh = new Mesh(degrees), { worldSize, groups } = mesh.topology(), size = worldSize / degrees.dp;
+  const replicas = Array.from({ length: degrees.dp }, (_, dp) => ({
+    name: "replica",
+    ranks: Array.from({ length: size }, (_, i) => dp * size + i),
+  }));
+  return { worldSize, groups: [...groups, ...replicas] };
+}
+
+/** The smallest device memory that an engine of a model fits in: the same program, on devices that only count. */
+export async function planEngine(setup: EngineSetup): Promise<number> {
+  const topology = engineTopology(setup.degrees), sizes: number[] = [];
+  for (let rank = 0; rank < topology.worldSize / setup.degrees.dp; rank++) {
+    const device = new PhantomDevice(topology, rank);
+    // Everything is taken when passes are recorded.
+    await buildRank(device, setup);
+    sizes.push(device.heap.extentBytes);
+  }
+  return Math.max(...sizes);
+}
+
+async function buildRank(device: DeviceView, setup: EngineSetup): Promise<EngineRank> {
+  const backend = createBackend(setup.kernels, device.heap);
+  return new EngineRank({ ...setup, device, backend, parts: await loadModel(setup.model) });
 }

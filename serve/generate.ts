@@ -58,11 +58,11 @@ export async function* generateAll(
   const read = await Promise.all(prompts.map((prompt) => readPrompt(prompt, directory)));
   const { family, config } = directory, { tuning } = model;
   const deviceMemoryBytes = options.deviceMemoryBytes ??
-    sizeDevice(directory, () => planGenerate({ family, config, tuning, kernels }));
+    await sizeDevice(directory, () => planGenerate({ family, config, tuning, kernels }));
   const ends = options.ignoreEos ? [] : await endTokens(directory.companions);
   const job: GenerateJob = {
     ...{ model, weights: await served.openWeights(), kernels },
     samples: read.map((prompt) => ({ prompt, ...choice, endTokens: ends })),
   };
-  yield* reportsOf<WrittenToken>("./generate_program.ts", job, deviceMemoryBytes);
+  yield* reportsOf<WrittenToken>("./generate_program.ts", job, { deviceMemoryBytes });
 }

@@ -5,7 +5,11 @@
  */
 import { endTokens } from "../checkpoint/mod.ts";
 import { UsageError } from "../files/mod.ts";
-import { type EngineJob, planEngine } from "./engine_program.ts";
+import { toShared } from "../kernels/mod.ts";
+import { loadModel } from "../models/mod.ts";
+import { Mesh } from "../strategies/mod.ts";
+import { checkEngineLayout } from "./engine_layout.ts";
+import { type EngineJob, type EngineSetup, engineTopology, planEngine } from "./engine_program.ts";
 import type { ChosenToken, EngineLimits, EngineOutput, EngineRequest, Finish } from "./engine/mod.ts";
 import { reportsOf } from "./reports.ts";
 import type { SampleChoice } from "./sample_options.ts";
@@ -25,9 +29,19 @@ export interface BatchOptions {
   readonly adapter?: string;
   /** Goes on after a token that ends a text. */
   readonly ignoreEos?: boolean;
-  /** Backend of the device; by default "wasm". */
+  /** Backend of the devices; by default "wasm". */
   readonly kernels?: "wasm" | "reference";
-  /** Sequences at a time; by default 32. */
+  /** Devices that share every layer; by default 1. */
+  readonly tp?: number;
+  /** Stages, of which each device holds one; by default 1. */
+  readonly pp?: number;
+  /** Devices that share the experts; by default 1. */
+  readonly ep?: number;
+  /** Replicas, which take requests from one queue; by default 1. */
+  readonly dp?: number;
+  /** "exact": answers have the same bits on every layout; by default "fast". */
+  readonly numerics?: "fast" | "exact";
+  /** Sequences at a time of a replica; by default 32. */
   readonly maxSequences?: number;
   /** Tokens of a prompt that are read in a step; by default 64. */
   readonly prefillChunk?: number;
@@ -67,13 +81,22 @@ export async function* generateBatch(
         `give at most ${context - 1}`,
     );
   }));
-  const limits = limitsFor(read, context, options);
-  const planned = { family, config, tuning: model.tuning, kernels };
-  const deviceMemoryBytes = sizeDevice(directory, () => planEngine(planned, limits));
+  const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast" } = options;
+  const setup: EngineSetup = {
+    ...{ model, sizes: family.sizes(config), kernels, isExact: numerics === "exact" },
+    ...{ degrees: new Mesh({ dp, tp, pp, ep }).degrees, limits: limitsFor(read, context, options) },
+  };
+  checkEngineLayout({ ...setup, parts: await loadModel(model) });
+  const deviceMemoryBytes = await sizeDevice(directory, () => planEngine(setup));
   const weights = await served.openWeights();
-  const job: EngineJob = { model, weights, kernels, limits, requests: read };
+  const tickets = toShared(new Int32Array(1));
+  const job: EngineJob = { ...setup, weights, requests: read, tickets };
+  const reports = reportsOf<EngineOutput[]>("./engine_program.ts", job, {
+    topology: engineTopology(setup.degrees),
+    deviceMemoryBytes,
+  });
   const chosen = new Map<string, ChosenToken[]>(read.map(({ id }) => [id, []]));
-  for await (const outputs of reportsOf<EngineOutput[]>("./engine_program.ts", job, deviceMemoryBytes)) {
+  for await (const outputs of reports) {
     for (const { id, chosen: token, finish } of outputs) {
       if (token !== undefined) chosen.get(id)!.push(token);
       if (finish !== undefined) yield { id, chosen: chosen.get(id)!, finish };
@@ -81,13 +104,13 @@ export async function* generateBatch(
   }
 }
 
-/** Pages for as many of the longest requests as run at a time. */
+/** Pages for as many of the longest requests as run at a time on a replica. */
 function limitsFor(
   requests: readonly EngineRequest[],
   context: number,
-  { maxSequences = 32, prefillChunk = 64 }: BatchOptions,
+  { maxSequences = 32, prefillChunk = 64, dp = 1 }: BatchOptions,
 ): EngineLimits {
-  const count = Math.max(1, Math.min(maxSequences, requests.length));
+  const count = Math.max(1, Math.min(maxSequences, Math.ceil(requests.length / dp)));
   const longest = requests.map(({ prompt, numTokens }) => Math.min(context, prompt.length + numTokens))
     .sort((a, b) => b - a).slice(0, count);
   const numPages = longest.reduce((sum, tokens) => sum + Math.ceil(tokens / PAGE_TOKENS), 0);

@@ -6,6 +6,7 @@
 export * from "./choose_token.ts";
 export * from "./engine/mod.ts";
 export * from "./generate.ts";
+export { type EngineSetup, engineTopology, planEngine } from "./engine_program.ts";
 export * from "./generate_batch.ts";
 export * from "./sample_options.ts";
 export { chatPrompt, tokenizerOf } from "./served_model.ts";

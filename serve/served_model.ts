@@ -90,11 +90,14 @@ const MAX_DEVICE_BYTES = 2 ** 32 - 2 ** 16;
  * @param plan Says what it takes; asked only if the weights have room.
  * @throws {UsageError} If a device cannot have as much.
  */
-export function sizeDevice({ folder, family, config }: ModelDirectory, plan: () => number): number {
+export async function sizeDevice(
+  { folder, family, config }: ModelDirectory,
+  plan: () => number | Promise<number>,
+): Promise<number> {
   const lengths = [...shapesOf(family.layers(config)).values()].map((shape) => storedLength({ shape }));
   // The plan of a model that is far too large would take long.
   const least = 4 * lengths.reduce((a, b) => a + b, 0), isTooLarge = least > MAX_DEVICE_BYTES;
-  const bytes = isTooLarge ? least : plan();
+  const bytes = isTooLarge ? least : await plan();
   if (bytes <= MAX_DEVICE_BYTES) return bytes;
   const what = isTooLarge ? "weights alone" : "weights and cache", most = formatBytes(MAX_DEVICE_BYTES);
   throw new UsageError(

@@ -37,6 +37,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   serve: [
     "files",
+    "collectives",
     "tokenizers",
     "kernels",
     "nn",

@@ -1,11 +1,12 @@
 import { type DType, DTYPE_BYTES, type Span } from "./span.ts";
 
-/** What device memory is spent on; every byte belongs to one category. */
+/** What device memory is spent on; every byte belongs to one category. A `cache` is that of keys and values. */
 export const CATEGORIES = [
   "parameters",
   "gradients",
   "optimizer",
   "activations",
+  "cache",
   "buffers",
   "workspace",
 ] as const;
@@ -179,7 +180,7 @@ export class DeviceHeap {
 
 /** Zero bytes in every category. */
 export function emptyTable(): ByteTable {
-  return { parameters: 0, gradients: 0, optimizer: 0, activations: 0, buffers: 0, workspace: 0 };
+  return { parameters: 0, gradients: 0, optimizer: 0, activations: 0, cache: 0, buffers: 0, workspace: 0 };
 }
 
 /** A heap without memory, to build models that only have sizes. */

@@ -1,4 +1,5 @@
 import {
+  type CachedLayer,
   Embedding,
   GatedFeedForward,
   Head,
@@ -12,9 +13,10 @@ import {
   type Scope,
   type Tape,
   type Tensor,
+  type TokenCache,
 } from "../../nn/mod.ts";
 import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel, TokenCache } from "../family.ts";
+import type { DecoderModel } from "../family.ts";
 import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
 import { expertForm, mixtureLayer } from "./mixture.ts";
 import { rotaryTable } from "./rope.ts";
@@ -23,7 +25,7 @@ import { rotaryTable } from "./rope.ts";
 export const TABLE = "model.embed_tokens.weight", HEAD = "lm_head.weight";
 
 /** Attention and a feed-forward layer, each behind an RMSNorm and added to the residual stream. */
-class Block implements Layer {
+class Block implements CachedLayer {
   readonly #norm1: RmsNorm;
   readonly #attention: RotaryAttention;
   readonly #norm2: RmsNorm;

@@ -1,4 +1,5 @@
 import {
+  type CachedLayer,
   CausalSelfAttention,
   checkMixture,
   crossEntropy,
@@ -17,9 +18,10 @@ import {
   type Scope,
   type Tape,
   type Tensor,
+  type TokenCache,
 } from "../../nn/mod.ts";
 import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel, TokenCache } from "../family.ts";
+import type { DecoderModel } from "../family.ts";
 
 /** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
 export interface GptConfig extends Partial<MixtureConfig> {
@@ -61,7 +63,7 @@ class GptEmbedding implements Layer {
 }
 
 /** Attention and feed-forward, each behind a layer norm and added to the residual stream. */
-class Block implements Layer {
+class Block implements CachedLayer {
   readonly #norm1: LayerNorm;
   readonly #attention: CausalSelfAttention;
   readonly #norm2: LayerNorm;

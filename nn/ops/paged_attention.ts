@@ -10,10 +10,15 @@ export interface PageSizes {
   readonly numPages: number;
   /** Tokens of a page. */
   readonly pageTokens: number;
-  /** Elements of the keys of a token, all heads of keys together. */
-  readonly width: number;
   /** Most tokens of a sequence. */
   readonly context: number;
+}
+
+interface Pages {
+  /** Elements of the keys of a token, all heads of keys together. */
+  readonly width: number;
+  readonly keys: Span;
+  readonly values: Span;
 }
 
 /**
@@ -22,21 +27,19 @@ export interface PageSizes {
  * Source: Kwon et al., PagedAttention, SOSP 2023, section 4.
  */
 export class PagedCache {
+  readonly #heap: DeviceHeap;
   readonly #sizes: PageSizes;
-  readonly #keys: Span;
-  readonly #values: Span;
   readonly #batch: PagedBatch;
+  #pages: Pages | undefined;
 
   /**
-   * Allocates all pages.
+   * Allocates nothing before it is known how wide keys are.
    *
    * @param batch What the rows of a pass are; filled before each.
    */
   constructor(heap: DeviceHeap, sizes: PageSizes, batch: PagedBatch) {
-    const length = sizes.numPages * sizes.pageTokens * sizes.width;
+    this.#heap = heap;
     this.#sizes = sizes;
-    this.#keys = heap.allocate("key pages", length, "activations");
-    this.#values = heap.allocate("value pages", length, "activations");
     this.#batch = batch;
   }
 
@@ -49,18 +52,14 @@ export class PagedCache {
    */
   readonly attend = (tape: Tape, inputs: AttentionInputs): Tensor => {
     const { backend, heap } = tape, { tokens, heads, kvHeads, headDim } = attentionSizes(inputs);
-    const { width, pageTokens, context: maxKeys } = this.#sizes, needed = kvHeads * headDim;
-    if (needed !== width) {
-      throw new RangeError(
-        `Cannot cache keys of ${needed} elements: pages were made for ${width} elements each`,
-      );
-    }
+    const { pageTokens, context: maxKeys } = this.#sizes, width = kvHeads * headDim;
+    const { keys, values } = this.#pagesOf(width);
     const tensors = [...columnsByTensor(inputs).keys()];
     const out = tape.output("attention", [1, tokens, heads * headDim], tensors);
     const q = headRows(inputs.q), k = headRows(inputs.k), v = headRows(inputs.v);
     const args = {
       ...{ batch: this.#batch, heads, kvHeads, headDim, q: q.span, ldQ: q.ld, out: out.span },
-      ...{ ldOut: heads * headDim, keyPages: this.#keys, valuePages: this.#values, pageTokens, maxKeys },
+      ...{ ldOut: heads * headDim, keyPages: keys, valuePages: values, pageTokens, maxKeys },
       ...{ scale: 1 / Math.sqrt(headDim), window: inputs.window },
     };
     backend.reserve?.("pagedAttention", args);
@@ -70,13 +69,23 @@ export class PagedCache {
       output: out,
       forward: () => {
         this.#eachRow(heap, (row, place) => {
-          backend.copy(subspan(k.span, row * k.ld, width), subspan(this.#keys, place * width, width));
-          backend.copy(subspan(v.span, row * v.ld, width), subspan(this.#values, place * width, width));
+          backend.copy(subspan(k.span, row * k.ld, width), subspan(keys, place * width, width));
+          backend.copy(subspan(v.span, row * v.ld, width), subspan(values, place * width, width));
         });
         backend.pagedAttention(args);
       },
     });
   };
+
+  #pagesOf(width: number): Pages {
+    const { numPages, pageTokens } = this.#sizes, length = numPages * pageTokens * width;
+    const take = (name: string) => this.#heap.allocate(name, length, "cache");
+    const pages = this.#pages ??= { width, keys: take("key pages"), values: take("value pages") };
+    if (pages.width === width) return pages;
+    throw new RangeError(
+      `Cannot cache keys of ${width} elements: pages were made for ${pages.width} elements each`,
+    );
+  }
 
   /** Visits all rows of runs, with the place of each in the pool. */
   #eachRow(heap: DeviceHeap, visit: (row: number, place: number) => void): void {

@@ -1,7 +1,5 @@
-import type { Backend } from "../../kernels/mod.ts";
-import type { DecoderModel } from "../../models/mod.ts";
 import { chooseToken } from "../choose_token.ts";
-import { RowPasses } from "./row_passes.ts";
+import type { EngineRank } from "./engine_rank.ts";
 import { type EngineLimits, type ScheduledRun, Scheduler } from "./scheduler.ts";
 import type { ChosenToken, EngineRequest, Finish, Sequence } from "./sequence.ts";
 
@@ -16,28 +14,33 @@ export interface EngineOutput {
 }
 
 /**
- * Goes on with many texts at a time, on one device. A step is one pass over rows of several sequences: tokens that were
- * just written, and chunks of prompts.
+ * Goes on with many texts at a time, on all devices of a replica; it stands on the first. A step is one pass over rows of
+ * several sequences: tokens that were just written, and chunks of prompts.
  *
  * The tokens of a request and their log-probabilities have the same bits alone and in any company, whatever the chunks, the
- * pages, and however often it had to give its pages back.
+ * pages, and however often it had to give its pages back; in exact numerics on any layout, too.
  */
 export class Engine {
   /** Longest text, prompt included. */
   readonly context: number;
   readonly #scheduler: Scheduler;
-  readonly #passes: RowPasses;
+  readonly #rank: EngineRank;
 
-  /** Allocates pages, and records all passes. */
-  constructor(backend: Backend, model: DecoderModel, limits: EngineLimits) {
-    this.context = model.context;
+  /** Nothing is open. */
+  constructor(rank: EngineRank, limits: EngineLimits) {
+    this.context = rank.context;
     this.#scheduler = new Scheduler(limits);
-    this.#passes = new RowPasses(backend, model, limits);
+    this.#rank = rank;
+  }
+
+  /** Requests that are open. */
+  get numOpen(): number {
+    return this.#scheduler.numOpen;
   }
 
   /** Whether requests are open. */
   get isBusy(): boolean {
-    return this.#scheduler.numOpen > 0;
+    return this.numOpen > 0;
   }
 
   /** Pages that no request has. */
@@ -77,7 +80,7 @@ export class Engine {
   /** One pass. */
   step(): EngineOutput[] {
     const runs = this.#scheduler.next(), isLast = (run: ScheduledRun) => run.rows === run.sequence.numUnread;
-    const scores = this.#passes.run(runs, isLast), outputs: EngineOutput[] = [];
+    const scores = this.#rank.run(runs, isLast), outputs: EngineOutput[] = [];
     const complete = runs.filter(isLast);
     for (const { sequence, rows } of runs) sequence.numCached += rows;
     for (const [i, { sequence }] of complete.entries()) {

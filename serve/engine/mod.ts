@@ -1,8 +1,9 @@
 /**
- * An engine that goes on with many texts at a time.
+ * An engine that goes on with many texts at a time, on the devices of a replica.
  *
  * @module
  */
 export * from "./engine.ts";
+export * from "./engine_rank.ts";
 export * from "./scheduler.ts";
 export * from "./sequence.ts";

@@ -1,118 +1,115 @@
-import { type Backend, type DType, RUN_WORDS, type Span, subspan } from "../../kernels/mod.ts";
-import type { DecoderModel, RowPass } from "../../models/mod.ts";
-import { PagedCache, Tape, type Tensor } from "../../nn/mod.ts";
-import type { EngineLimits, ScheduledRun } from "./scheduler.ts";
+import { type Backend, type DType, type PagedBatch, type Span, subspan } from "../../kernels/mod.ts";
+import { type CachedLayer, type Layer, PagedCache, Tape, type Tensor } from "../../nn/mod.ts";
+import type { EngineLimits } from "./scheduler.ts";
+
+/** A layer that rows go through. */
+export type RowLayer =
+  | { readonly type: "block"; readonly layer: CachedLayer }
+  | { readonly type: "other"; readonly layer: Layer };
+
+/** Layers that rows go through on a device, and what they see. */
+export interface RowLayers {
+  /** Computes on the memory of the device. */
+  readonly backend: Backend;
+  /** In order; the first gets tokens, or what the device before hands over. */
+  readonly layers: readonly RowLayer[];
+  /** Whether the first layer gets tokens. */
+  readonly isFirst: boolean;
+  /** Width of what is handed over. */
+  readonly embed: number;
+  /** Most tokens of a sequence. */
+  readonly context: number;
+  /** What a step may hold. */
+  readonly limits: EngineLimits;
+  /** Which rows belong together. */
+  readonly batch: PagedBatch;
+}
 
 /** Rows of a pass, ready to run. */
-interface Recorded {
+export interface RowPass {
+  /** Rows that there is room for. */
   readonly numRows: number;
+  /** Computes. */
   readonly tape: Tape;
-  readonly pass: RowPass;
+  /** i32 [1, N], of tokens, or [1, N, C], of what is handed over. */
+  readonly input: Tensor;
+  /** i32 [1, N]: their places in their sequences. */
+  readonly positions: Tensor;
+  /** [1, N, C]. */
+  readonly output: Tensor;
 }
 
 /** Scores of some rows, ready to run. */
-interface RecordedHead {
+export interface HeadPass {
+  /** Rows that there is room for. */
   readonly numRows: number;
+  /** Computes. */
   readonly tape: Tape;
-  readonly x: Tensor;
+  /** [1, N, C]. */
+  readonly input: Tensor;
+  /** [1, N, V], or this device's part of the vocabulary. */
   readonly logits: Tensor;
 }
 
 /**
- * The passes of an engine: recorded once for each number of rows that is a power of two, and run on the smallest that
- * holds a step. Rows that are left over are of no sequence.
+ * Passes of rows through layers, with pages for the keys of all sequences: for each number of rows that is a power of two,
+ * and the most. Rows that are left over are of no sequence.
  */
-export class RowPasses {
-  readonly #backend: Backend;
-  readonly #width: number;
-  readonly #vocab: number;
-  readonly #runs: Span;
-  readonly #tables: Span;
-  readonly #passes: readonly Recorded[];
-  readonly #heads: readonly RecordedHead[];
+export function recordRowPasses({ backend, ...options }: RowLayers): RowPass[] {
+  const { layers, isFirst, embed, context, limits, batch } = options;
+  const caches = layers.map(() => new PagedCache(backend.heap, { ...limits, context }, batch));
+  return recordSizes(backend, limits.maxRows, (tape, numRows) => {
+    const input = isFirst
+      ? tape.input("ids", [1, numRows], "i32")
+      : tape.input("rows handed over", [1, numRows, embed]);
+    const positions = tape.positions = tape.input("positions", [1, numRows], "i32");
+    const output = layers.reduce(
+      (x, { type, layer }, i) =>
+        type === "block" ? layer.forward(tape, x, caches[i]) : layer.forward(tape, x),
+      input,
+    );
+    return { numRows, tape, input, positions, output };
+  });
+}
 
-  /** Allocates pages, and records all passes. */
-  constructor(backend: Backend, model: DecoderModel, limits: EngineLimits) {
-    const { maxRows, maxSequences, numPages, pageTokens } = limits, { heap } = backend, { context } = model;
-    this.#backend = backend;
-    const words = (name: string, length: number) => heap.allocate(name, length, "activations", "i32");
-    this.#runs = words("runs", 1 + RUN_WORDS * maxSequences);
-    this.#tables = words("tables of pages", maxSequences * Math.ceil(context / pageTokens));
-    const sizes = { numPages, pageTokens, width: model.keyWidth, context };
-    const batch = { runs: this.#runs, tables: this.#tables };
-    const caches = Array.from({ length: model.numCaches }, () => new PagedCache(heap, sizes, batch));
-    this.#passes = recordSizes(backend, maxRows, (tape, numRows) => ({
-      ...{ numRows, tape, pass: model.rows(tape, numRows, caches) },
-    }));
-    this.#width = this.#passes[0].pass.x.shape[2];
-    this.#heads = recordSizes(backend, Math.min(maxRows, maxSequences), (tape, numRows) => {
-      const x = tape.input("last rows", [1, numRows, this.#width]);
-      return { numRows, tape, x, logits: model.head(tape, x) };
-    });
-    this.#vocab = this.#heads[0].logits.shape[2];
-  }
+/** Passes of the last layer, for the rows after which a token is chosen. */
+export function recordHeadPasses(
+  { backend, embed, limits }: Pick<RowLayers, "backend" | "embed" | "limits">,
+  head: Layer,
+): HeadPass[] {
+  return recordSizes(backend, mostWanted(limits), (tape, numRows) => {
+    const input = tape.input("last rows", [1, numRows, embed]);
+    return { numRows, tape, input, logits: head.forward(tape, input) };
+  });
+}
 
-  /**
-   * Runs the rows of a step.
-   *
-   * @returns The scores of the token after the last row of each run that `wantsLogits`, in order; valid until the next
-   * step.
-   */
-  run(runs: readonly ScheduledRun[], wantsLogits: (run: ScheduledRun) => boolean): Float32Array[] {
-    const { heap } = this.#backend, numRows = runs.reduce((sum, { rows }) => sum + rows, 0);
-    const { tape, pass, numRows: size } = smallest(this.#passes, numRows);
-    const ids = heap.i32(pass.ids.span), positions = heap.i32(pass.positions.span);
-    const words = heap.i32(this.#runs), tables = heap.i32(this.#tables), wanted: number[] = [];
-    let row = 0, table = 0;
-    words[0] = runs.length;
-    for (const [i, run] of runs.entries()) {
-      const { sequence: { tokens, pages }, first, rows } = run;
-      words.set([row, rows, first, table], 1 + RUN_WORDS * i);
-      tables.set(pages, table);
-      for (let t = 0; t < rows; t++) {
-        ids[row + t] = tokens[first + t];
-        positions[row + t] = first + t;
-      }
-      row += rows;
-      table += pages.length;
-      if (wantsLogits(run)) wanted.push(row - 1);
-    }
-    ids.fill(0, row, size);
-    positions.fill(0, row, size);
-    tape.forward();
-    return wanted.length === 0 ? [] : this.#scores(pass.x, wanted);
-  }
+/** Most rows of a step after which a token is chosen. */
+export function mostWanted({ maxRows, maxSequences }: EngineLimits): number {
+  return Math.min(maxRows, maxSequences);
+}
 
-  #scores(x: Tensor, rows: readonly number[]): Float32Array[] {
-    const { heap } = this.#backend, width = this.#width, head = smallest(this.#heads, rows.length);
-    for (const [i, row] of rows.entries()) {
-      this.#backend.copy(subspan(x.span, row * width, width), subspan(head.x.span, i * width, width));
-    }
-    head.tape.forward();
-    const logits = heap.f32(head.logits.span);
-    return rows.map((_, i) => logits.subarray(i * this.#vocab, (i + 1) * this.#vocab));
-  }
+/** Numbers of rows that passes are recorded for: powers of two, and at last the most. */
+export function passSizes(most: number): number[] {
+  const powers = Array.from({ length: Math.ceil(Math.log2(most)) }, (_, i) => 2 ** i);
+  return [...powers, most];
 }
 
 /** The first that holds so many rows; they grow. */
-function smallest<T extends { readonly numRows: number }>(recorded: readonly T[], numRows: number): T {
+export function smallestOf<T extends { readonly numRows: number }>(
+  recorded: readonly T[],
+  numRows: number,
+): T {
   return recorded.find((one) => one.numRows >= numRows)!;
 }
 
-/**
- * Records passes of 1, 2, 4, ... and `most` rows, the smallest first in the result. All lie in the memory of the largest,
- * as only one runs at a time.
- */
+/** Records passes of all sizes. They lie in the memory of the largest, as only one runs at a time. */
 function recordSizes<T>(
   backend: Backend,
   most: number,
   record: (tape: Tape, numRows: number) => T,
 ): T[] {
-  const sizes = [most], spans: Span[] = [];
-  for (let size = 2 ** Math.floor(Math.log2(Math.max(1, most - 1))); size >= 1 && size < most; size /= 2) {
-    sizes.push(size);
-  }
-  return sizes.map((numRows) => {
+  const spans: Span[] = [];
+  return passSizes(most).reverse().map((numRows) => {
     let next = 0;
     const allocate = (name: string, length: number, dtype: DType) => {
       const known: Span | undefined = spans[next++];
@@ -124,9 +121,7 @@ function recordSizes<T>(
       return own;
     };
     // Each row is a unit of its own, whose experts have room for it.
-    return record(
-      new Tape({ backend, training: false, allocate, placement: { unitsPerRow: numRows } }),
-      numRows,
-    );
+    const placement = { unitsPerRow: numRows };
+    return record(new Tape({ backend, training: false, allocate, placement }), numRows);
   }).reverse();
 }

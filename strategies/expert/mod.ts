@@ -4,3 +4,4 @@
  * @module
  */
 export * from "./expert_parallel.ts";
+export * from "./replicated_experts.ts";

@@ -62,8 +62,10 @@ function stageTable(stages: readonly StagePlan[]): string {
 }
 
 function holdings(ranks: readonly RankPlan[]): string {
-  return table(ranks, [...CATEGORIES, "total"], ({ bytes, totalBytes }) => [
-    ...CATEGORIES.map((category) => bytes[category]),
+  // Training caches no keys.
+  const categories = CATEGORIES.filter((category) => category !== "cache");
+  return table(ranks, [...categories, "total"], ({ bytes, totalBytes }) => [
+    ...categories.map((category) => bytes[category]),
     totalBytes,
   ]);
 }

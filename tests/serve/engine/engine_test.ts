@@ -10,27 +10,30 @@ import {
 } from "../../../serve/engine/mod.ts";
 import { TokenWriter } from "../../../serve/mod.ts";
 import { makeBackend } from "../../support/device.ts";
+import { makeRank, type SoloModel } from "../../support/engine.ts";
 
 const SIZES = { layers: 2, heads: 4, embed: 32, context: 96, vocab: 61 };
 const LIMITS: EngineLimits = { maxSequences: 8, maxRows: 64, prefillChunk: 64, pageTokens: 16, numPages: 48 };
 
 /** A model of a family, from random weights. */
-function build(modelType: string, more: object = {}) {
-  const family = familyNamed(modelType)!, backend = makeBackend();
-  const config = family.configure({ ...SIZES, ...more });
-  return { backend, model: family.decoder(Scope.root(backend.heap, 5), config) };
+function build(modelType: string, more: object = {}): SoloModel<unknown> {
+  const family = familyNamed(modelType)!;
+  return { family, config: family.configure({ ...SIZES, ...more }), seed: 5 };
 }
 
-type Built = ReturnType<typeof build>;
+async function makeEngine(model: SoloModel<unknown>, limits: Partial<EngineLimits> = {}): Promise<Engine> {
+  const all = { ...LIMITS, ...limits };
+  return new Engine(await makeRank(model, all), all);
+}
 
 /** Runs requests to their ends, and gives what each has written. */
-function runAll(
-  { backend, model }: Built,
+async function runAll(
+  model: SoloModel<unknown>,
   requests: readonly EngineRequest[],
   limits: Partial<EngineLimits> = {},
   arrivals: readonly number[] = [],
-): { written: Map<string, ChosenToken[]>; engine: Engine } {
-  const engine = new Engine(backend, model, { ...LIMITS, ...limits });
+): Promise<{ written: Map<string, ChosenToken[]>; engine: Engine }> {
+  const engine = await makeEngine(model, limits);
   const written = new Map(requests.map(({ id }) => [id, [] as ChosenToken[]]));
   const rest = requests.map((request, i) => ({ request, step: arrivals[i] ?? 0 }));
   for (let step = 0; rest.length > 0 || engine.isBusy; step++) {
@@ -56,9 +59,9 @@ const MODELS: Record<string, readonly [modelType: string, more?: object]> = {
 };
 
 for (const [name, [modelType, more]] of Object.entries(MODELS)) {
-  Deno.test(`Engine gives a request of ${name} the same bits in any company`, () => {
+  Deno.test(`Engine gives a request of ${name} the same bits in any company`, async () => {
     const built = build(modelType, more);
-    const alone = runAll(built, [OURS]).written.get("ours")!;
+    const alone = (await runAll(built, [OURS])).written.get("ours")!;
     assertEquals(alone.length, 20);
     assert(alone.every(({ logprob }) => logprob < 0 && Number.isFinite(logprob)));
     let numPreemptions = 0;
@@ -72,7 +75,7 @@ for (const [name, [modelType, more]] of Object.entries(MODELS)) {
         ...{ temperature: 1, topK: 0 },
       }));
       const requests = [...others.slice(0, pick(0, 9)), OURS, ...others.slice(9)];
-      const { written, engine } = runAll(built, requests, {
+      const { written, engine } = await runAll(built, requests, {
         ...{ prefillChunk: [1, 7, 16, 64][pick(0, 3)], maxRows: [8, 24, 64][pick(0, 2)], pageTokens: 16 },
         numPages: pick(6, 20),
       }, requests.map(() => pick(0, 12)));
@@ -84,19 +87,20 @@ for (const [name, [modelType, more]] of Object.entries(MODELS)) {
   });
 }
 
-Deno.test("Engine chooses the tokens that one sequence on one device chooses", () => {
-  const { backend, model } = build("llama", { kvHeads: 2 });
-  const { written } = runAll({ backend, model }, [OURS, { ...OURS, id: "greedy", temperature: 0 }]);
+Deno.test("Engine chooses the tokens that one sequence on one device chooses", async () => {
+  const built = build("llama", { kvHeads: 2 }), backend = makeBackend();
+  const model = built.family.decoder(Scope.root(backend.heap, built.seed), built.config);
+  const { written } = await runAll(built, [OURS, { ...OURS, id: "greedy", temperature: 0 }]);
   for (const [id, temperature] of [["ours", OURS.temperature], ["greedy", 0]] as const) {
     const expected = [...new TokenWriter(backend, model).write({ ...OURS, temperature })];
     assertEquals(written.get(id)!.map(({ token }) => token), expected);
   }
 });
 
-Deno.test("Engine ends texts with a token that ends them, with the context, and when nobody wants them", () => {
-  const { backend, model } = build("gpt2"), engine = new Engine(backend, model, LIMITS);
+Deno.test("Engine ends texts with a token that ends them, with the context, and when nobody wants them", async () => {
+  const built = build("gpt2"), engine = await makeEngine(built);
   const { numFreePages } = engine;
-  const tokens = runAll({ backend, model }, [OURS]).written.get("ours")!.map(({ token }) => token);
+  const tokens = (await runAll(built, [OURS])).written.get("ours")!.map(({ token }) => token);
   const end = tokens.findLastIndex((token, i) => tokens.indexOf(token) === i);
   assert(end > 0);
   engine.add({ ...OURS, endTokens: [tokens[end]] });
@@ -115,15 +119,14 @@ Deno.test("Engine ends texts with a token that ends them, with the context, and 
   assertEquals(engine.numFreePages, numFreePages);
 });
 
-Deno.test("Engine refuses a prompt that leaves no room, and a request that all pages are too few for", () => {
-  const { backend, model } = build("gpt2");
-  const engine = new Engine(backend, model, { ...LIMITS, numPages: 2 });
+Deno.test("Engine refuses a prompt that leaves no room, and a request that all pages are too few for", async () => {
+  const engine = await makeEngine(build("gpt2"), { numPages: 2 });
   assertThrows(() => engine.add({ ...OURS, prompt: promptOf(1, 96) }), RangeError, "it may have 1 to 95");
   assertThrows(() => engine.add(OURS), RangeError, "its 57 tokens need 4 pages, there are 2");
 });
 
-Deno.test("Engine takes no memory for a step", () => {
-  const { backend, model } = build("llama"), engine = new Engine(backend, model, LIMITS);
+Deno.test("Engine takes no memory for a step", async () => {
+  const backend = makeBackend(), engine = new Engine(await makeRank(build("llama"), LIMITS, backend), LIMITS);
   const before = backend.heap.extentBytes;
   for (let i = 0; i < 12; i++) engine.add({ ...OURS, id: `${i}`, prompt: promptOf(i, 3 * i + 1) });
   while (engine.isBusy) engine.step();
