@@ -2,6 +2,7 @@ import { findModel } from "../checkpoint/mod.ts";
 import { readText, UsageError } from "../files/mod.ts";
 import {
   chatPrompt,
+  type EngineOptions,
   generateAll,
   resolveSample,
   SAMPLE_OPTIONS,
@@ -25,11 +26,11 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
   --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
   --batch FILE       in its place JSON lines, all at a time: {"id": "a", "prompt": TEXT, or "promptIds": [N], and
                      "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
-  --max-sequences N  with --batch: texts at a time at most [32]
-  --prefill-chunk N  with --batch: tokens of a prompt that are read at a time; changes no answer [64]
-  --tp N, --pp N, --ep N   with --batch: devices that share every layer, stages, devices that share the experts [1]
-  --dp N             with --batch: replicas, which take requests from one queue [1]
-  --numerics MODE    with --batch: exact = the same bits on every layout [fast]
+  --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
+  --dp N             replicas, which take prompts from one queue [1]
+  --numerics MODE    exact = the same bits on every layout [fast]
+  --max-sequences N  texts at a time of a replica at most [32]
+  --prefill-chunk N  tokens of a prompt that are read at a time; changes no answer [64]
   --chat             the prompt is a question, asked by the model's chat template
   --system TEXT      with --chat: what the model is told first
   --adapter DIR      of the model, in the form of PEFT's
@@ -66,11 +67,7 @@ export async function generateText(args: string[]): Promise<number> {
   const [path, text] = positionals;
   if (typeof options.batch === "string") return await answerBatch(path, text, options);
   const prompts = await promptsOf(path, text, options);
-  const settings = {
-    ...choiceOf(options),
-    ignoreEos: options["ignore-eos"] === true,
-    adapter: options.adapter as string | undefined,
-  };
+  const settings = { ...choiceOf(options), ...engineOptionsOf(options) };
   const model = await chooseModel(path!), tokenizer = await openFor(prompts, model);
   const isChat = options.chat === true;
   if (!isChat && options.system !== undefined) {
@@ -89,6 +86,20 @@ export async function generateText(args: string[]): Promise<number> {
   }
   while (current < writers.length) writers[current++].end();
   return 0;
+}
+
+/** What the options say of the engine. */
+function engineOptionsOf(options: Arguments["options"]): EngineOptions {
+  const count = (name: string) => {
+    const value = options[name];
+    return value === undefined ? undefined : parseNumber(name, value as string, { min: 1, isInteger: true });
+  };
+  return {
+    ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
+    ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
+    ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
+    numerics: numericsOf(options.numerics),
+  };
 }
 
 /** What the options say of the choice of tokens. */
@@ -120,22 +131,10 @@ async function answerBatch(
   if (path === undefined) {
     throw new UsageError("Cannot generate without a model: give the DIR of a checkpoint");
   }
-  const count = (name: string) => {
-    const value = options[name];
-    return value === undefined ? undefined : parseNumber(name, value as string, { min: 1, isInteger: true });
-  };
   const model = await chooseModel(path);
   await writeBatch({
-    ...{
-      model,
-      path: options.batch as string,
-      choice: choiceOf(options),
-      tokenizer: await openFor([[]], model),
-    },
-    ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
-    ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
-    ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
-    numerics: numericsOf(options.numerics),
+    ...{ model, path: options.batch as string, choice: choiceOf(options) },
+    ...{ tokenizer: await openFor([[]], model), ...engineOptionsOf(options) },
   });
   return 0;
 }

@@ -1,8 +1,8 @@
 import { readText, UsageError } from "../files/mod.ts";
 import {
   type BatchAnswer,
-  type BatchOptions,
   type BatchRequest,
+  type EngineOptions,
   generateBatch,
   resolveSample,
   SAMPLE_OPTIONS,
@@ -25,7 +25,7 @@ interface BatchLine {
 }
 
 /** How the lines of a file are answered. */
-export interface BatchCommand extends BatchOptions {
+export interface BatchCommand extends EngineOptions {
   /** Directory of the model. */
   readonly model: string;
   /** The file. */

@@ -60,11 +60,14 @@ export function lowerDecoder(
     },
   });
   const tape = new Tape({ backend: createBackend("reference", heap), training: false });
-  const decoder = family.decoder(Scope.of({ heap, seed: 0 }), config).decoder(tape);
-  lowering.bind(decoder.ids, ids);
-  lowering.bind(decoder.positions, places.row);
+  const scope = Scope.of({ heap, seed: 0 }), token = tape.input("ids", [1, 1], "i32");
+  const positions = tape.positions = tape.input("positions", [1, 1], "i32");
+  let x = token;
+  for (const layer of family.layers(config)) x = layer.build(scope).forward(tape, x);
+  lowering.bind(token, ids);
+  lowering.bind(positions, places.row);
   tape.lower(lowering);
-  const logits = lowering.valueOf(decoder.logits), part = onnx.partOf(graph, [logits, ...present]);
+  const logits = lowering.valueOf(x), part = onnx.partOf(graph, [logits, ...present]);
   const inputs = [ids, ...places.inputs, ...past.flat()];
   return { part: { ...part, inputs }, names: namesOf({ logits, past: past.flat(), present }), weights };
 }

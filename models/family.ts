@@ -5,7 +5,7 @@
  * @module
  */
 import type { TensorIndex } from "../files/mod.ts";
-import type { KeyValueCache, LayerFactory, Scope, Tape, Tensor } from "../nn/mod.ts";
+import type { LayerFactory } from "../nn/mod.ts";
 import type { ParallelPlan } from "../strategies/mod.ts";
 
 /** Sizes of a model by the names of the options that they have. */
@@ -34,34 +34,6 @@ export interface ModelSizes {
   readonly topKExperts?: number;
   /** Room of an expert, in fair shares. */
   readonly capacityFactor?: number;
-}
-
-/** A pass of some new tokens against the cached keys and values of those before them. */
-export interface TokenPass {
-  /** i32 [1, N]: the new tokens. */
-  readonly ids: Tensor;
-  /** i32 [1, N]: what {@link setPosition} fills. */
-  readonly positions: Tensor;
-  /** Of each layer of attention. */
-  readonly caches: readonly KeyValueCache[];
-  /** Says how many tokens came before the new ones. */
-  setPosition(position: number): void;
-}
-
-/** What generation works on: fill `ids`, call `setPosition`, run the tape, read `logits`. */
-export interface Decoder extends TokenPass {
-  /** [1, 1, V]. */
-  readonly logits: Tensor;
-}
-
-/** A model that generates; {@link decoderOf} makes one of layers. */
-export interface DecoderModel {
-  /** Tokens that its cache has room for. */
-  readonly context: number;
-  /** Records the pass of one token against the cached keys and values of those before it, up to the context. */
-  decoder(tape: Tape): Decoder;
-  /** Records a pass of several tokens into the caches of a decoder, for what comes after them: without logits. */
-  prefill(tape: Tape, numTokens: number, decoder: Pick<Decoder, "caches">): TokenPass;
 }
 
 /** How a family stands in a directory of Hugging Face's form. */
@@ -94,7 +66,10 @@ export interface CheckpointForm<Config> {
 
 /** What pipelines and tensor parallelism need of a model: a module may export just that by default. */
 export interface LayeredModel<Config = unknown> {
-  /** The model as layers in a row: pipelines cut it between them, and shapes of parameters follow from them. */
+  /**
+   * The model as layers in a row: pipelines cut it between them, and shapes of parameters follow from them. To generate,
+   * the layers with attention are those of type "block", and take a cache (`CachedLayer`); the last layer gives logits.
+   */
   layers(config: Config): readonly LayerFactory[];
   /** Which layers tensor parallelism splits, and how; by default none. */
   plan?(config: Config): ParallelPlan;
@@ -108,8 +83,6 @@ export interface ModelFamily<Config = unknown> extends LayeredModel<Config> {
   readonly name: string;
   /** URL of the module whose default export this value is: `import.meta.url`. Devices load it. */
   readonly module: string;
-  /** Builds the model for generation. */
-  decoder(scope: Scope, config: Config): DecoderModel;
   /** The sizes that have options. */
   sizes(config: Config): ModelSizes;
   /** A configuration of these sizes; what has no option is as in `known`. */

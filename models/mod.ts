@@ -13,7 +13,6 @@
  *
  * @module
  */
-export * from "./decoder_of.ts";
 export * from "./family.ts";
 export * from "./gpt.ts";
 export * from "./gpt2/mod.ts";

@@ -32,7 +32,6 @@ export * from "./moe.ts";
 export * from "./model.ts";
 export * from "./ops/attention.ts";
 export * from "./ops/attention_arguments.ts";
-export * from "./ops/cached_attention.ts";
 export * from "./ops/elementwise.ts";
 export * from "./ops/experts.ts";
 export * from "./ops/grouped_linear.ts";

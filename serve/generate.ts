@@ -3,29 +3,20 @@
  *
  * @module
  */
-import { endTokens } from "../checkpoint/mod.ts";
-import { type GenerateJob, planGenerate } from "./generate_program.ts";
+import { type EngineOptions, runEngine } from "./engine_run.ts";
 import { resolveSample, type SampleOptions } from "./sample_options.ts";
-import { reportsOf } from "./reports.ts";
-import { openServed, readPrompt, sizeDevice } from "./served_model.ts";
+import { openServed, readPrompt } from "./served_model.ts";
 
 /** How to generate from a directory. */
-export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">> {
+export interface GenerateOptions extends Partial<Omit<SampleOptions, "prompt" | "endTokens">>, EngineOptions {
   /** What to go on from: a text, which the tokenizer of the directory reads, or the ids of tokens. */
   readonly prompt: string | readonly number[];
-  /** Directory of an adapter of the model, as PEFT has them. */
-  readonly adapter?: string;
-  /** Goes on after a token that ends a text; by default the text ends before it. */
-  readonly ignoreEos?: boolean;
-  /** Backend of the device; by default "wasm". */
-  readonly kernels?: "wasm" | "reference";
-  /** Cap of the memory of the device; by default as much as the model needs. */
-  readonly deviceMemoryBytes?: number;
 }
 
 /**
  * Goes on writing a prompt with the model of a checkpoint or another directory of Hugging Face's form, token by
- * token, up to `numTokens` or the token that ends a text (`eos_token_id`).
+ * token, up to `numTokens` or the token that ends a text (`eos_token_id`). When the context is full, its last half is read
+ * again, and the text goes on.
  *
  * A mixture of experts never drops a token here: every token is a unit of its own, and each of its experts has room.
  *
@@ -44,7 +35,7 @@ export interface WrittenToken {
 }
 
 /**
- * As {@link generate}, of several prompts, one after the other: the model is loaded once.
+ * As {@link generate}, of several prompts, all at a time; the tokens of each come in a row, one prompt after the other.
  *
  * @throws {UsageError} If the directory, a prompt or an option cannot be used.
  */
@@ -53,16 +44,17 @@ export async function* generateAll(
   prompts: readonly GenerateOptions["prompt"][],
   options: Omit<GenerateOptions, "prompt">,
 ): AsyncGenerator<WrittenToken> {
-  const { kernels = "wasm" } = options, choice = resolveSample(options);
-  const served = await openServed(folder, options.adapter), { directory, model } = served;
-  const read = await Promise.all(prompts.map((prompt) => readPrompt(prompt, directory)));
-  const { family, config } = directory, { tuning } = model;
-  const deviceMemoryBytes = options.deviceMemoryBytes ??
-    await sizeDevice(directory, () => planGenerate({ family, config, tuning, kernels }));
-  const ends = options.ignoreEos ? [] : await endTokens(directory.companions);
-  const job: GenerateJob = {
-    ...{ model, weights: await served.openWeights(), kernels },
-    samples: read.map((prompt) => ({ prompt, ...choice, endTokens: ends })),
-  };
-  yield* reportsOf<WrittenToken>("./generate_program.ts", job, { deviceMemoryBytes });
+  const choice = resolveSample(options), served = await openServed(folder, options.adapter);
+  const read = await Promise.all(prompts.map((prompt) => readPrompt(prompt, served.directory)));
+  const requests = read.map((prompt, i) => ({ ...choice, prompt, id: `${i}`, slides: true }));
+  const waiting: number[][] = read.map(() => []), ended = new Set<number>();
+  let current = 0;
+  for await (const { id, chosen, finish } of runEngine(served, requests, options)) {
+    if (chosen !== undefined) waiting[+id].push(chosen.token);
+    if (finish !== undefined) ended.add(+id);
+    for (; current < waiting.length; current++) {
+      for (const token of waiting[current].splice(0)) yield { prompt: current, token };
+      if (!ended.has(current)) break;
+    }
+  }
 }

@@ -20,7 +20,7 @@ export async function writeProblem(folder: string, model: StepModel, steps: numb
   const heap = new DeviceHeap({ capBytes: WEIGHT_BYTES, memory: createDeviceMemory(WEIGHT_BYTES) });
   const scope = Scope.of({ heap, seed: SEED });
   const family = familyNamed(model.model ?? "gpt2")!;
-  family.decoder(scope, family.configure(model, undefined));
+  family.layers(family.configure(model, undefined)).forEach((layer) => layer.build(scope));
   const tensors = scope.parameters.map(({ name, shape, span }) => ({
     name,
     shape,

@@ -1,7 +1,7 @@
 import type { ModelFamily, ModelSizes } from "../family.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type DecoderFields, readDecoderConfig, writeDecoderConfig } from "./hugging_face.ts";
-import { buildDecoder, decoderLayers } from "./model.ts";
+import { decoderLayers } from "./model.ts";
 import type { DecoderMixture } from "./mixture.ts";
 import { isDecoderExtra, nameDecoderTensors } from "./names.ts";
 import { decoderPlan } from "./plan.ts";
@@ -24,7 +24,6 @@ export function decoderFamily({ name, module, fields }: DecoderFamilyParts): Mod
     module,
     layers: decoderLayers,
     plan: decoderPlan,
-    decoder: buildDecoder,
     sizes: sizesOf,
     configure: (sizes, known) => configure(fields, sizes, known),
     checkpoint: {

@@ -15,8 +15,6 @@ import {
   type Tensor,
   type TokenCache,
 } from "../../nn/mod.ts";
-import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel } from "../family.ts";
 import { checkDecoder, type DecoderConfig, windowOf } from "./config.ts";
 import { expertForm, mixtureLayer } from "./mixture.ts";
 import { rotaryTable } from "./rope.ts";
@@ -99,23 +97,4 @@ export function decoderLayers(config: DecoderConfig): LayerFactory[] {
     ...blocks,
     { name: "head", type: "head", build: (scope) => new DecoderHead(scope, config) },
   ];
-}
-
-/**
- * Builds a decoder for generation.
- *
- * @throws {RangeError} If its sizes do not go together.
- */
-export function buildDecoder(scope: Scope, config: DecoderConfig): DecoderModel {
-  checkDecoder(config);
-  const { layers, context, kvHeads, headDim } = config, embedding = embeddingOf(scope, config);
-  const blocks = Array.from({ length: layers }, (_, i) => blockOf(scope, config, i));
-  const head = new DecoderHead(scope, config);
-  return decoderOf({
-    context,
-    keyWidth: kvHeads * headDim,
-    embed: (tape, ids) => embedding.forward(tape, ids),
-    blocks,
-    head: (tape, x) => head.forward(tape, x),
-  });
 }

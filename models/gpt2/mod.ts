@@ -5,7 +5,7 @@
  */
 import type { ModelFamily } from "../family.ts";
 import { dropoutRates, fromHuggingFaceConfig, toHuggingFaceConfig } from "./hugging_face.ts";
-import { Gpt, type GptConfig, gptLayers } from "./model.ts";
+import { type GptConfig, gptLayers } from "./model.ts";
 import { isGpt2Extra, nameGpt2Tensors, shortenPositions } from "./names.ts";
 import { gptPlan } from "./plan.ts";
 
@@ -21,7 +21,6 @@ const gpt2: ModelFamily<GptConfig> = {
   module: import.meta.url,
   layers: gptLayers,
   plan: gptPlan,
-  decoder: (scope, config) => new Gpt(scope, config).decoder,
   sizes: ({ layers, heads, embed, context, vocab, inner, tied }) => {
     return { layers, heads, embed, context, vocab, inner, tied };
   },

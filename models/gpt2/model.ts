@@ -20,8 +20,6 @@ import {
   type Tensor,
   type TokenCache,
 } from "../../nn/mod.ts";
-import { decoderOf } from "../decoder_of.ts";
-import type { DecoderModel } from "../family.ts";
 
 /** Sizes of a GPT. With `experts` above 0 every block has a mixture of experts where it has a feed-forward layer. */
 export interface GptConfig extends Partial<MixtureConfig> {
@@ -144,18 +142,6 @@ export class Gpt implements Model {
   /** Shapes: inputs i32 [B, T], targets i32 [B, T]. */
   loss(tape: Tape, inputs: Tensor, targets: Tensor): Loss {
     return crossEntropy(tape, this.logits(tape, inputs), targets);
-  }
-
-  /** For generation. */
-  get decoder(): DecoderModel {
-    const embedding = this.#embedding, head = this.#head;
-    return decoderOf({
-      context: this.config.context,
-      keyWidth: this.config.embed,
-      embed: (tape, ids) => embedding.forward(tape, ids),
-      blocks: this.#blocks,
-      head: (tape, x) => head.forward(tape, x),
-    });
   }
 }
 

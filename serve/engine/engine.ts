@@ -28,7 +28,7 @@ export class Engine {
 
   /** Nothing is open. */
   constructor(rank: EngineRank, limits: EngineLimits) {
-    this.context = rank.context;
+    this.context = limits.context;
     this.#scheduler = new Scheduler(limits);
     this.#rank = rank;
   }
@@ -54,12 +54,13 @@ export class Engine {
   }
 
   /**
-   * Takes a request; its text ends with the context.
+   * Takes a request.
    *
-   * @throws {RangeError} If its prompt has no token, or leaves no room in the context.
+   * @throws {RangeError} If its prompt has no token, or leaves no room in a context that does not slide.
    */
   add(request: EngineRequest): void {
-    const { prompt, id } = request, room = this.context - prompt.length;
+    const { prompt, id, slides, numTokens } = request,
+      room = slides ? numTokens : this.context - prompt.length;
     if (prompt.length === 0 || room < 1) {
       throw new RangeError(
         `Cannot take request ${id}: its prompt has ${prompt.length} tokens, it may have 1 to ${
@@ -67,7 +68,7 @@ export class Engine {
         }`,
       );
     }
-    this.#scheduler.add({ ...request, numTokens: Math.min(request.numTokens, room) });
+    this.#scheduler.add({ ...request, numTokens: Math.min(numTokens, room) });
   }
 
   /** Ends a request that nobody wants any more; whether it was open. */
@@ -77,7 +78,11 @@ export class Engine {
     return sequence !== undefined;
   }
 
-  /** One pass. */
+  /**
+   * One pass.
+   *
+   * @throws {RangeError} If a score is not finite: the model computes no sense.
+   */
   step(): EngineOutput[] {
     const runs = this.#scheduler.next(), isLast = (run: ScheduledRun) => run.rows === run.sequence.numUnread;
     const scores = this.#rank.run(runs, isLast), outputs: EngineOutput[] = [];
@@ -87,12 +92,20 @@ export class Engine {
       const output = this.#choose(sequence, scores[i]);
       outputs.push(output);
       if (output.finish !== undefined) this.#scheduler.remove(sequence);
+      else if (sequence.isOverfull) {
+        sequence.slide();
+        this.#scheduler.forget(sequence);
+      }
     }
     return outputs;
   }
 
   #choose(sequence: Sequence, logits: Float32Array): EngineOutput {
     const { request, tokens, numWritten } = sequence, { id, endTokens = [], numTokens } = request;
+    const overflow = logits.indexOf(-Infinity);
+    if (overflow >= 0) {
+      throw new RangeError(`Cannot choose a token: the logit of id ${overflow} is -Infinity`);
+    }
     const token = chooseToken(logits, numWritten, request, tokens);
     if (endTokens.includes(token)) return { id, finish: "eos" };
     tokens.push(token);

@@ -57,8 +57,6 @@ export interface EngineRankOptions extends EngineModel {
 export class EngineRank {
   /** Its parameters, without values. */
   readonly scope: Scope;
-  /** Most tokens of a sequence. */
-  readonly context: number;
   /** Computes on the memory of the device. */
   readonly backend: Backend;
   readonly #replica: Group;
@@ -74,23 +72,22 @@ export class EngineRank {
 
   /** Allocates pages, and records all passes. */
   constructor(options: EngineRankOptions) {
-    const { device, backend, parts, limits, sizes: { embed, context, vocab }, degrees } = options;
+    const { device, backend, parts, limits, sizes: { embed, vocab }, degrees } = options;
     const [pp, tp, ep] = ["pp", "tp", "ep"].map((name) => device.group(name)), { heap } = backend;
     const isFirst = pp.index === 0, isLast = pp.index === pp.size - 1;
     const sharding = shardingOf(options, tp, ep);
     this.scope = Scope.of({ heap, seed: undefined, sharding });
-    this.context = context;
     this.backend = backend;
     this.#replica = device.group("replica");
     this.#stages = pp;
-    this.#words = new StepWords(heap, limits, context);
+    this.#words = new StepWords(heap, limits);
     const { start, end } = stageRanges(parts, pp.size)[pp.index];
     const layers = parts.layers.slice(start, end).map(({ type, build }): RowLayer => {
       const layer = build(this.scope);
       return type === "block" ? { type, layer } : { type: "other", layer };
     });
     const head = isLast ? layers.pop()!.layer : undefined;
-    const rows = { backend, layers, isFirst, embed, context, limits, batch: this.#words.batch };
+    const rows = { backend, layers, isFirst, embed, limits, batch: this.#words.batch };
     this.#passes = recordRowPasses(rows);
     this.#heads = head === undefined ? [] : recordHeadPasses(rows, head);
     this.#sendsScores = isLast && ep.index === 0 && this.#replica.index > 0;

@@ -17,8 +17,6 @@ export interface RowLayers {
   readonly isFirst: boolean;
   /** Width of what is handed over. */
   readonly embed: number;
-  /** Most tokens of a sequence. */
-  readonly context: number;
   /** What a step may hold. */
   readonly limits: EngineLimits;
   /** Which rows belong together. */
@@ -56,8 +54,8 @@ export interface HeadPass {
  * and the most. Rows that are left over are of no sequence.
  */
 export function recordRowPasses({ backend, ...options }: RowLayers): RowPass[] {
-  const { layers, isFirst, embed, context, limits, batch } = options;
-  const caches = layers.map(() => new PagedCache(backend.heap, { ...limits, context }, batch));
+  const { layers, isFirst, embed, limits, batch } = options;
+  const caches = layers.map(() => new PagedCache(backend.heap, limits, batch));
   return recordSizes(backend, limits.maxRows, (tape, numRows) => {
     const input = isFirst
       ? tape.input("ids", [1, numRows], "i32")

@@ -9,6 +9,8 @@ export interface EngineLimits {
   readonly maxRows: number;
   /** Rows of one sequence in a step. */
   readonly prefillChunk: number;
+  /** Tokens of a sequence that the cache holds. */
+  readonly context: number;
   /** Tokens of a page. */
   readonly pageTokens: number;
   /** Pages of the pool. */
@@ -64,14 +66,15 @@ export class Scheduler {
    * @throws {RangeError} If all pages together are too few for it.
    */
   add(request: EngineRequest): void {
-    const { pageTokens, numPages } = this.#limits, tokens = request.prompt.length + request.numTokens;
+    const { pageTokens, numPages, context } = this.#limits;
+    const tokens = Math.min(request.prompt.length + request.numTokens, context);
     const needed = Math.ceil(tokens / pageTokens);
     if (needed > numPages) {
       throw new RangeError(
         `Cannot take request ${request.id}: its ${tokens} tokens need ${needed} pages, there are ${numPages}`,
       );
     }
-    this.#waiting.push(new Sequence(request));
+    this.#waiting.push(new Sequence(request, context));
   }
 
   /** Takes a sequence out: it is done, or nobody wants it any more. */
@@ -80,6 +83,11 @@ export class Scheduler {
       const at = list.indexOf(sequence);
       if (at >= 0) list.splice(at, 1);
     }
+    this.forget(sequence);
+  }
+
+  /** Gives the pages of a sequence back: what it still needs is read again. */
+  forget(sequence: Sequence): void {
     this.#pool.release(sequence.pages);
     sequence.numCached = 0;
   }
@@ -131,8 +139,7 @@ export class Scheduler {
   #preempt(sequence: Sequence): void {
     this.#running.splice(this.#running.indexOf(sequence), 1);
     this.#waiting.unshift(sequence);
-    this.#pool.release(sequence.pages);
-    sequence.numCached = 0;
+    this.forget(sequence);
     this.numPreemptions++;
   }
 

@@ -4,6 +4,8 @@ import type { SampleOptions } from "../sample_options.ts";
 export interface EngineRequest extends SampleOptions {
   /** Whose it is: no two that are open at a time have the same. */
   readonly id: string;
+  /** When the context is full, its last half is read again, and the text goes on; by default the text ends. */
+  readonly slides?: boolean;
 }
 
 /** A token that was chosen, and what the model thought of it. */
@@ -25,13 +27,32 @@ export class Sequence {
   readonly tokens: number[];
   /** Pages of its keys and values, in order. */
   readonly pages: number[] = [];
-  /** Tokens whose keys and values are in the pages. */
+  /** First token that counts: those before it are forgotten. */
+  start: number;
+  /** Tokens from `start` on whose keys and values are in the pages. */
   numCached = 0;
+  readonly #context: number;
 
-  /** Nothing is cached. */
-  constructor(request: EngineRequest) {
+  /**
+   * Nothing is cached.
+   *
+   * @param context Tokens that count at most.
+   */
+  constructor(request: EngineRequest, context: number) {
     this.request = request;
     this.tokens = [...request.prompt];
+    this.#context = context;
+    this.start = startAfter(this.tokens.length, context);
+  }
+
+  /** Whether more tokens count than the context has room for. */
+  get isOverfull(): boolean {
+    return this.tokens.length - this.start > this.#context;
+  }
+
+  /** Forgets the first half of an overfull context. */
+  slide(): void {
+    this.start = this.tokens.length - halfOf(this.#context);
   }
 
   /** Tokens that were written. */
@@ -41,6 +62,18 @@ export class Sequence {
 
   /** Tokens that a pass must still read before the next one is chosen: at least one. */
   get numUnread(): number {
-    return this.tokens.length - this.numCached;
+    return this.tokens.length - this.start - this.numCached;
   }
+}
+
+/** Tokens that are kept when a context is full. */
+function halfOf(context: number): number {
+  return Math.ceil(context / 2);
+}
+
+/** First token that counts of a text that is read at once: the one that would if it had come token by token. */
+function startAfter(length: number, context: number): number {
+  if (length <= context) return 0;
+  const half = halfOf(context);
+  return length - half - (length - context - 1) % (context - half + 1);
 }

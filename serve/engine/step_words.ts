@@ -19,13 +19,9 @@ export class StepWords {
   readonly #ids: Span;
   readonly #positions: Span;
 
-  /**
-   * Allocates words for the largest step.
-   *
-   * @param context Most tokens of a sequence.
-   */
-  constructor(heap: DeviceHeap, limits: EngineLimits, context: number) {
-    const { maxRows, maxSequences, pageTokens } = limits, pages = Math.ceil(context / pageTokens);
+  /** Allocates words for the largest step. */
+  constructor(heap: DeviceHeap, { maxRows, maxSequences, pageTokens, context }: EngineLimits) {
+    const pages = Math.ceil(context / pageTokens);
     const lengths = [2, maxSequences, maxRows, maxRows, 1 + RUN_WORDS * maxSequences, maxSequences * pages];
     this.#heap = heap;
     this.span = heap.allocate("words of a step", lengths.reduce((a, b) => a + b, 0), "activations", "i32");
@@ -68,11 +64,11 @@ export class StepWords {
     let row = 0, table = 0, numWanted = 0;
     words[0] = runs.length;
     for (const [i, run] of runs.entries()) {
-      const { sequence: { tokens, pages }, first, rows } = run;
+      const { sequence: { tokens, pages, start }, first, rows } = run;
       words.set([row, rows, first, table], 1 + RUN_WORDS * i);
       tables.set(pages, table);
       for (let t = 0; t < rows; t++) {
-        ids[row + t] = tokens[first + t];
+        ids[row + t] = tokens[start + first + t];
         positions[row + t] = first + t;
       }
       row += rows;

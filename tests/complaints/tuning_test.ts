@@ -5,7 +5,7 @@ import { loadDirectory } from "../../checkpoint/mod.ts";
 import { mergeAdapter } from "../../export/mod.ts";
 import { readSafetensors, UsageError } from "../../files/mod.ts";
 import { prepareTraining, type TrainOptions } from "../../train/mod.ts";
-import { logProbabilitiesOf } from "../support/log_probabilities.ts";
+import { logProbabilitiesOf } from "../support/whole_scores.ts";
 import { withTempDir } from "../support/temp_dir.ts";
 import { runToEnd } from "../train/support/runs.ts";
 

@@ -3,7 +3,7 @@ import { loadDirectory } from "../../checkpoint/mod.ts";
 import { mergeAdapter } from "../../export/mod.ts";
 import { readSafetensors, readTensor, UsageError } from "../../files/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
-import { logProbabilitiesOf } from "../support/log_probabilities.ts";
+import { logProbabilitiesOf } from "../support/whole_scores.ts";
 import { runToEnd } from "../train/support/runs.ts";
 
 const GOLDEN = new URL("../golden/", import.meta.url).pathname;

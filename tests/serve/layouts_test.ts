@@ -1,7 +1,7 @@
 /** The answers of one device, to the bit, on every layout. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UsageError } from "../../files/mod.ts";
-import { type BatchOptions, type BatchRequest, generateBatch, resolveSample } from "../../serve/mod.ts";
+import { type BatchRequest, type EngineOptions, generateBatch, resolveSample } from "../../serve/mod.ts";
 
 const goldenOf = (name: string) => new URL(`../golden/${name}/init`, import.meta.url).pathname;
 const REQUESTS = Array.from({ length: 7 }, (_, i): BatchRequest => ({
@@ -9,13 +9,13 @@ const REQUESTS = Array.from({ length: 7 }, (_, i): BatchRequest => ({
   ...resolveSample({ numTokens: 10, seed: i }),
 }));
 
-async function answersOf(model: string, options: BatchOptions) {
+async function answersOf(model: string, options: EngineOptions) {
   const limits = { maxSequences: 4, prefillChunk: 5 };
   const all = await Array.fromAsync(generateBatch(goldenOf(model), REQUESTS, { ...limits, ...options }));
   return all.sort((a, b) => Number(a.id) - Number(b.id));
 }
 
-const LAYOUTS: Record<string, readonly BatchOptions[]> = {
+const LAYOUTS: Record<string, readonly EngineOptions[]> = {
   "llama-tiny": [{ tp: 2 }, { tp: 4 }, { pp: 2 }, { tp: 2, pp: 2 }, { dp: 2, tp: 2 }],
   "gpt2-tiny": [{ tp: 2 }, { pp: 2 }],
   "families/mixtral": [{ tp: 2 }, { ep: 2 }, { ep: 2, tp: 2 }, { ep: 2, pp: 2 }],
@@ -42,7 +42,7 @@ Deno.test("generateBatch() answers with the same bits from either replica, and c
 });
 
 Deno.test("generateBatch() refuses a layout that the model cannot be cut into", async () => {
-  const refused: [string, BatchOptions, string][] = [
+  const refused: [string, EngineOptions, string][] = [
     ["llama-tiny", { tp: 3 }, "over tp 3"],
     ["llama-tiny", { pp: 99 }, "over 99 stages"],
     ["llama-tiny", { ep: 2 }, "Cannot use --ep 2: the model has no experts"],

@@ -1,11 +1,8 @@
 /** Runs exported models with onnxruntime, as a user of them would. */
 import { assert, assertEquals } from "@std/assert";
 import { loadOrt, type OrtSession, type OrtTensor, type Provider } from "../../kernels/onnx/ort.ts";
-import { TokenWriter } from "../../serve/writer.ts";
-import { createBackend, createDeviceMemory, DeviceHeap } from "../../kernels/mod.ts";
-import { Scope } from "../../nn/mod.ts";
-import { readTensor } from "../../files/mod.ts";
 import { loadDirectory } from "../../checkpoint/checkpoint.ts";
+import { wholeScores } from "./whole_scores.ts";
 
 /** A session with what is needed to feed it. */
 export interface ExportedSession {
@@ -39,23 +36,11 @@ export async function computeHere(
   prompt: readonly number[],
   numTokens: number,
 ): Promise<{ logits: Float32Array[]; tokens: number[] }> {
-  const { family, config, weights } = await loadDirectory(folder), capBytes = 256 * 2 ** 20;
-  const heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) }),
-    scope = Scope.root(heap, 0);
-  const model = family.decoder(scope, config);
-  for (const { name, span } of scope.parameters) heap.f32(span).set(readTensor(weights.get(name)!));
-  const writer = new TokenWriter(createBackend("wasm", heap), model),
-    logits: Float32Array[] = [],
-    tokens: number[] = [];
-  for (const token of prompt) {
-    writer.read(token);
-    logits.push(writer.logits.slice());
-  }
-  for (let i = 0; i < numTokens; i++) {
-    const next = likeliest(logits.at(-1)!);
-    tokens.push(next);
-    writer.read(next);
-    logits.push(writer.logits.slice());
+  const model = await loadDirectory(folder), tokens: number[] = [];
+  let logits = await wholeScores(model, prompt);
+  while (tokens.length < numTokens) {
+    tokens.push(likeliest(logits.at(-1)!));
+    logits = await wholeScores(model, [...prompt, ...tokens]);
   }
   return { logits, tokens };
 }

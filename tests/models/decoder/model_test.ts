@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { loadDirectory } from "../../../checkpoint/mod.ts";
 import { readSafetensors } from "../../../files/mod.ts";
 import { generate } from "../../../serve/mod.ts";
-import { logProbabilitiesOf } from "../../support/log_probabilities.ts";
+import { logProbabilitiesOf } from "../../support/whole_scores.ts";
 import { withTempDir } from "../../support/temp_dir.ts";
 
 const LLAMA = new URL("../../golden/llama-tiny/", import.meta.url).pathname;

@@ -4,12 +4,10 @@
  * Parallel blocks (attention and feed-forward layer side by side) without norms, and a head of its own.
  */
 import {
+  type CachedLayer,
   CausalSelfAttention,
-  type DecoderModel,
-  decoderOf,
   Embedding,
   FeedForward,
-  type KeyValueCache,
   type Layer,
   type LayerFactory,
   Linear,
@@ -18,6 +16,7 @@ import {
   type Scope,
   type Tape,
   type Tensor,
+  type TokenCache,
   UsageError,
 } from "../../../mod.ts";
 
@@ -32,7 +31,7 @@ export interface ToyConfig {
   readonly flavour: string;
 }
 
-class ToyBlock implements Layer {
+class ToyBlock implements CachedLayer {
   readonly #attention: CausalSelfAttention;
   readonly #feedForward: FeedForward;
 
@@ -42,7 +41,7 @@ class ToyBlock implements Layer {
     this.#feedForward = new FeedForward(scope.child("ff"), sizes);
   }
 
-  forward(tape: Tape, x: Tensor, cache?: KeyValueCache): Tensor {
+  forward(tape: Tape, x: Tensor, cache?: TokenCache): Tensor {
     return this.#feedForward.forward(tape, x, this.#attention.forward(tape, x, x, cache?.attend));
   }
 }
@@ -61,19 +60,6 @@ class ToyEmbedding implements Layer {
     const places = positionsOf(tape, ids.shape) ?? tape.constant("places", ids.shape, "i32", place);
     return this.#tokens.forward(tape, ids, this.#positions.forward(tape, places));
   }
-}
-
-function toyDecoder(scope: Scope, config: ToyConfig): DecoderModel {
-  const embedding = new ToyEmbedding(scope, config);
-  const blocks = Array.from({ length: config.depth }, (_, i) => blockOf(scope, config, i));
-  const head = headOf(scope, config);
-  return decoderOf({
-    context: config.context,
-    keyWidth: config.width,
-    embed: (tape, ids) => embedding.forward(tape, ids),
-    blocks,
-    head: (tape, x) => head.forward(tape, x),
-  });
 }
 
 const blockOf = (scope: Scope, config: ToyConfig, i: number) =>
@@ -103,7 +89,6 @@ const toy: ModelFamily<ToyConfig> = {
     "blocks.*.ff.c_proj": { kind: "row" },
     "scores": { kind: "head" },
   }),
-  decoder: toyDecoder,
   sizes: ({ depth, heads, width, context, vocab }) => ({
     layers: depth,
     heads,

@@ -1,34 +1,40 @@
 /** One request among others: the tokens and the log-probabilities that it has alone, to the bit. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { familyNamed } from "../../../models/mod.ts";
-import { RandomStream, Scope } from "../../../nn/mod.ts";
+import { RandomStream } from "../../../nn/mod.ts";
 import {
   type ChosenToken,
   Engine,
   type EngineLimits,
   type EngineRequest,
 } from "../../../serve/engine/mod.ts";
-import { TokenWriter } from "../../../serve/mod.ts";
 import { makeBackend } from "../../support/device.ts";
-import { makeRank, type SoloModel } from "../../support/engine.ts";
+import { makeRank, scoresAfter, type SoloModel } from "../../support/engine.ts";
 
 const SIZES = { layers: 2, heads: 4, embed: 32, context: 96, vocab: 61 };
-const LIMITS: EngineLimits = { maxSequences: 8, maxRows: 64, prefillChunk: 64, pageTokens: 16, numPages: 48 };
+const LIMITS: EngineLimits = {
+  maxSequences: 8,
+  maxRows: 64,
+  prefillChunk: 64,
+  context: 96,
+  pageTokens: 16,
+  numPages: 48,
+};
 
 /** A model of a family, from random weights. */
-function build(modelType: string, more: object = {}): SoloModel<unknown> {
+function build(modelType: string, more: object = {}): SoloModel {
   const family = familyNamed(modelType)!;
   return { family, config: family.configure({ ...SIZES, ...more }), seed: 5 };
 }
 
-async function makeEngine(model: SoloModel<unknown>, limits: Partial<EngineLimits> = {}): Promise<Engine> {
+async function makeEngine(model: SoloModel, limits: Partial<EngineLimits> = {}): Promise<Engine> {
   const all = { ...LIMITS, ...limits };
   return new Engine(await makeRank(model, all), all);
 }
 
 /** Runs requests to their ends, and gives what each has written. */
 async function runAll(
-  model: SoloModel<unknown>,
+  model: SoloModel,
   requests: readonly EngineRequest[],
   limits: Partial<EngineLimits> = {},
   arrivals: readonly number[] = [],
@@ -87,13 +93,45 @@ for (const [name, [modelType, more]] of Object.entries(MODELS)) {
   });
 }
 
-Deno.test("Engine chooses the tokens that one sequence on one device chooses", async () => {
-  const built = build("llama", { kvHeads: 2 }), backend = makeBackend();
-  const model = built.family.decoder(Scope.root(backend.heap, built.seed), built.config);
-  const { written } = await runAll(built, [OURS, { ...OURS, id: "greedy", temperature: 0 }]);
-  for (const [id, temperature] of [["ours", OURS.temperature], ["greedy", 0]] as const) {
-    const expected = [...new TokenWriter(backend, model).write({ ...OURS, temperature })];
-    assertEquals(written.get(id)!.map(({ token }) => token), expected);
+/** Log-probability of a token after others, as one pass over all of them has it. */
+function logprobAfter(model: SoloModel, tokens: readonly number[], next: number): number {
+  const scores = Float64Array.from(scoresAfter(model, tokens)), max = scores.reduce((a, b) => Math.max(a, b));
+  return scores[next] - max - Math.log(scores.reduce((sum, score) => sum + Math.exp(score - max), 0));
+}
+
+for (const [name, [modelType, more]] of Object.entries(MODELS)) {
+  Deno.test(`Engine scores tokens of ${name} as one pass does over those that count, also when the context is full`, async () => {
+    const built = build(modelType, { ...more, context: 16 }), limits = { context: 16, pageTokens: 4 };
+    const requests = [3, 16, 40].map((length) => ({
+      ...{ ...OURS, id: `${length}`, prompt: promptOf(length, length), slides: true },
+    }));
+    const { written } = await runAll(built, requests, limits);
+    for (const { id, prompt } of requests) {
+      // Token by token: a ninth token of the second half pushes the first half out.
+      let counted: number[] = [];
+      const read = (token: number) =>
+        counted = [...counted.length === 16 ? counted.slice(-7) : counted, token];
+      prompt.forEach(read);
+      for (const { token, logprob } of written.get(id)!) {
+        const expected = logprobAfter(built, counted, token);
+        assert(Math.abs(logprob - expected) < 1e-5, `${id}: ${logprob}, not ${expected}`);
+        read(token);
+      }
+    }
+  });
+}
+
+/** NaN became token -1; minus infinity is what a head gives whose sums overflow. */
+Deno.test("Engine names a score that is not finite", async () => {
+  for (const [value, shown] of [[NaN, "id 0 is NaN"], [9, "id 0 is Infinity"], [-9, "id 0 is -Infinity"]]) {
+    const backend = makeBackend(), rank = await makeRank(build("gpt2"), LIMITS, backend);
+    const of = (name: string) => backend.heap.f32(rank.scope.parameters.find((p) => p.name === name)!.span);
+    const engine = new Engine(rank, LIMITS);
+    of("ln_f.weight").fill(0);
+    of("ln_f.bias").fill(0)[0] = 3e38;
+    of("wte.weight").fill(0)[0] = value as number;
+    engine.add({ ...OURS, prompt: [1] });
+    assertThrows(() => engine.step(), RangeError, `Cannot choose a token: the logit of ${shown}`);
   }
 });
 

@@ -1,7 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { type EngineLimits, Scheduler } from "../../../serve/engine/mod.ts";
 
-const LIMITS: EngineLimits = { maxSequences: 3, maxRows: 12, prefillChunk: 8, pageTokens: 4, numPages: 8 };
+const LIMITS: EngineLimits = {
+  maxSequences: 3,
+  context: 64,
+  maxRows: 12,
+  prefillChunk: 8,
+  pageTokens: 4,
+  numPages: 8,
+};
 
 function schedulerOf(prompts: Record<string, number>, limits: Partial<EngineLimits> = {}): Scheduler {
   const scheduler = new Scheduler({ ...LIMITS, ...limits });
