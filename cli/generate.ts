@@ -1,5 +1,6 @@
 import { findModel } from "../checkpoint/mod.ts";
 import { readText, UsageError } from "../files/mod.ts";
+import { WEIGHT_FORMATS } from "../kernels/mod.ts";
 import {
   chatPrompt,
   type EngineOptions,
@@ -28,6 +29,7 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
                      "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
   --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
   --dp N             replicas, which take prompts from one queue [1]
+  --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32]
   --numerics MODE    exact = the same bits on every layout [fast]
   --max-sequences N  texts at a time of a replica at most [32]
   --prefill-chunk N  tokens of a prompt that are read at a time; changes no answer [64]
@@ -50,7 +52,7 @@ type Prompt = string | number[];
 /** Options with a value, beside those of layouts and of sampling. */
 const OPTIONS = [
   ...["prompt", "prompt-ids", "ids", "prompts", "batch", "adapter", "stop", "system"],
-  ...["max-sequences", "prefill-chunk", "numerics"],
+  ...["max-sequences", "prefill-chunk", "numerics", "weights"],
 ];
 
 /** The command `generate`. */
@@ -98,7 +100,8 @@ function engineOptionsOf(options: Arguments["options"]): EngineOptions {
     ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
     ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
     ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
-    numerics: numericsOf(options.numerics),
+    numerics: choose("numerics", options.numerics, NUMERICS) ?? "fast",
+    weights: choose("weights", options.weights, ["f32", ...WEIGHT_FORMATS]) ?? "f32",
   };
 }
 
@@ -110,9 +113,17 @@ function choiceOf(options: Arguments["options"]): SampleChoice {
 /** Devices along each axis, and replicas. */
 const LAYOUT = ["tp", "pp", "ep", "dp"] as const;
 
-function numericsOf(value: string | boolean | undefined): "fast" | "exact" {
-  if (value === undefined || value === "fast" || value === "exact") return value ?? "fast";
-  throw new UsageError(`Cannot use --numerics ${value}: known are fast, exact`);
+const NUMERICS = ["fast", "exact"] as const;
+
+/** The value of an option of which there are some. */
+function choose<T extends string>(
+  name: string,
+  value: string | boolean | undefined,
+  known: readonly T[],
+): T | undefined {
+  const found = known.find((one) => one === value);
+  if (value === undefined || found !== undefined) return found;
+  throw new UsageError(`Cannot use --${name} ${value}: known are ${known.join(", ")}`);
 }
 
 /** Options that say another prompt, or how one is shown. */

@@ -36,3 +36,4 @@ export * from "./memory/span.ts";
 export { RUN_WORDS } from "./arguments/paged_arguments.ts";
 export * from "./arguments/sum_tree.ts";
 export * from "./wasm_backend.ts";
+export * from "./weights/mod.ts";

@@ -1,7 +1,8 @@
 import { type Kernel, type Kernels, ModuleBuilder } from "./wasm/builder.ts";
 import { addPeerBf16 } from "./wasm/bf16.ts";
 import { compileOnce } from "./wasm/compile_once.ts";
-import { type I32Local, load, type V128 } from "./wasm/values.ts";
+import { load } from "./wasm/loads.ts";
+import { type I32Local, type V128 } from "./wasm/values.ts";
 import { storeVectors } from "./wasm/walk.ts";
 
 /**

@@ -3,7 +3,8 @@ import { createDeviceMemory, type DeviceHeap } from "./memory/heap.ts";
 import { phantomBackend } from "./phantom_backend.ts";
 import { ReferenceBackend } from "./reference/backend.ts";
 import { ModuleBuilder } from "./wasm/builder.ts";
-import { load, splat, type V128 } from "./wasm/values.ts";
+import { load } from "./wasm/loads.ts";
+import { splat, type V128 } from "./wasm/values.ts";
 import { chooseTile } from "./wasm/choose_tile.ts";
 import { WasmBackend } from "./wasm_backend.ts";
 

@@ -11,6 +11,7 @@ import type { DeviceHeap } from "./memory/heap.ts";
 import type { RowKernel, RowSizes } from "./rows/kernel.ts";
 import { RowCalls } from "./rows/wasm.ts";
 import type { Span } from "./memory/span.ts";
+import { gatherPanels } from "./weights/reference.ts";
 import { Attention } from "./wasm/attention.ts";
 import type { Kernels } from "./wasm/builder.ts";
 import { runChoiceDots, runCombineRows, runRoute, runRouteBackward } from "./wasm/experts.ts";
@@ -136,6 +137,7 @@ export class WasmBackend implements args.Backend {
     check.need("gather", "ids", a.ids, a.rows);
     check.need("gather", "out", a.out, a.rows * a.cols);
     if (a.cols === 0) return;
+    if (a.packedTable !== undefined) return gatherPanels(this.heap, a, a.packedTable);
     this.#checkIds("gather", a.ids, a.rows, Math.floor(a.table.length / a.cols));
     runGather(this.#kernels, a);
   }
@@ -268,7 +270,7 @@ export class WasmBackend implements args.Backend {
   /** Workspace is kept from call to call, and grows with the largest. */
   reserve(...[operation, a]: args.ReservedCall): void {
     if (operation === "matmul") {
-      if (a.tree !== undefined) this.#matmul.reserve(a.tree);
+      this.#matmul.reserve(a);
     } else if (operation === "scatterAdd") {
       if (a.tree !== undefined) this.#scatter.reserve(a, a.tree);
     } else if (operation === "pagedAttention") {

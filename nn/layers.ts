@@ -46,9 +46,12 @@ export class Linear {
     const { inputs, outputs, bias = true, outputsFirst = false, initialize = normal(0.02) } = config;
     this.#hooks = scope.hooks;
     this.#outputsFirst = outputsFirst;
-    this.weight = scope.parameter("weight", outputsFirst ? [outputs, inputs] : [inputs, outputs], initialize);
+    const shape = outputsFirst ? [outputs, inputs] : [inputs, outputs];
+    this.weight = scope.parameter("weight", shape, initialize, {
+      inputsDim: outputsFirst ? 1 : 0,
+      of: "layer",
+    });
     this.bias = bias ? scope.parameter("bias", [outputs], constant(0)) : undefined;
-    this.weight.isPackable = outputsFirst;
     this.#adapter = Adapter.of(scope, { inputs, outputs, outputsFirst, weight: this.weight.name });
   }
 
@@ -131,7 +134,8 @@ export class Embedding {
   /** Makes the parameter `weight` in the scope. */
   constructor(scope: Scope, config: { rows: number; width: number; initialize?: Initializer }) {
     this.#hooks = scope.hooks;
-    this.weight = scope.parameter("weight", [config.rows, config.width], config.initialize ?? normal(0.02));
+    const { rows, width, initialize = normal(0.02) } = config, use = { inputsDim: 1, of: "table" } as const;
+    this.weight = scope.parameter("weight", [rows, width], initialize, use);
   }
 
   /** Shapes: ids i32 [...], result [..., width], or that of this device's rows; `onto` is added. */
@@ -158,12 +162,12 @@ export class Head {
   constructor(scope: Scope, table: { name: string; rows: number; width: number; initialize?: Initializer }) {
     this.#hooks = scope.hooks;
     const { name, rows, width, initialize = normal(0.02) } = table, own = scope.child("weight").path;
-    this.table = name === own
-      ? scope.parameter("weight", [rows, width], initialize)
-      : scope.shared(name, [rows, width], initialize);
-    this.table.isPackable = name === own;
-    const layer = { inputs: width, outputs: rows, outputsFirst: true, weight: name };
-    this.#adapter = Adapter.of(scope, layer);
+    const isTable = name !== own, shape = [rows, width];
+    const use = { inputsDim: 1, of: isTable ? "table" : "head" } as const;
+    this.table = isTable
+      ? scope.shared(name, shape, initialize, use)
+      : scope.parameter("weight", shape, initialize, use);
+    this.#adapter = Adapter.of(scope, { inputs: width, outputs: rows, outputsFirst: true, weight: name });
   }
 
   /** Shapes: x [..., width], result [..., rows]. */

@@ -74,8 +74,9 @@ class ExpertLinear {
     { inputs, outputs, initialize, outputsFirst = false }: ExpertLinearConfig,
   ) {
     const shape = outputsFirst ? [outputs, inputs] : [inputs, outputs];
+    const use = { inputsDim: outputsFirst ? 1 : 0, of: "layer" } as const;
     this.#outputsFirst = outputsFirst;
-    this.#weights = scopes.map((scope) => scope.parameter("weight", shape, initialize));
+    this.#weights = scopes.map((scope) => scope.parameter("weight", shape, initialize, use));
     this.#biases = outputsFirst ? [] : scopes.map((scope) => scope.parameter("bias", [outputs], constant(0)));
     // A plan treats all experts alike, so what stands around the first stands around all of them.
     this.#hooks = scopes.map((scope) => scope.hooks)[0];

@@ -10,9 +10,14 @@ import type { Parameter } from "./tensor.ts";
  */
 export function packWeights(backend: Backend, parameters: readonly Parameter[]): void {
   for (const parameter of parameters) {
-    // A product over a tree of sums reads the rows of a weight.
-    if (!parameter.isPackable || parameter.isPacked || chunkTree(parameter, 1) !== undefined) continue;
-    const [outputs, inputs] = parameter.shape;
-    parameter.isPacked = backend.packWeight?.(parameter.span, outputs, inputs) ?? false;
+    const { use, packing, shape: [outputs, inputs] } = parameter;
+    // A product over a tree of sums reads the rows of a weight, as lookups do.
+    if (
+      use?.inputsDim !== 1 || use.of === "table" || packing !== undefined ||
+      chunkTree(parameter, 1) !== undefined
+    ) {
+      continue;
+    }
+    if (backend.packWeight?.(parameter.span, outputs, inputs)) parameter.packing = "f32";
   }
 }

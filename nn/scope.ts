@@ -1,11 +1,18 @@
-import { type DeviceHeap, numElements, type Span, writeElements } from "../kernels/mod.ts";
+import {
+  type DeviceHeap,
+  numElements,
+  panelBytes,
+  type Span,
+  type WeightFormat,
+  writeElements,
+} from "../kernels/mod.ts";
 import type { AttentionInputs } from "./ops/attention_inputs.ts";
 import type { SumChunks } from "./sum_chunks.ts";
 import { RandomStream } from "./random.ts";
 import { eachRun, type Shard, shardShape } from "./shard.ts";
 import type { Tape } from "./tape.ts";
 import { type Shape } from "./shape.ts";
-import { Parameter, type Tensor } from "./tensor.ts";
+import { Parameter, type ParameterUse, type Tensor } from "./tensor.ts";
 
 /** Starting value of a parameter, element by element; index counts the elements of the whole tensor. */
 export type Initializer = (stream: RandomStream, index: number) => number;
@@ -108,6 +115,8 @@ export interface ScopeOptions {
   readonly sharding?: Sharding;
   /** What is trained. */
   readonly tuning?: Tuning;
+  /** Format of a parameter that only these read, by the shape that it has here; by default f32. */
+  readonly formatOf?: (name: string, use: ParameterUse, shape: Shape) => WeightFormat | undefined;
   /** Gives the memory of a parameter; by default a span of its own on the heap. */
   readonly allocate?: (name: string, length: number) => Span;
   /**
@@ -184,9 +193,10 @@ export class Scope {
   /**
    * Makes a parameter (or this device's shard of it) and fills it; values depend on (seed, full name, element) only.
    *
+   * @param use What reads it; by default anything.
    * @throws {TypeError} If the model already has a parameter of that name.
    */
-  parameter(name: string, shape: Shape, initialize: Initializer): Parameter {
+  parameter(name: string, shape: Shape, initialize: Initializer, use?: ParameterUse): Parameter {
     const { heap, parameters, sharding, allocate, tuning } = this.#state, fullName = this.#join(name);
     if (parameters.some((p) => p.name === fullName)) {
       throw new TypeError(`Cannot make parameter ${fullName} as the model already has one of that name`);
@@ -194,7 +204,10 @@ export class Scope {
     const shard = sharding?.shard(fullName, shape), localShape = shardShape(shape, shard);
     const length = numElements(localShape);
     const seed = this.#seedOf(fullName);
-    const span = allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters");
+    const packing = use && this.#state.formatOf?.(fullName, use, localShape);
+    const span = packing === undefined
+      ? allocate?.(fullName, length) ?? heap.allocate(fullName, length, "parameters")
+      : allocatePanels(heap, fullName, packing, dimsOf(localShape, use!));
     if (heap.memory !== undefined && seed !== undefined) {
       const stream = new RandomStream(seed, fullName);
       const values = span.dtype === "f32" ? heap.f32(span) : new Float32Array(length);
@@ -206,7 +219,7 @@ export class Scope {
     const sumChunks = sharding?.sumChunks?.(fullName, shape);
     const parameter = new Parameter({
       ...{ name: fullName, shape: localShape, span },
-      ...{ globalShape: shape, shard, sumChunks, isTrained: tuning?.isTrained(fullName) },
+      ...{ globalShape: shape, shard, sumChunks, isTrained: tuning?.isTrained(fullName), use, packing },
     });
     parameters.push(parameter);
     return parameter;
@@ -216,14 +229,14 @@ export class Scope {
    * The parameter of that full name if this device has made it, otherwise a copy of its own with the same start: for
    * weights that two layers share, which may lie on different devices.
    */
-  shared(fullName: string, shape: Shape, initialize: Initializer): Parameter {
+  shared(fullName: string, shape: Shape, initialize: Initializer, use?: ParameterUse): Parameter {
     this.#state.sharedRequests.push(fullName);
     const known = this.#state.parameters.find((p) => p.name === fullName), { useAgain } = this.#state;
-    if (known === undefined) return new Scope(this.#state, "").parameter(fullName, shape, initialize);
+    if (known === undefined) return new Scope(this.#state, "").parameter(fullName, shape, initialize, use);
     if (useAgain === undefined || !known.isTrained) return known;
-    const use = new Parameter({ ...known, span: useAgain(known) });
-    this.#state.furtherUses.push(use);
-    return use;
+    const furtherUse = new Parameter({ ...known, span: useAgain(known) });
+    this.#state.furtherUses.push(furtherUse);
+    return furtherUse;
   }
 
   #seedOf(name: string): number | undefined {
@@ -234,4 +247,21 @@ export class Scope {
   #join(name: string): string {
     return this.path === "" ? name : `${this.path}.${name}`;
   }
+}
+
+/** Outputs and inputs of a weight. */
+function dimsOf(
+  shape: Shape,
+  { inputsDim }: ParameterUse,
+): { readonly outputs: number; readonly inputs: number } {
+  return { outputs: shape[1 - inputsDim], inputs: shape[inputsDim] };
+}
+
+function allocatePanels(
+  heap: DeviceHeap,
+  name: string,
+  format: WeightFormat,
+  { outputs, inputs }: { readonly outputs: number; readonly inputs: number },
+): Span {
+  return heap.allocate(name, panelBytes(format, outputs, inputs) / 4, "parameters", "i32");
 }

@@ -1,7 +1,7 @@
 import type { Shape } from "./shape.ts";
 import type { Shard } from "./shard.ts";
 import type { SumChunks } from "./sum_chunks.ts";
-import { type DeviceHeap, type DType, type Span, subspan } from "../kernels/mod.ts";
+import { type DeviceHeap, type DType, type Span, subspan, type WeightFormat } from "../kernels/mod.ts";
 
 /** How a tensor is made. */
 export interface TensorOptions {
@@ -55,6 +55,21 @@ export interface ParameterOptions extends Omit<TensorOptions, "requiresGradient"
   readonly sumChunks?: SumChunks;
   /** A frozen one has no gradient; by default true. */
   readonly isTrained?: boolean;
+  /** What reads it; undefined = anything. */
+  readonly use?: ParameterUse;
+  /** How it lies, if not as its shape says. */
+  readonly packing?: "f32" | WeightFormat;
+}
+
+/**
+ * What reads a parameter: products with it as their weight, of a layer or of the head; or, of a table, those and lookups of
+ * its rows.
+ */
+export interface ParameterUse {
+  /** The dim, 0 or 1, that counts the terms of products. */
+  readonly inputsDim: number;
+  /** What it is the weight of. */
+  readonly of: "layer" | "head" | "table";
 }
 
 /** A tensor of the model, trained or frozen. Its name is its key in checkpoints; its span may be a shard. */
@@ -65,10 +80,10 @@ export class Parameter extends Tensor {
   readonly shard: Shard | undefined;
   /** See {@link ParameterOptions}. */
   readonly sumChunks: SumChunks | undefined;
-  /** Only products with this as their weight, [outputs, inputs], read it: {@link packWeights} may rearrange it. */
-  isPackable = false;
-  /** It lies as a backend has packed it. */
-  isPacked = false;
+  /** What reads it, if only that does: then it may lie in another way. */
+  readonly use: ParameterUse | undefined;
+  /** How it lies, if not as its shape says: packed by {@link packWeights}, or in panels of a format. */
+  packing: "f32" | WeightFormat | undefined;
   #gradient: Span | undefined;
 
   /** Describes memory that is there already; its gradient is allocated apart. */
@@ -77,6 +92,8 @@ export class Parameter extends Tensor {
     this.globalShape = options.globalShape ?? options.shape;
     this.shard = options.shard;
     this.sumChunks = options.sumChunks;
+    this.use = options.use;
+    this.packing = options.packing;
   }
 
   /** Whether it has a gradient and is updated. */

@@ -4,7 +4,6 @@
  * @module
  */
 import { type Device, type DeviceView, PhantomDevice } from "../actors/mod.ts";
-import { fillPieces } from "../checkpoint/mod.ts";
 import { Tickets, type Topology } from "../collectives/mod.ts";
 import type { TensorIndex } from "../files/mod.ts";
 import { createBackend } from "../kernels/mod.ts";
@@ -18,6 +17,7 @@ import {
   EngineRank,
   type EngineRequest,
 } from "./engine/mod.ts";
+import { formatsOf, loadWeights, type WeightChoice } from "./load_weights.ts";
 
 /** A model, and how devices run it. */
 export interface EngineSetup {
@@ -31,6 +31,8 @@ export interface EngineSetup {
   readonly isExact: boolean;
   /** What a step of a replica may hold. */
   readonly limits: EngineLimits;
+  /** What weights are computed with. */
+  readonly weights: WeightChoice;
   /** Backend of the devices. */
   readonly kernels: "wasm" | "reference";
 }
@@ -38,7 +40,7 @@ export interface EngineSetup {
 /** What to write, and with which model. */
 export interface EngineJob extends EngineSetup {
   /** Where its parameters lie. */
-  readonly weights: TensorIndex;
+  readonly tensors: TensorIndex;
   /** All of it, in the order in which it comes. */
   readonly requests: readonly EngineRequest[];
   /** Says which of them a replica may take. */
@@ -48,8 +50,7 @@ export interface EngineJob extends EngineSetup {
 /** Reports what each step has brought, as lists of {@link EngineOutput}. */
 export default async function engineProgram(device: Device, job: EngineJob): Promise<void> {
   const rank = await buildRank(device, job), { heap } = device, { parameters } = rank.scope;
-  const pieces = parameters.map((parameter) => ({ parameter, start: 0, values: parameter.span }));
-  fillPieces(heap, pieces, ({ values }) => values, job.weights);
+  loadWeights(heap, parameters, job.tensors);
   packWeights(rank.backend, parameters);
   let step = 0;
   const enter = () => device.enter(step++, "step of the engine");
@@ -101,5 +102,6 @@ export async function planEngine(setup: EngineSetup): Promise<number> {
 
 async function buildRank(device: DeviceView, setup: EngineSetup): Promise<EngineRank> {
   const backend = createBackend(setup.kernels, device.heap);
-  return new EngineRank({ ...setup, device, backend, parts: await loadModel(setup.model) });
+  const parts = await loadModel(setup.model), formatOf = formatsOf(setup.weights);
+  return new EngineRank({ ...setup, device, backend, parts, formatOf });
 }

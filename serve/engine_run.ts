@@ -10,6 +10,7 @@ import { Mesh } from "../strategies/mod.ts";
 import type { EngineLimits, EngineOutput, EngineRequest } from "./engine/mod.ts";
 import { checkEngineLayout } from "./engine_layout.ts";
 import { type EngineJob, type EngineSetup, engineTopology, planEngine } from "./engine_program.ts";
+import type { WeightChoice } from "./load_weights.ts";
 import { reportsOf } from "./reports.ts";
 import { type ServedModel, sizeDevice } from "./served_model.ts";
 
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly dp?: number;
   /** "exact": answers have the same bits on every layout; by default "fast". */
   readonly numerics?: "fast" | "exact";
+  /** What weights are computed with; by default "f32". */
+  readonly weights?: WeightChoice;
   /** Sequences at a time of a replica; by default 32. */
   readonly maxSequences?: number;
   /** Tokens of a prompt that are read in a step; by default 64. */
@@ -52,22 +55,17 @@ export async function* runEngine(
   options: EngineOptions,
 ): AsyncGenerator<EngineOutput> {
   const { family, config, companions } = directory, sizes = family.sizes(config);
-  const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast", kernels = "wasm" } = options;
+  const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast", kernels = "wasm", weights = "f32" } = options;
   const setup: EngineSetup = {
-    ...{
-      model,
-      sizes,
-      kernels,
-      isExact: numerics === "exact",
-      degrees: new Mesh({ dp, tp, pp, ep }).degrees,
-    },
+    ...{ model, sizes, kernels, weights, isExact: numerics === "exact" },
+    degrees: new Mesh({ dp, tp, pp, ep }).degrees,
     limits: limitsFor(requests, sizes.context, options),
   };
   checkEngineLayout({ ...setup, parts: await loadModel(model) });
   const deviceMemoryBytes = options.deviceMemoryBytes ?? await sizeDevice(directory, () => planEngine(setup));
   const ends = options.ignoreEos ? [] : await endTokens(companions);
   const job: EngineJob = {
-    ...{ ...setup, weights: await openWeights(), tickets: toShared(new Int32Array(1)) },
+    ...{ ...setup, tensors: await openWeights(), tickets: toShared(new Int32Array(1)) },
     requests: requests.map((request) => ({ ...request, endTokens: ends })),
   };
   const topology = engineTopology(setup.degrees);

@@ -9,6 +9,7 @@ export * from "./generate.ts";
 export { type EngineSetup, engineTopology, planEngine } from "./engine_program.ts";
 export { type EngineOptions } from "./engine_run.ts";
 export * from "./generate_batch.ts";
+export type { WeightChoice } from "./load_weights.ts";
 export * from "./sample_options.ts";
 export { chatPrompt, tokenizerOf } from "./served_model.ts";
 export * from "./text_stream.ts";

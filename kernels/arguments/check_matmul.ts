@@ -1,5 +1,16 @@
 import type { MatmulArgs } from "./product_arguments.ts";
-import { spanByteLength } from "../memory/span.ts";
+import { type Span, spanByteLength } from "../memory/span.ts";
+import { BLOCK_WEIGHTS, type WeightFormat } from "../weights/formats.ts";
+import { panelBytes } from "../weights/panels.ts";
+
+function checkPanels(b: Span, format: WeightFormat, n: number, k: number): void {
+  const bytes = panelBytes(format, n, k);
+  if (k % BLOCK_WEIGHTS === 0 && bytes <= spanByteLength(b)) return;
+  throw new RangeError(
+    `Cannot multiply by a weight in ${format}: k is ${k}, it must be a multiple of ${BLOCK_WEIGHTS}; B needs ${bytes} ` +
+      `bytes, its span has ${spanByteLength(b)}`,
+  );
+}
 
 /**
  * @throws {RangeError} If a matrix of the arguments is larger than its span.
@@ -28,6 +39,8 @@ export function checkMatmul(args: MatmulArgs): void {
   const terms = args.tree?.leaves.flat().reduce((sum, { length }) => sum + length, 0) ?? k;
   if (terms !== k) throw new RangeError(`Cannot multiply: the tree has ${terms} terms, k is ${k}`);
   need("A", a, rowsA, colsA, args.lda ?? colsA, args.strideA ?? m * k);
-  need("B", b, rowsB, colsB, args.ldb ?? colsB, args.strideB ?? k * n);
+  const { packedB = "f32" } = args;
+  if (packedB === "f32") need("B", b, rowsB, colsB, args.ldb ?? colsB, args.strideB ?? k * n);
+  else checkPanels(b, packedB, n, k);
   need("C", c, m, n, args.ldc ?? n, args.strideC ?? m * n);
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Span } from "../memory/span.ts";
+import type { WeightFormat } from "../weights/formats.ts";
 import type { SumTree } from "./sum_tree.ts";
 
 /**
@@ -36,8 +37,11 @@ export interface MatmulArgs {
   readonly transposeA?: boolean;
   /** B is stored [n][k] instead of [k][n]. */
   readonly transposeB?: boolean;
-  /** B is as `packWeight()` has left it, from [n][k]: not together with `transposeA`, a tree, a batch or `accumulate`. */
-  readonly packedB?: boolean;
+  /**
+   * B is [n][k] as `packWeight()` has left it (f32), or in panels of another format: not together with `transposeA`, a tree,
+   * a batch or `accumulate`.
+   */
+  readonly packedB?: "f32" | WeightFormat;
   /** Elements from one stored row to the next; by default rows are tight. */
   readonly lda?: number;
   /** The same of B. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { WeightFormat } from "../weights/formats.ts";
 import type { Span } from "../memory/span.ts";
 import type { SumTree } from "./sum_tree.ts";
 
@@ -42,6 +43,8 @@ export interface GatherArgs {
   readonly ids: Span;
   /** [number of rows of the table, cols]. */
   readonly table: Span;
+  /** The table is in panels of that format; by default rows of f32. */
+  readonly packedTable?: WeightFormat;
   /** [rows, cols]. */
   readonly out: Span;
   /** `out += ...`; by default it is overwritten. */

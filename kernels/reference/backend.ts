@@ -4,6 +4,7 @@ import type { DeviceHeap } from "../memory/heap.ts";
 import { attention, attentionBackward, mergeAttention } from "./attention.ts";
 import * as experts from "./experts.ts";
 import { UNARY } from "./math.ts";
+import { gatherPanels } from "../weights/reference.ts";
 import { matmul } from "./matmul.ts";
 import { pagedAttention } from "./paged_attention.ts";
 import * as rows from "./rows.ts";
@@ -84,7 +85,8 @@ export class ReferenceBackend implements args.Backend {
 
   /** Row by row. */
   gather(a: args.GatherArgs): void {
-    rows.gather(this.heap, a);
+    if (a.packedTable === undefined) rows.gather(this.heap, a);
+    else gatherPanels(this.heap, a, a.packedTable);
   }
 
   /** Sums in float64, rounded once. */

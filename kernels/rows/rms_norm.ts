@@ -8,7 +8,7 @@
 import * as onnx from "../onnx/ops.ts";
 import type { Span } from "../memory/span.ts";
 import { Fold } from "../wasm/fold.ts";
-import { load } from "../wasm/values.ts";
+import { load } from "../wasm/loads.ts";
 import { type RowGradientSizes, RowKernel, type RowSizes } from "./kernel.ts";
 
 /** `out = x * rstd * gamma` for each row; rstd [rows] is kept for the backward pass. */

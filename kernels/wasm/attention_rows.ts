@@ -5,7 +5,8 @@ import { type Kernel, type ModuleBuilder, parameters, type ParamLocals, type Par
 import { Fold } from "./fold.ts";
 import { exp, log } from "./math.ts";
 import { softmaxRow } from "./softmax_row.ts";
-import { type I32, type I32Local, load, type V128 } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32, type I32Local, type V128 } from "./values.ts";
 
 /**
  * Adds to a module:

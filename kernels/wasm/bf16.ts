@@ -5,7 +5,8 @@
  */
 import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { unsigned } from "./encode.ts";
-import { argument, I32, type I32Local, type Int, int, load, type Place, type V128 } from "./values.ts";
+import { argument, load, type Place } from "./loads.ts";
+import { I32, type I32Local, type Int, int, type V128 } from "./values.ts";
 import { storeVectors } from "./walk.ts";
 
 /** Where bf16 and float32 elements lie: memories that the module imports. */

@@ -10,8 +10,8 @@
  * ```
  */
 import { type EncodedFunction, encodeModule, unsigned, type WasmType } from "./encode.ts";
+import { argument, type Place } from "./loads.ts";
 import {
-  argument,
   type Double,
   double,
   F32,
@@ -25,7 +25,6 @@ import {
   type Int,
   int,
   ints,
-  type Place,
   splat,
   V128,
   type V128Local,

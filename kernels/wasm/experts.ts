@@ -14,7 +14,8 @@ import {
 import { type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
 import { Fold } from "./fold.ts";
-import { type F32Local, type I32, type I32Local, load } from "./values.ts";
+import { load } from "./loads.ts";
+import { type F32Local, type I32, type I32Local } from "./values.ts";
 
 /**
  * Adds to a module: `route(probabilities, mask, chosen, weights, slots, slotTokens, slotWeights, wanted, losses, units,

@@ -13,7 +13,8 @@ import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./bui
 import { eachRow } from "./elementwise.ts";
 import { storeVectors } from "./walk.ts";
 import { addPacking, pointers, range } from "./pack.ts";
-import { type I32, type I32Local, int, load, type V128, type V128Local } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32, type I32Local, int, type V128, type V128Local } from "./values.ts";
 
 /** Register tile: MR rows of NR = 4 * vectors columns. */
 export interface Tile {

@@ -5,7 +5,8 @@ import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
 import { log } from "./math.ts";
 import { softmaxRow } from "./softmax_row.ts";
-import { type I32, load } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32 } from "./values.ts";
 
 /**
  * Adds to a module: `crossEntropy(logits, targets, losses, rows, cols)`,

@@ -3,6 +3,7 @@ import { checkMatmul } from "../arguments/check_matmul.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
 import type { Span } from "../memory/span.ts";
 import type { SumTree } from "../arguments/sum_tree.ts";
+import { WeightProducts } from "../weights/wasm.ts";
 import type { Kernels } from "./builder.ts";
 import { type Tile, WIDE_TILE } from "./gemm.ts";
 import { emptyProduct, type FinishBlock, type Product } from "./product.ts";
@@ -47,6 +48,7 @@ export class Matmul {
   readonly #scratch: number;
   readonly #product = emptyProduct();
   readonly #trees: TreeMatmul;
+  readonly #weights: WeightProducts;
 
   constructor(heap: DeviceHeap, kernels: Kernels, tile: Tile) {
     this.#heap = heap;
@@ -60,6 +62,7 @@ export class Matmul {
       b: heap.allocate("packed B of matmul", (NC + 4 * vectors) * KC, "workspace").byteOffset,
     };
     this.#scratch = heap.allocate("edge tiles of matmul", 8 * rows * vectors, "workspace").byteOffset;
+    this.#weights = new WeightProducts(heap);
     this.#trees = new TreeMatmul(heap, kernels, { tile, buffers: this.#buffers });
   }
 
@@ -84,7 +87,8 @@ export class Matmul {
       p.b = args.b.byteOffset + 4 * i * strideB;
       p.c = (pre ?? args.c).byteOffset + 4 * i * strideC;
       const finish = epilogue && this.#finisher(epilogue, args);
-      if (args.packedB) this.#packed(p, finish);
+      if (args.packedB === "f32") this.#packed(p, finish);
+      else if (args.packedB !== undefined) this.#weights.multiply(p, args.packedB, finish);
       else this.multiply(p, args.tree, finish);
     }
   }
@@ -101,9 +105,10 @@ export class Matmul {
     return true;
   }
 
-  /** Takes the workspace of a product over such a tree. */
-  reserve(tree: SumTree): void {
-    this.#trees.reserve(tree);
+  /** Takes the workspace of a product over such a tree, or with such weights. */
+  reserve({ tree, packedB, k }: Pick<MatmulArgs, "tree" | "packedB" | "k">): void {
+    if (tree !== undefined) this.#trees.reserve(tree);
+    if (packedB !== undefined && packedB !== "f32") this.#weights.reserve(k);
   }
 
   /** Computes one product; without a tree every sum is one chain. */

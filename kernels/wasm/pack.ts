@@ -2,7 +2,8 @@
  * Packing for matrix multiplication: operands are copied into the order in which the micro-kernel reads them.
  */
 import { type Kernel, type ModuleBuilder, parameters } from "./builder.ts";
-import { type I32, type I32Local, load, type V128 } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32, type I32Local, type V128 } from "./values.ts";
 
 /**
  * Adds to a module:

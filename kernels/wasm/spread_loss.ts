@@ -8,7 +8,8 @@ import { eachRow } from "./elementwise.ts";
 import { Fold } from "./fold.ts";
 import { log } from "./math.ts";
 import { sumPowers } from "./softmax_row.ts";
-import { type I32Local, load } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32Local } from "./values.ts";
 
 /**
  * Adds to a module: `rowMax(x, out, rows, cols)`, `rowExpSum(x, max, sums, rows, chunks, cols)` for rows of

@@ -10,7 +10,8 @@ import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./bui
 import { copyTile, emitChain, type Layout, rowsOfA, rowsOfC, type Tile } from "./gemm.ts";
 import { storeVectors } from "./walk.ts";
 import { range } from "./pack.ts";
-import { type I32, type I32Local, int, load, splat, type V128Local } from "./values.ts";
+import { load } from "./loads.ts";
+import { type I32, type I32Local, int, splat, type V128Local } from "./values.ts";
 
 /** Bytes of a run in the table. */
 export const RUN_BYTES = 12;

@@ -12,7 +12,8 @@ import { sumSteps } from "../arguments/sum_steps.ts";
 import type { SumTree } from "../arguments/sum_tree.ts";
 import { type FuncRef, type Kernel, type Kernels, type ModuleBuilder, parameters } from "./builder.ts";
 import { eachRow } from "./elementwise.ts";
-import { I32, type I32Local, load } from "./values.ts";
+import { load } from "./loads.ts";
+import { I32, type I32Local } from "./values.ts";
 
 /** Bits of a code. */
 const MAX_DEPTH = 32;

@@ -2,7 +2,7 @@
  * Typed expressions of kernels. An expression is the bytes that leave one value on the stack; using it twice
  * computes it twice, so bind what is used more than once to a local (`k.let(...)`).
  */
-import { float32, float64, memoryArgument, signed, unsigned, type WasmType } from "./encode.ts";
+import { float32, float64, signed, unsigned, type WasmType } from "./encode.ts";
 
 /** An expression, or a number that stands for a constant of the right type. */
 export type Int = I32 | number;
@@ -240,6 +240,18 @@ export class V128 {
   narrowU16(other: V128): V128 {
     return vector2(this, other, 134);
   }
+  /** The same, clamped to -32768..32767. */
+  narrowS16(other: V128): V128 {
+    return vector2(this, other, 133);
+  }
+  /** Products of 16-bit lanes, added in pairs to int32 lanes. */
+  dotI16(other: V128): V128 {
+    return vector2(this, other, 186);
+  }
+  /** 16-bit lanes, zeros from above. */
+  shrU16(bits: number): V128 {
+    return new V128([...this.code, ...int(bits).code, 0xfd, ...unsigned(141)]);
+  }
   /** float32 lanes to int32, saturating. */
   toI32(): V128 {
     return vector(this, 248);
@@ -314,33 +326,6 @@ export function splat(value: number): V128 {
 /** Four int32 constants. */
 export function ints(a: number, b: number, c: number, d: number): V128 {
   return new V128([0xfd, ...unsigned(12), ...new Uint8Array(new Int32Array([a, b, c, d]).buffer)]);
-}
-
-/** Where in which memory: a constant offset in bytes, and the index of an imported memory. */
-export interface Place {
-  offset?: number;
-  memory?: number;
-}
-
-/** Loads; addresses are bytes. */
-export const load = {
-  i32: (address: I32, place: Place = {}): I32 => new I32([...address.code, 0x28, ...argument(2, place)]),
-  u16: (address: I32, place: Place = {}): I32 => new I32([...address.code, 0x2f, ...argument(1, place)]),
-  f32: (address: I32, place: Place = {}): F32 => new F32([...address.code, 0x2a, ...argument(2, place)]),
-  f64: (address: I32, place: Place = {}): F64 => new F64([...address.code, 0x2b, ...argument(3, place)]),
-  v128: (address: I32, place: Place = {}): V128 =>
-    new V128([...address.code, 0xfd, 0, ...argument(2, place)]),
-  /** Four 16-bit numbers into int32 lanes, zeros above. */
-  u16x4: (address: I32, place: Place = {}): V128 =>
-    new V128([...address.code, 0xfd, 4, ...argument(1, place)]),
-  /** One float32 into all four lanes. */
-  splat: (address: I32, place: Place = {}): V128 =>
-    new V128([...address.code, 0xfd, 9, ...argument(2, place)]),
-};
-
-/** The encoded memory argument of a place. */
-export function argument(alignLog2: number, place: Place): number[] {
-  return memoryArgument(alignLog2, place.offset ?? 0, place.memory ?? 0);
 }
 
 function vector(value: { code: readonly number[] }, opcode: number): V128 {

@@ -1,13 +1,5 @@
-import {
-  type I32,
-  type I32Local,
-  ints,
-  load,
-  type Place,
-  splat,
-  type V128,
-  type V128Local,
-} from "./values.ts";
+import { load, type Place } from "./loads.ts";
+import { type I32, type I32Local, ints, splat, type V128, type V128Local } from "./values.ts";
 
 /** What a walk needs of a kernel under construction. */
 export interface Emitter {

@@ -55,12 +55,16 @@ export function groupedLinear(tape: Tape, x: Tensor, options: GroupedLinearOptio
     ...{ c: part(out.span, groups, g), tree: chunkTree(weight, dim) },
     epilogue: epilogueOf(biases[g], activation, out.preActivation && part(out.preActivation, groups, g)),
   }));
+  products.forEach((product, g) => {
+    const { packing } = weights[g];
+    if (packing !== undefined) backend.reserve?.("matmul", { ...product, packedB: packing });
+  });
   return tape.record({
     name,
     inputs: [x, ...weights, ...biases],
     output: out,
     forward: () => {
-      for (const product of products) backend.matmul(product);
+      products.forEach((product, g) => backend.matmul({ ...product, packedB: weights[g].packing }));
     },
     backward: (gradients) => groupedLinearBackward(tape, { x, out, options, gradients }),
   });

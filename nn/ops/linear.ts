@@ -56,13 +56,14 @@ export function linear(tape: Tape, x: Tensor, weight: Parameter, options: Linear
     : { kind: "bias" as const, bias: bias.span };
   const tree = chunkTree(weight, inputs.dim), transposeB = outputsFirst;
   const product = { m: rows, n, k: m, a: x.span, b: weight.span, transposeB, c: out.span, epilogue, tree };
+  if (weight.packing !== undefined) backend.reserve?.("matmul", { ...product, packedB: weight.packing });
   const sum = residual && { op: "add" as const, a: out.span, b: residual.span, out: out.span };
   return tape.record({
     name,
     inputs: operands,
     output: out,
     forward: () => {
-      backend.matmul(weight.isPacked ? { ...product, packedB: true } : product);
+      backend.matmul(weight.packing === undefined ? product : { ...product, packedB: weight.packing });
       if (sum !== undefined) backend.binary(sum);
     },
     backward: (gradients) =>

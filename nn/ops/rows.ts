@@ -193,7 +193,7 @@ export function embedding(tape: Tape, ids: Tensor, table: Parameter, onto?: Tens
     output: out,
     forward: () => {
       if (onto !== undefined) backend.copy(onto.span, out.span);
-      backend.gather(args);
+      backend.gather({ ...args, packedTable: table.packing === "f32" ? undefined : table.packing });
     },
     backward: (gradients) => {
       const scatter = table.isTrained

@@ -2,7 +2,7 @@ import { type DeviceView, PhantomDevice } from "../../actors/mod.ts";
 import type { Group } from "../../collectives/mod.ts";
 import { type Backend, createBackend, phantomHeap, type Span, subspan } from "../../kernels/mod.ts";
 import type { ModelParts, ModelSizes } from "../../models/mod.ts";
-import { Scope, type Sharding, Tape } from "../../nn/mod.ts";
+import { Scope, type ScopeOptions, type Sharding, Tape } from "../../nn/mod.ts";
 import {
   countParameters,
   type Degrees,
@@ -45,6 +45,8 @@ export interface EngineRankOptions extends EngineModel {
   readonly backend: Backend;
   /** What a step may hold. */
   readonly limits: EngineLimits;
+  /** Formats of parameters; by default f32. */
+  readonly formatOf?: ScopeOptions["formatOf"];
 }
 
 /**
@@ -76,7 +78,7 @@ export class EngineRank {
     const [pp, tp, ep] = ["pp", "tp", "ep"].map((name) => device.group(name)), { heap } = backend;
     const isFirst = pp.index === 0, isLast = pp.index === pp.size - 1;
     const sharding = shardingOf(options, tp, ep);
-    this.scope = Scope.of({ heap, seed: undefined, sharding });
+    this.scope = Scope.of({ heap, seed: undefined, sharding, formatOf: options.formatOf });
     this.backend = backend;
     this.#replica = device.group("replica");
     this.#stages = pp;

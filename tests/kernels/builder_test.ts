@@ -3,7 +3,8 @@ import { createDeviceMemory } from "../../kernels/memory/heap.ts";
 import { type Kernel, type Kernels, ModuleBuilder, parameters } from "../../kernels/wasm/builder.ts";
 import { encodeModule, signed, unsigned } from "../../kernels/wasm/encode.ts";
 import { Fold } from "../../kernels/wasm/fold.ts";
-import { type I32, load, splat, type V128 } from "../../kernels/wasm/values.ts";
+import { load } from "../../kernels/wasm/loads.ts";
+import { type I32, splat, type V128 } from "../../kernels/wasm/values.ts";
 import { Vectors } from "../../kernels/wasm/walk.ts";
 
 const memory = createDeviceMemory(1 << 17);

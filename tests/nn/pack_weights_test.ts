@@ -22,15 +22,15 @@ function runTwice(
   };
   const before = run();
   packWeights(backend, scope.parameters);
-  return { before, after: run(), isPacked: layer.weight.isPacked };
+  return { before, after: run(), packing: layer.weight.packing };
 }
 
 for (const inputs of [1, 37, 800]) {
   Deno.test(`packWeights() changes no bit of products of ${inputs} terms`, () => {
     for (const rows of [1, 2, 5, 7, 64, 130]) {
       const sizes = { rows, inputs, outputs: 48, bias: rows % 2 === 0 };
-      const { before, after, isPacked } = runTwice(makeBackend(), sizes);
-      assertEquals(isPacked, true);
+      const { before, after, packing } = runTwice(makeBackend(), sizes);
+      assertEquals(packing, "f32");
       assertEquals(new Uint32Array(after.buffer), new Uint32Array(before.buffer), `${rows} rows`);
     }
   });
@@ -38,21 +38,21 @@ for (const inputs of [1, 37, 800]) {
 
 Deno.test("packWeights() leaves what it cannot pack, what others read, and what a backend does not pack", () => {
   const odd = runTwice(makeBackend(), { rows: 3, inputs: 8, outputs: 20, bias: true });
-  assertEquals([odd.isPacked, odd.after], [false, odd.before]);
+  assertEquals([odd.packing, odd.after], [undefined, odd.before]);
   const plain = runTwice(new ReferenceBackend(makeBackend().heap), {
     rows: 3,
     inputs: 8,
     outputs: 16,
     bias: true,
   });
-  assertEquals([plain.isPacked, plain.after], [false, plain.before]);
+  assertEquals([plain.packing, plain.after], [undefined, plain.before]);
   const backend = makeBackend(), scope = Scope.root(backend.heap, 1);
   const table = new Embedding(scope.child("table"), { rows: 32, width: 8 });
   const tied = new Head(scope.child("head"), { name: "table.weight", rows: 32, width: 8 });
   const first = new Linear(scope.child("first"), { inputs: 8, outputs: 16 });
   const own = new Head(scope.child("own"), { name: "own.weight", rows: 32, width: 8 });
   packWeights(backend, scope.parameters);
-  assertEquals([table.weight, tied.table, first.weight, own.table].map(({ isPacked }) => isPacked), [
-    ...[false, false, false, true],
+  assertEquals([table.weight, tied.table, first.weight, own.table].map(({ packing }) => packing), [
+    ...[undefined, undefined, undefined, "f32"],
   ]);
 });

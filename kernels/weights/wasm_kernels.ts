@@ -1,0 +1,217 @@
+/**
+ * Products of rows with weights in panels: rows are rounded to 8 bits, 32 elements with one scale, and multiplied as
+ * integers. The sum of a block is exact; the blocks of an element of the result are added as one chain, so its bits depend
+ * on its row and its weights alone.
+ *
+ * Source: ggml, `ggml_vec_dot_q8_0_q8_0` and `ggml_vec_dot_q4_0_q8_0`, for the arithmetic.
+ */
+import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "../wasm/builder.ts";
+import { copyTile, rowsOfC } from "../wasm/gemm.ts";
+import { pointers, range } from "../wasm/pack.ts";
+import { load } from "../wasm/loads.ts";
+import { type I32, type I32Local, int, type V128, type V128Local } from "../wasm/values.ts";
+import { storeVectors } from "../wasm/walk.ts";
+import { BLOCK_FORMATS, BLOCK_WEIGHTS, type BlockFormat, type WeightFormat } from "./formats.ts";
+import { PANEL_BLOCK_BYTES, PANEL_OUTPUTS, SCALE_BYTES } from "./panels.ts";
+
+/** Rows of a tile. */
+export const TILE_ROWS = 4;
+/** Bytes of a tile of results. */
+export const TILE_BYTES = 4 * PANEL_OUTPUTS * TILE_ROWS;
+/** Vectors of a panel. */
+const VECTORS = PANEL_OUTPUTS / 4;
+/** Bytes of a rounded block of a row: 32 x i16. */
+export const ROW_BLOCK_BYTES = 2 * BLOCK_WEIGHTS;
+/** Bytes of what is known of a rounded block: its scale in f32, and -8 times its sum in i32. */
+export const ROW_SCALE_BYTES = 8;
+
+/**
+ * Adds to a module:
+ * - `roundRows(x, ldx, rows, blocks, q, scales)`: rows [rows][32 blocks] as i16, tight, and what is known of their blocks,
+ * - `multiply_q8_0 | multiply_q4_0(q, scales, panels, c, ldc, rows, cols, blocks, scratch)`: C = rounded rows x weights,
+ * - `multiply_bf16(x, ldx, panels, ...)`: the same for rows as they are.
+ *
+ * All addresses and leading dimensions are in bytes, all sizes in elements; `scratch` has room for two tiles.
+ */
+export function addQuantised(module: ModuleBuilder): void {
+  addRoundRows(module);
+  for (const format of BLOCK_FORMATS) {
+    const micros = range(TILE_ROWS, (i) => addMicroKernel(module, format, i + 1));
+    const strides = (blocks: I32) => ({ x: blocks.mul(ROW_BLOCK_BYTES), more: blocks.mul(ROW_SCALE_BYTES) });
+    addMacroKernel(module, format, { names: ["q", "scales"], micros, strides });
+  }
+  const micros = range(TILE_ROWS, (i) => addBf16Kernel(module, i + 1));
+  addMacroKernel(module, "bf16", {
+    names: ["x", "ldx"],
+    micros,
+    strides: (_, ldx) => ({ x: ldx, more: int(0) }),
+  });
+}
+
+function addRoundRows(module: ModuleBuilder): void {
+  const names = ["x", "ldx", "rows", "blocks", "q", "scales"] as const;
+  module.func("roundRows", parameters("i32", ...names), (k, { x, ldx, rows, blocks, q, scales }) => {
+    k.for(0, rows, 1, () => {
+      const from = k.i32(x);
+      k.for(0, blocks, 1, () => {
+        emitRoundBlock(k, from, q, scales);
+        from.set(from.add(4 * BLOCK_WEIGHTS));
+        q.set(q.add(ROW_BLOCK_BYTES));
+        scales.set(scales.add(ROW_SCALE_BYTES));
+      });
+      x.set(x.add(ldx));
+    });
+  });
+}
+
+function emitRoundBlock(k: Kernel, from: I32, q: I32, scales: I32): void {
+  const values = range(BLOCK_WEIGHTS / 4, (i) => k.let(load.v128(from, { offset: 16 * i })));
+  const fold = (vectors: readonly V128[], join: (a: V128, b: V128) => V128) => {
+    let all = vectors;
+    while (all.length > 1) all = range(all.length / 2, (i) => k.let(join(all[2 * i], all[2 * i + 1])));
+    const swapped = k.let(join(all[0], all[0].shuffle(all[0], [2, 3, 0, 1])));
+    return k.let(join(swapped, swapped.shuffle(swapped, [1, 0, 3, 2])));
+  };
+  const max = fold(values.map((value) => value.abs()), (a, b) => a.max(b));
+  k.storeF32(scales, max.mul(k.constant(1 / 127)).lane(0));
+  // Of zeros only, 127 / 0 x 0 is no number, which becomes 0.
+  const inverse = k.let(k.constant(127).div(max));
+  const rounded = values.map((value) => k.let(value.mul(inverse).nearest().toI32()));
+  for (let i = 0; i < rounded.length; i += 2) {
+    k.storeV128(q, rounded[i].narrowS16(rounded[i + 1]), { offset: 8 * i });
+  }
+  const sum = fold(rounded, (a, b) => a.addI32(b));
+  k.storeF32(scales, k.let(k.constantI32(0).subI32(sum.shlI32(3))).lane(0), { offset: 4 });
+}
+
+function addMicroKernel(module: ModuleBuilder, format: BlockFormat, rows: number): FuncRef {
+  const names = ["q", "scales", "panel", "c", "ldc", "blocks", "scratch"] as const;
+  const params = parameters("i32", ...names), tile = { rows, vectors: VECTORS, splat: "load" as const };
+  return module.func(
+    `_micro_${format}_${rows}`,
+    params,
+    (k, { q, scales, panel, c, ldc, blocks, scratch }) => {
+      const cRows = rowsOfC(k, { c, ldc, rows: int(rows), scratch, tile });
+      const qRows = pointers(k, q, blocks.mul(ROW_BLOCK_BYTES), rows);
+      const scaleRows = pointers(k, scales, blocks.mul(ROW_SCALE_BYTES), rows);
+      const sums = qRows.map(() => range(VECTORS, () => k.v128()));
+      k.while(blocks, () => {
+        const products = emitBlock(k, format, { panel, qRows, scaleRows });
+        const scale = range(VECTORS, (j) => k.let(load.v128(panel, { offset: 16 * j })));
+        sums.forEach((row, i) => {
+          const own = k.let(load.splat(scaleRows[i]));
+          const factors = scale.map((value) => k.let(value.mul(own)));
+          const floats = products[i].map((product) => k.let(product.fromI32()));
+          row.forEach((sum, j) => sum.set(floats[j].madd(factors[j], sum)));
+        });
+        panel.set(panel.add(PANEL_BLOCK_BYTES[format]));
+        for (const row of qRows) row.set(row.add(ROW_BLOCK_BYTES));
+        for (const row of scaleRows) row.set(row.add(ROW_SCALE_BYTES));
+        blocks.set(blocks.sub(1));
+      });
+      sums.forEach((row, i) => storeVectors(k, cRows[i], row));
+    },
+  );
+}
+
+interface BlockOfRows {
+  readonly panel: I32;
+  readonly qRows: readonly I32Local[];
+  readonly scaleRows: readonly I32Local[];
+}
+
+/** Integer products of a block, i32 lanes, for each row. */
+function emitBlock(k: Kernel, format: BlockFormat, { panel, qRows, scaleRows }: BlockOfRows): V128Local[][] {
+  const products = qRows.map((_, i) => {
+    // Four bits lie 8 too high.
+    const start = format === "q4_0" ? k.let(load.splat(scaleRows[i], { offset: 4 })) : undefined;
+    return range(VECTORS, () => k.let(start ?? k.constantI32(0)));
+  });
+  const multiply = (pair: number, weights: readonly V128[]) =>
+    qRows.forEach((row, i) => {
+      const two = k.let(load.splat(row, { offset: 4 * pair }));
+      products[i].forEach((sum, j) => sum.set(two.dotI16(weights[j]).addI32(sum)));
+    });
+  const at = (i: number, j: number) => ({ offset: SCALE_BYTES + (i * VECTORS + j) * 8 });
+  if (format === "q8_0") {
+    for (let i = 0; i < BLOCK_WEIGHTS / 2; i++) {
+      multiply(i, range(VECTORS, (j) => k.let(load.s8x8(panel, at(i, j)))));
+    }
+    return products;
+  }
+  for (let i = 0; i < BLOCK_WEIGHTS / 4; i++) {
+    const both = range(VECTORS, (j) => k.let(load.u8x8(panel, at(i, j))));
+    multiply(2 * i, both.map((value) => k.let(value.and(k.constantI32(0x000f000f)))));
+    multiply(2 * i + 1, both.map((value) => k.let(value.shrU16(4))));
+  }
+  return products;
+}
+
+/** One chain over all inputs, as the products of f32. */
+function addBf16Kernel(module: ModuleBuilder, rows: number): FuncRef {
+  const names = ["x", "ldx", "panel", "c", "ldc", "blocks", "scratch"] as const, unroll = 4;
+  const params = parameters("i32", ...names), tile = { rows, vectors: VECTORS, splat: "load" as const };
+  return module.func(`_micro_bf16_${rows}`, params, (k, { x, ldx, panel, c, ldc, blocks, scratch }) => {
+    const cRows = rowsOfC(k, { c, ldc, rows: int(rows), scratch, tile }), xRows = pointers(k, x, ldx, rows);
+    const sums = xRows.map(() => range(VECTORS, () => k.v128())), left = k.i32(blocks.mul(BLOCK_WEIGHTS));
+    k.while(left, () => {
+      for (let u = 0; u < unroll; u++) {
+        const weights = range(
+          VECTORS,
+          (j) => k.let(load.u16x4(panel, { offset: (u * VECTORS + j) * 8 }).shlI32(16)),
+        );
+        xRows.forEach((row, i) => {
+          const value = k.let(load.splat(row, { offset: 4 * u }));
+          sums[i].forEach((sum, j) => sum.set(value.madd(weights[j], sum)));
+        });
+      }
+      for (const row of xRows) row.set(row.add(4 * unroll));
+      panel.set(panel.add(2 * PANEL_OUTPUTS * unroll));
+      left.set(left.sub(unroll));
+    });
+    sums.forEach((row, i) => storeVectors(k, cRows[i], row));
+  });
+}
+
+/** What a macro-kernel is made of. */
+interface Macro {
+  /** Its first two parameters: where rows lie, and what else is known of them. */
+  readonly names: readonly [string, string];
+  /** Kernels of 1, 2, ... rows. */
+  readonly micros: readonly FuncRef[];
+  /** Bytes from a row to the next, of both. */
+  readonly strides: (blocks: I32, second: I32) => { readonly x: I32; readonly more: I32 };
+}
+
+/** Loops over panels outside, which come from memory once, and strips of rows inside. */
+function addMacroKernel(
+  module: ModuleBuilder,
+  format: WeightFormat,
+  { names, micros, strides }: Macro,
+): void {
+  const rest = ["panel", "c", "ldc", "rows", "cols", "blocks", "scratch"];
+  module.func(`multiply_${format}`, parameters("i32", ...names, ...rest), (k, args) => {
+    const [x, more] = names.map((name) => args[name]), { panel, c, ldc, rows, cols, blocks, scratch } = args;
+    const stride = strides(blocks, more), bytes = k.i32(blocks.mul(PANEL_BLOCK_BYTES[format]));
+    k.for(0, cols, PANEL_OUTPUTS, (j) => {
+      const strip = k.i32(x), known = k.i32(more), to = k.i32(c.add(j.shl(2)));
+      const own = k.i32(cols.sub(j).minU(PANEL_OUTPUTS));
+      k.for(0, rows, TILE_ROWS, (i) => {
+        const count = k.i32(rows.sub(i).minU(TILE_ROWS));
+        const run = (target: I32, ld: I32) =>
+          micros.forEach((micro, r) =>
+            k.if(count.eq(r + 1), () => k.call(micro, [strip, known, panel, target, ld, blocks, scratch]))
+          );
+        k.if(own.eq(PANEL_OUTPUTS), () => run(to, ldc), () => {
+          const from = scratch.add(TILE_BYTES), ldFrom = int(4 * PANEL_OUTPUTS);
+          run(from, ldFrom);
+          copyTile(k, { from, ldFrom, to, ldTo: ldc, rows: count, cols: own });
+        });
+        strip.set(strip.add(stride.x.mul(TILE_ROWS)));
+        known.set(known.add(stride.more.mul(TILE_ROWS)));
+        to.set(to.add(ldc.mul(TILE_ROWS)));
+      });
+      panel.set(panel.add(bytes));
+    });
+  });
+}
