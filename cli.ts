@@ -14,6 +14,7 @@ import { generateText } from "./cli/generate.ts";
 import { guardConsole } from "./cli/output.ts";
 import { mergeModel } from "./cli/merge.ts";
 import { plan } from "./cli/plan.ts";
+import { quantiseModel } from "./cli/quantise.ts";
 import { schedule } from "./cli/schedule.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { topology } from "./cli/topology.ts";
@@ -32,7 +33,8 @@ Commands
   tokenizer train   learn a vocabulary from a text
   data prepare|show turn a text into tokens once; show what is trained
   evaluate DIR      say the loss of a model on a text or on tokens
-  export DIR        write a trained model as an ONNX model
+  export DIR        write a trained model as an ONNX model, or as a GGUF file
+  quantise DIR      write a model with its weights in 8 or 4 bits
   bench WHAT        measure matmul, collectives or a training step
   plan [DATA]       say what each device of a training would hold and move
   topology          draw how ranks form a mesh
@@ -50,6 +52,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   data: workOnData,
   evaluate: evaluateData,
   export: exportModel,
+  quantise: quantiseModel,
   plan,
   topology,
   schedule,

@@ -4,13 +4,14 @@
  * @module
  */
 import { openAdapters, readAdapterConfig, type StoredAdapters } from "../adapters/mod.ts";
-import { checkFinite, checkTensors, type TensorIndex, UsageError } from "../files/mod.ts";
+import { type BlockFormat, checkFinite, checkTensors, type TensorIndex, UsageError } from "../files/mod.ts";
 import { familyOf, familyOfConfig, type ModelFamily, shapesOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { openMoments, readConfigJson, readTrainerState } from "./checkpoint_files.ts";
 import { type Companions, findCompanions } from "./companions.ts";
 import { openTokenizer, type Tokenizer } from "../tokenizers/mod.ts";
 import type { RunStart } from "./run_start.ts";
+import { isGguf, openGgufModel } from "./gguf/mod.ts";
 import { checkRun, findModel, isAdapter, openModel } from "./model_directory.ts";
 import type { DataIdentity } from "./trainer_state.ts";
 
@@ -34,6 +35,8 @@ export interface ModelDirectory {
   readonly config: unknown;
   /** What else there is. */
   readonly companions: Companions;
+  /** Blocks that most weights are stored in; by default single numbers. */
+  readonly format?: BlockFormat;
 }
 
 /** The directory of a model, and where its weights lie. */
@@ -50,6 +53,12 @@ export interface LoadedModel extends ModelDirectory {
  */
 export async function openDirectory(path: string): Promise<ModelDirectory> {
   const folder = await findModel(path);
+  if (isGguf(folder)) {
+    const { config: json, texts, format } = await openGgufModel(folder),
+      family = familyOfConfig(json, folder);
+    const companions = { from: folder, files: [], config: json, texts };
+    return { folder, family, config: family.checkpoint.fromConfig(json, folder), companions, format };
+  }
   if (await isAdapter(folder)) {
     throw new UsageError(
       `Cannot use ${folder}: it is an adapter, which is no whole model; give its base model, and this as --adapter, or ` +
@@ -80,7 +89,10 @@ export async function directoryTokenizer(
 export async function openWeights(
   { folder, family, config }: Omit<ModelDirectory, "companions">,
 ): Promise<TensorIndex> {
-  const { checkpoint } = family, found = await openModel(folder, checkpoint.isExtra);
+  const { checkpoint } = family;
+  const found = isGguf(folder)
+    ? (await openGgufModel(folder)).tensors
+    : await openModel(folder, checkpoint.isExtra);
   const files = new Set([...found.values()].map(({ path }) => path));
   const path = files.size === 1 ? [...files][0] : folder;
   const weights = checkpoint.adapt?.(found, path, config) ?? found;

@@ -16,10 +16,7 @@ const COPIED = [
 const STATE = "trainer_state.json";
 
 /** What goes with a model: plain data, as part of a job. */
-export interface Companions extends TokenizerPlace {
-  /** Files that no directory has yet: their texts by name. */
-  readonly texts?: Readonly<Record<string, string>>;
-}
+export type Companions = TokenizerPlace;
 
 /** Looks which files go with a model. */
 export async function findCompanions(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isGguf } from "./gguf/mod.ts";
 import { ADAPTER_FILES } from "../adapters/mod.ts";
 import {
   fileProblem,
@@ -29,13 +30,31 @@ const MODEL_FILES = ["config.json", STATE, MODEL_FILE, MODEL_INDEX, ADAPTER_FILE
  * @throws {UsageError} If there is none: what is there instead, and what to do.
  */
 export async function findModel(path: string, purpose = "use"): Promise<string> {
-  const folder = path.replace(/(?<=.)\/+$/, ""), names = await listFolder(folder, purpose);
+  const folder = path.replace(/(?<=.)\/+$/, "");
+  if (isGguf(folder)) return await checkFile(folder, purpose);
+  const names = await listFolder(folder, purpose);
   if (names.some((name) => MODEL_FILES.includes(name))) return folder;
+  const files = names.filter(isGguf);
+  if (files.length === 1) return `${folder}/${files[0]}`;
+  if (files.length > 1) {
+    throw new UsageError(
+      `Cannot ${purpose} ${path}: it has ${files.sort().join(", ")}; give the path of one of them`,
+    );
+  }
   const inner = await findRun(folder, names) ?? await findSnapshot(folder, names);
   if (inner !== undefined) return inner;
   const problem = foreignModel(folder, names) ??
     `it has no config.json and no ${MODEL_FILE}, and no checkpoint step-N; give the folder of a model`;
   throw new UsageError(`Cannot ${purpose} ${path}: ${problem}`);
+}
+
+async function checkFile(path: string, purpose: string): Promise<string> {
+  try {
+    await Deno.stat(path);
+    return path;
+  } catch (error) {
+    throw new UsageError(`Cannot ${purpose} ${path}: ${fileProblem(error)}`);
+  }
 }
 
 async function listFolder(folder: string, purpose: string): Promise<string[]> {
@@ -89,12 +108,13 @@ const FOREIGN: readonly (readonly [pattern: RegExp, argument: string])[] = [
   [/^pytorch_model.*\.bin(?:\.index\.json)?$|\.(?:pt|pth|ckpt)$/, ""],
   [/^flax_model.*\.msgpack(?:\.index\.json)?$/, ", from_flax=True"],
   [/^tf_model.*\.h5(?:\.index\.json)?$/, ", from_tf=True"],
-  [/\.gguf$/, ', gguf_file="FILE"'],
 ];
 
 /** What a folder without weights that can be read has instead, as the end of a message; undefined if nothing is known. */
 function foreignModel(folder: string, names: readonly string[]): string | undefined {
   if (names.length === 0) return "the folder is empty";
+  const gguf = names.find(isGguf);
+  if (gguf !== undefined) return `it has ${gguf}; give the path of that file`;
   // A file of the optimizer is no model.
   const weights = names.filter((name) => !/^(?:optimizer|scheduler|scaler)\.|^rng_state/.test(name)).sort();
   for (const [pattern, argument] of FOREIGN) {
@@ -129,7 +149,7 @@ export async function openModel(
 
 /** Whether a directory is that of an adapter, which is no whole model. */
 export async function isAdapter(folder: string): Promise<boolean> {
-  return (await listFolder(folder, "use")).includes(ADAPTER_FILES.config);
+  return !isGguf(folder) && (await listFolder(folder, "use")).includes(ADAPTER_FILES.config);
 }
 
 /**

@@ -124,3 +124,18 @@ export function parseNumber(
   const bounds = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
   throw new UsageError(`Cannot use --${name} ${text}: it must be ${kind} ${bounds}`);
 }
+
+/**
+ * The value of an option that has some.
+ *
+ * @throws {UsageError} If it is none of them.
+ */
+export function chooseOption<T extends string>(
+  name: string,
+  value: string | boolean | undefined,
+  known: readonly T[],
+): T | undefined {
+  const found = known.find((one) => one === value);
+  if (value === undefined || found !== undefined) return found;
+  throw new UsageError(`Cannot use --${name} ${value}: known are ${known.join(", ")}`);
+}

@@ -13,7 +13,7 @@ import {
 } from "../serve/mod.ts";
 import type { Tokenizer } from "../tokenizers/mod.ts";
 import { flagOf } from "../train/mod.ts";
-import { type Arguments, parseArguments, parseNumber } from "./arguments.ts";
+import { type Arguments, chooseOption, parseArguments, parseNumber } from "./arguments.ts";
 import { writeBatch } from "./generate_batch.ts";
 import { writeOut } from "./output.ts";
 
@@ -29,7 +29,7 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
                      "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
   --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
   --dp N             replicas, which take prompts from one queue [1]
-  --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32]
+  --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32; as a GGUF file has them]
   --numerics MODE    exact = the same bits on every layout [fast]
   --max-sequences N  texts at a time of a replica at most [32]
   --prefill-chunk N  tokens of a prompt that are read at a time; changes no answer [64]
@@ -100,8 +100,8 @@ function engineOptionsOf(options: Arguments["options"]): EngineOptions {
     ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
     ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
     ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
-    numerics: choose("numerics", options.numerics, NUMERICS) ?? "fast",
-    weights: choose("weights", options.weights, ["f32", ...WEIGHT_FORMATS]) ?? "f32",
+    numerics: chooseOption("numerics", options.numerics, NUMERICS) ?? "fast",
+    weights: chooseOption("weights", options.weights, ["f32", ...WEIGHT_FORMATS]),
   };
 }
 
@@ -114,17 +114,6 @@ function choiceOf(options: Arguments["options"]): SampleChoice {
 const LAYOUT = ["tp", "pp", "ep", "dp"] as const;
 
 const NUMERICS = ["fast", "exact"] as const;
-
-/** The value of an option of which there are some. */
-function choose<T extends string>(
-  name: string,
-  value: string | boolean | undefined,
-  known: readonly T[],
-): T | undefined {
-  const found = known.find((one) => one === value);
-  if (value === undefined || found !== undefined) return found;
-  throw new UsageError(`Cannot use --${name} ${value}: known are ${known.join(", ")}`);
-}
 
 /** Options that say another prompt, or how one is shown. */
 const SINGLE = ["prompt", "prompt-ids", "ids", "prompts", "chat", "system", "stop"];

@@ -5,5 +5,6 @@
  */
 export * from "./decoder_graph.ts";
 export * from "./export_directory.ts";
+export * from "./export_gguf.ts";
 export * from "./export_onnx.ts";
 export * from "./merge_adapter.ts";

@@ -21,7 +21,7 @@ export function recognizeContent(start: Uint8Array): string | undefined {
     return "it is a PyTorch file; convert it with transformers: save_pretrained(DIR, safe_serialization=True)";
   }
   if (text.startsWith("GGUF")) {
-    return "it is a GGUF file; use the safetensors files that it was made from";
+    return "it is a GGUF file; give its path, NAME.gguf, in place of a folder";
   }
   if (text.startsWith("\x1f\x8b")) return "it is compressed by gzip; unpack it with gunzip";
   if (/^(?:\xff\xfe|\xfe\xff)/.test(text)) return "it is UTF-16 text; save it as UTF-8";

@@ -10,7 +10,9 @@
  *
  * @module
  */
+export * from "./blocks.ts";
 export * from "./check_tensors.ts";
+export * from "./gguf/mod.ts";
 export * from "./file_content.ts";
 export * from "./json.ts";
 export * from "./npy.ts";

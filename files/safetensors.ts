@@ -9,6 +9,7 @@ import { findRepeatedKey } from "./json.ts";
 import {
   readTensor,
   STORED_BYTES,
+  storedBytes,
   type StoredDType,
   storedLength,
   type StoredTensor,
@@ -140,7 +141,7 @@ function readEntries(
     const shape = entry.shape;
     if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`tensor ${name} has no valid shape`);
     const [start, end] = offsetsOf(name, entry, fail);
-    const needed = STORED_BYTES[dtype] * storedLength({ shape });
+    const needed = storedBytes(dtype, storedLength({ shape }));
     if (end - start !== needed) {
       fail(
         `tensor ${name} has ${end - start} bytes, its shape [${
@@ -239,7 +240,7 @@ function encodeHeader(entries: Readonly<Record<string, unknown>>): Uint8Array<Ar
   return bytes;
 }
 
-function isStoredDType(value: unknown): value is StoredDType {
+function isStoredDType(value: unknown): value is keyof typeof STORED_BYTES {
   return typeof value === "string" && Object.hasOwn(STORED_BYTES, value);
 }
 

@@ -4,13 +4,28 @@
  *
  * @module
  */
+import { BLOCK_BYTES, BLOCK_WEIGHTS, type BlockFormat, dequantiseBlocks } from "./blocks.ts";
 import { fileProblem, UsageError } from "./usage_error.ts";
 import { writeAllSync } from "./write_all.ts";
 
 /** Bytes of an element, by its type in a file. */
 export const STORED_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
+/** Types of blocks, with their formats. */
+const BLOCKS: Partial<Record<string, BlockFormat>> = { Q8_0: "q8_0", Q4_0: "q4_0" };
 /** Element types that can be read; all become f32. */
-export type StoredDType = keyof typeof STORED_BYTES;
+export type StoredDType = keyof typeof STORED_BYTES | "Q8_0" | "Q4_0";
+
+/** The format of a type of blocks; undefined for one of single elements. */
+export function blockFormatOf(dtype: StoredDType): BlockFormat | undefined {
+  return BLOCKS[dtype];
+}
+
+/** Bytes of so many elements: whole blocks of them, where there are blocks. */
+export function storedBytes(dtype: StoredDType, length: number): number {
+  const format = blockFormatOf(dtype);
+  if (format === undefined) return length * STORED_BYTES[dtype as keyof typeof STORED_BYTES];
+  return length / BLOCK_WEIGHTS * BLOCK_BYTES[format];
+}
 
 /** Where a tensor lies: plain data that a worker can be sent. */
 export interface StoredTensor {
@@ -22,13 +37,15 @@ export interface StoredTensor {
   readonly dtype: StoredDType;
   /** Sizes of its dims, outermost first; elements lie row by row. */
   readonly shape: readonly number[];
+  /** Where each row of a matrix lies among those in the file; by default in its own place. */
+  readonly rowOrder?: readonly number[];
 }
 
 /** Tensors by name. */
 export type TensorIndex = ReadonlyMap<string, StoredTensor>;
 
 /** Bytes that are read at once: what a shard needs of a tensor is short runs, one behind the other. */
-const BLOCK_BYTES = 1 << 20;
+const READ_BYTES = 1 << 20;
 
 /** Number of elements of a tensor. */
 export function storedLength({ shape }: Pick<StoredTensor, "shape">): number {
@@ -38,7 +55,7 @@ export function storedLength({ shape }: Pick<StoredTensor, "shape">): number {
 /** Reads ranges of tensors as f32, whatever they are stored as. Ranges that follow each other share blocks. */
 export class TensorReader {
   readonly #files = new OpenFiles({ read: true });
-  readonly #block = new ArrayBuffer(BLOCK_BYTES);
+  readonly #block = new ArrayBuffer(READ_BYTES);
   #tensor: StoredTensor | undefined;
   /** Elements of `#tensor` that the block holds. */
   #start = 0;
@@ -78,14 +95,29 @@ export class TensorReader {
     return this.#values.subarray(position - this.#start);
   }
 
-  #load(tensor: StoredTensor, start: number): void {
-    const { path, byteOffset, dtype } = tensor, bytesEach = STORED_BYTES[dtype];
-    const length = Math.min(BLOCK_BYTES / bytesEach, storedLength(tensor) - start);
-    if (length <= 0) throw new RangeError(`No element ${start} in a tensor of ${path}`);
+  /**
+   * Reads whole blocks as they are stored, from element `start` on.
+   *
+   * @throws {UsageError} If the file cannot be read, or has become shorter.
+   */
+  readBlocks(tensor: StoredTensor, start: number, length: number): Uint8Array<ArrayBuffer> {
+    const { path, byteOffset, dtype } = tensor, bytes = new Uint8Array(storedBytes(dtype, length));
+    this.#files.readAt(path, byteOffset + storedBytes(dtype, placeInFile(tensor, start)), bytes);
+    return bytes;
+  }
+
+  #load(tensor: StoredTensor, position: number): void {
+    const { path, byteOffset, dtype, rowOrder, shape } = tensor, total = storedLength(tensor);
+    const unit = blockFormatOf(dtype) === undefined ? 1 : BLOCK_WEIGHTS, start = position - position % unit;
+    const most = Math.floor(READ_BYTES / storedBytes(dtype, unit)) * unit, columns = shape[shape.length - 1];
+    // Rows in another order do not follow each other.
+    const end = rowOrder === undefined ? total : start - start % columns + columns;
+    const length = Math.min(most, end - start);
+    if (!(position < total)) throw new RangeError(`No element ${position} in a tensor of ${path}`);
     this.#files.readAt(
       path,
-      byteOffset + start * bytesEach,
-      new Uint8Array(this.#block, 0, length * bytesEach),
+      byteOffset + storedBytes(dtype, placeInFile(tensor, start)),
+      new Uint8Array(this.#block, 0, storedBytes(dtype, length)),
     );
     this.#tensor = tensor;
     this.#start = start;
@@ -98,6 +130,13 @@ export class TensorReader {
   }
 }
 
+/** Where an element lies among those in the file. */
+function placeInFile({ rowOrder, shape }: StoredTensor, position: number): number {
+  if (rowOrder === undefined) return position;
+  const columns = shape[shape.length - 1], row = Math.floor(position / columns);
+  return rowOrder[row] * columns + position % columns;
+}
+
 /** Writes ranges of f32 tensors to files that are as long as they will be. */
 export class TensorWriter {
   readonly #files = new OpenFiles({ write: true });
@@ -105,8 +144,8 @@ export class TensorWriter {
   /** Writes elements from `start` on. */
   write({ path, byteOffset }: StoredTensor, start: number, values: Float32Array): void {
     // A copy, because shared memory cannot be written to a file.
-    for (let done = 0; done < values.length; done += BLOCK_BYTES / 4) {
-      const part = values.slice(done, done + BLOCK_BYTES / 4);
+    for (let done = 0; done < values.length; done += READ_BYTES / 4) {
+      const part = values.slice(done, done + READ_BYTES / 4);
       this.#files.writeAt(path, byteOffset + 4 * (start + done), new Uint8Array(part.buffer));
     }
   }
@@ -158,7 +197,7 @@ export function checkFinite(index: TensorIndex): void {
  */
 export function findDifference(a: StoredTensor, b: StoredTensor): number {
   using readerA = new TensorReader(), readerB = new TensorReader();
-  const length = storedLength(a), size = Math.min(length, BLOCK_BYTES / 4);
+  const length = storedLength(a), size = Math.min(length, READ_BYTES / 4);
   const valuesA = new Float32Array(size), valuesB = new Float32Array(size);
   const bitsA = new Uint32Array(valuesA.buffer), bitsB = new Uint32Array(valuesB.buffer);
   for (let start = 0; start < length; start += size) {
@@ -178,6 +217,10 @@ function firstNotFinite(values: Float32Array): number {
 
 /** Elements of a block as f32; a view where they are f32 already. */
 function toFloats(block: ArrayBuffer, dtype: StoredDType, length: number): Float32Array {
+  const format = blockFormatOf(dtype);
+  if (format !== undefined) {
+    return dequantiseBlocks(format, new Uint8Array(block, 0, storedBytes(dtype, length)));
+  }
   if (dtype === "F32") return new Float32Array(block, 0, length);
   if (dtype === "F64") return new Float32Array(new Float64Array(block, 0, length));
   if (dtype === "F16") return new Float32Array(new Float16Array(block, 0, length));

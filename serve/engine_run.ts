@@ -32,7 +32,7 @@ export interface EngineOptions {
   readonly dp?: number;
   /** "exact": answers have the same bits on every layout; by default "fast". */
   readonly numerics?: "fast" | "exact";
-  /** What weights are computed with; by default "f32". */
+  /** What weights are computed with; by default as they are stored, if in blocks, or "f32". */
   readonly weights?: WeightChoice;
   /** Sequences at a time of a replica; by default 32. */
   readonly maxSequences?: number;
@@ -55,7 +55,15 @@ export async function* runEngine(
   options: EngineOptions,
 ): AsyncGenerator<EngineOutput> {
   const { family, config, companions } = directory, sizes = family.sizes(config);
-  const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast", kernels = "wasm", weights = "f32" } = options;
+  const {
+    dp = 1,
+    tp = 1,
+    pp = 1,
+    ep = 1,
+    numerics = "fast",
+    kernels = "wasm",
+    weights = directory.format ?? "f32",
+  } = options;
   const setup: EngineSetup = {
     ...{ model, sizes, kernels, weights, isExact: numerics === "exact" },
     degrees: new Mesh({ dp, tp, pp, ep }).degrees,

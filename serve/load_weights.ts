@@ -1,6 +1,6 @@
 import { fillPieces } from "../checkpoint/mod.ts";
-import { type TensorIndex, TensorReader } from "../files/mod.ts";
-import { type DeviceHeap, panelsAt, placeWeights, type WeightFormat } from "../kernels/mod.ts";
+import { BLOCK_WEIGHTS, blockFormatOf, type TensorIndex, TensorReader } from "../files/mod.ts";
+import { type DeviceHeap, panelsAt, placeBlocks, placeWeights, type WeightFormat } from "../kernels/mod.ts";
 import { eachRun, type Parameter, type ParameterUse, type Shape } from "../nn/mod.ts";
 
 /** What weights are computed with. */
@@ -11,7 +11,7 @@ export function formatsOf(choice: WeightChoice) {
   if (choice === "f32") return undefined;
   return (name: string, { inputsDim, of }: ParameterUse, shape: Shape): WeightFormat | undefined => {
     // Adapters are small, and not trained to be rounded.
-    if (shape[inputsDim] % 32 !== 0 || /\.lora_[AB]\./.test(name)) return undefined;
+    if (shape[inputsDim] % BLOCK_WEIGHTS !== 0 || /\.lora_[AB]\./.test(name)) return undefined;
     // Four bits of a vocabulary cost more than they save.
     return choice === "q4_0" && of !== "layer" ? "q8_0" : choice;
   };
@@ -52,6 +52,20 @@ function loadPanels(
   const { name, span, use, shape, globalShape, shard } = parameter, { inputsDim } = use!;
   const inputs = shape[inputsDim], panels = panelsAt(heap, span, format, inputs), tensor = tensors.get(name)!;
   const place = (output: number, weights: Float32Array) => placeWeights(panels, output, weights);
+  // Blocks of that format are taken as they are.
+  let isAligned = inputsDim === 1;
+  eachRun(globalShape, shard, (_, global, length) => {
+    isAligned &&= global % BLOCK_WEIGHTS === 0 && length % inputs === 0;
+  });
+  if (isAligned && format !== "bf16" && blockFormatOf(tensor.dtype) === format) {
+    eachRun(globalShape, shard, (local, global, length) => {
+      for (let done = 0; done < length; done += inputs) {
+        const blocks = reader.readBlocks(tensor, global + done, inputs);
+        placeBlocks(panels, format, (local + done) / inputs, blocks);
+      }
+    });
+    return;
+  }
   // Rows of outputs are placed as they come; others only when all are there.
   const numRows = inputsDim === 1 ? 1 : shape[0], rows = new Float32Array(numRows * shape[1]);
   eachRun(globalShape, shard, (local, global, length) => {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { readJson, readText, UsageError } from "../files/mod.ts";
-import type { TokenizerPlace } from "./open_tokenizer.ts";
+import { UsageError } from "../files/mod.ts";
+import { hasFile, readPlaceText, readTokenizerConfig, type TokenizerPlace } from "./open_tokenizer.ts";
 
 /** One message of a conversation. */
 export interface Message {
@@ -33,12 +33,9 @@ const FILE = "chat_template.jinja";
  *
  * @throws {UsageError} If it cannot be read.
  */
-export async function openChatTemplate({ from, files }: TokenizerPlace): Promise<ChatTemplate | undefined> {
-  const has = (name: string) => files.includes(name), config: Record<string, unknown> = {};
-  for (const name of ["special_tokens_map.json", "tokenizer_config.json"]) {
-    if (has(name)) Object.assign(config, await readJson(`${from}/${name}`));
-  }
-  const text = has(FILE) ? await readText(`${from}/${FILE}`) : defaultOf(config.chat_template);
+export async function openChatTemplate(place: TokenizerPlace): Promise<ChatTemplate | undefined> {
+  const { from } = place, config = await readTokenizerConfig(place);
+  const text = hasFile(place, FILE) ? await readPlaceText(place, FILE) : defaultOf(config.chat_template);
   if (text === undefined) return undefined;
   const named = Object.entries(config).filter(([key]) => key.endsWith("_token"));
   const tokens = Object.fromEntries(named.map(([key, token]) => [key, contentOf(token)]));

@@ -21,6 +21,36 @@ export interface TokenizerPlace {
   readonly config: Readonly<Record<string, unknown>>;
   /** Its ids are bytes, if no file says otherwise: it is a checkpoint of ours. */
   readonly hasBytes?: boolean;
+  /** Files that no directory has: their texts by name. */
+  readonly texts?: Readonly<Record<string, string>>;
+}
+
+/** Whether there is a file of that name. */
+export function hasFile({ files, texts = {} }: TokenizerPlace, name: string): boolean {
+  return files.includes(name) || Object.hasOwn(texts, name);
+}
+
+/**
+ * Reads a file of a directory.
+ *
+ * @throws {UsageError} If it cannot be read.
+ */
+export async function readPlaceText({ from, texts = {} }: TokenizerPlace, name: string): Promise<string> {
+  return Object.hasOwn(texts, name) ? texts[name] : await readText(`${from}/${name}`);
+}
+
+async function readPlaceJson(place: TokenizerPlace, name: string): Promise<unknown> {
+  const { from, texts = {} } = place;
+  return Object.hasOwn(texts, name) ? JSON.parse(texts[name]) : await readJson(`${from}/${name}`);
+}
+
+/** `tokenizer_config.json`, and what `special_tokens_map.json` says beside it. */
+export async function readTokenizerConfig(place: TokenizerPlace): Promise<Record<string, unknown>> {
+  const config: Record<string, unknown> = {};
+  for (const name of ["special_tokens_map.json", "tokenizer_config.json"]) {
+    if (hasFile(place, name)) Object.assign(config, await readPlaceJson(place, name));
+  }
+  return config;
 }
 
 /**
@@ -40,24 +70,22 @@ export async function openTokenizer(place: TokenizerPlace, vocab?: number): Prom
   );
 }
 
-async function findTokenizer(
-  { from, files, config, hasBytes }: TokenizerPlace,
-): Promise<Tokenizer | undefined> {
-  const has = (name: string) => files.includes(name);
+async function findTokenizer(place: TokenizerPlace): Promise<Tokenizer | undefined> {
+  const { from, config, hasBytes } = place, has = (name: string) => hasFile(place, name);
   if (has("tokenizer.json")) {
-    const path = `${from}/tokenizer.json`, tokenizer = await readJson(path);
+    const path = `${from}/tokenizer.json`, tokenizer = await readPlaceJson(place, "tokenizer.json");
     if (typeof tokenizer !== "object" || tokenizer === null) {
       throw new UsageError(`Cannot use ${path}: it is not a JSON object`);
     }
-    const settings = await readConfig(from, has);
+    const settings = await readTokenizerConfig(place);
     if (settings[BYTES_MARK] === true) return BYTES;
     return await hubTokenizer({ tokenizer: tokenizer as Record<string, unknown>, config: settings }, path);
   }
   if (has("vocab.json") && has("merges.txt")) {
     const parts = {
-      vocab: await readJson(`${from}/vocab.json`),
-      merges: await readText(`${from}/merges.txt`),
-      config: await readConfig(from, has),
+      vocab: await readPlaceJson(place, "vocab.json"),
+      merges: await readPlaceText(place, "merges.txt"),
+      config: await readTokenizerConfig(place),
     };
     return await hubTokenizer(tokenizerOfMerges(parts, from), `${from}/vocab.json`);
   }
@@ -70,13 +98,4 @@ async function findTokenizer(
   if (hasBytes) return BYTES;
   const isGpt2 = (config.model_type ?? "gpt2") === "gpt2" && config.vocab_size === GPT2_VOCAB;
   return isGpt2 ? await gpt2Tokenizer() : undefined;
-}
-
-/** `tokenizer_config.json`, and what `special_tokens_map.json` says beside it. */
-async function readConfig(from: string, has: (name: string) => boolean): Promise<Record<string, unknown>> {
-  const config: Record<string, unknown> = {};
-  for (const name of ["special_tokens_map.json", "tokenizer_config.json"]) {
-    if (has(name)) Object.assign(config, await readJson(`${from}/${name}`));
-  }
-  return config;
 }

@@ -11,7 +11,7 @@ import { type Finding, readTree, report } from "./source.ts";
 /** For every layer, the layers that it may import. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   files: [],
-  kernels: [],
+  kernels: ["files"],
   nn: ["kernels"],
   collectives: ["kernels"],
   actors: ["kernels", "collectives"],

@@ -1,6 +1,7 @@
 import type { MatmulArgs } from "./product_arguments.ts";
 import { type Span, spanByteLength } from "../memory/span.ts";
-import { BLOCK_WEIGHTS, type WeightFormat } from "../weights/formats.ts";
+import { BLOCK_WEIGHTS } from "../../files/mod.ts";
+import { type WeightFormat } from "../weights/formats.ts";
 import { panelBytes } from "../weights/panels.ts";
 
 function checkPanels(b: Span, format: WeightFormat, n: number, k: number): void {

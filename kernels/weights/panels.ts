@@ -10,7 +10,8 @@
  *
  * @module
  */
-import { BLOCK_WEIGHTS, type BlockFormat, quantiseBlock, readBlock, type WeightFormat } from "./formats.ts";
+import { BLOCK_WEIGHTS, type BlockFormat, quantiseBlock, readBlock } from "../../files/mod.ts";
+import { type WeightFormat } from "./formats.ts";
 
 /** Outputs of a panel. */
 export const PANEL_OUTPUTS = 16;

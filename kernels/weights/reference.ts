@@ -2,7 +2,8 @@ import type { GatherArgs } from "../arguments/row_arguments.ts";
 import type { MatmulArgs } from "../arguments/product_arguments.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
 import { type Span, spanByteLength } from "../memory/span.ts";
-import { BLOCK_WEIGHTS, type WeightFormat } from "./formats.ts";
+import { BLOCK_WEIGHTS } from "../../files/mod.ts";
+import { type WeightFormat } from "./formats.ts";
 import { panelBytes, type Panels, readWeights } from "./panels.ts";
 
 /** The panels of a weight with rows of `inputs` elements, as memory has them. */

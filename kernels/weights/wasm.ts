@@ -3,7 +3,8 @@ import type { Span } from "../memory/span.ts";
 import { type Kernels, ModuleBuilder } from "../wasm/builder.ts";
 import { compileOnce } from "../wasm/compile_once.ts";
 import type { FinishBlock, Product } from "../wasm/product.ts";
-import { BLOCK_WEIGHTS, type WeightFormat } from "./formats.ts";
+import { BLOCK_WEIGHTS } from "../../files/mod.ts";
+import { type WeightFormat } from "./formats.ts";
 import { addQuantised, ROW_BLOCK_BYTES, ROW_SCALE_BYTES, TILE_BYTES } from "./wasm_kernels.ts";
 
 /** Rows at a time: rounded, they stay in the L2 cache. */

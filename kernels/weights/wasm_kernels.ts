@@ -11,7 +11,8 @@ import { pointers, range } from "../wasm/pack.ts";
 import { load } from "../wasm/loads.ts";
 import { type I32, type I32Local, int, type V128, type V128Local } from "../wasm/values.ts";
 import { storeVectors } from "../wasm/walk.ts";
-import { BLOCK_FORMATS, BLOCK_WEIGHTS, type BlockFormat, type WeightFormat } from "./formats.ts";
+import { BLOCK_FORMATS, BLOCK_WEIGHTS, type BlockFormat } from "../../files/mod.ts";
+import { type WeightFormat } from "./formats.ts";
 import { PANEL_BLOCK_BYTES, PANEL_OUTPUTS, SCALE_BYTES } from "./panels.ts";
 
 /** Rows of a tile. */

@@ -64,7 +64,7 @@ Deno.test("findModel() and openModel() say what a directory has in place of a mo
       [["pytorch_model.bin"], "it has pytorch_model.bin, supported is model.safetensors; convert it with"],
       [["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "save_pretrained("],
       [["ckpt.pt"], "it has ckpt.pt"],
-      [["model.gguf"], 'gguf_file="model.gguf"'],
+      [["a.gguf", "b.gguf"], "it has a.gguf, b.gguf; give the path of one of them"],
       [["flax_model.msgpack"], "from_flax=True"],
       [["tf_model.h5"], "from_tf=True"],
       [["gpt2.safetensors"], "it has gpt2.safetensors, expected is model.safetensors; rename the file"],
@@ -77,11 +77,18 @@ Deno.test("findModel() and openModel() say what a directory has in place of a mo
         false,
         true,
       ]);
-      if (names.length === 0 || names[0] === "notes.txt") continue;
+      if (names.length === 0 || ["notes.txt", "a.gguf"].includes(names[0])) continue;
       await make(folder, "config.json");
       await assertRejects(() => openModel(folder), UsageError, message);
     }
-    await make(root, "bare/config.json");
+    await make(root, "mixed/config.json", "mixed/a.gguf", "bare/config.json", "alone/a.gguf");
+    await assertRejects(
+      () => openModel(`${root}/mixed`),
+      UsageError,
+      "it has a.gguf; give the path of that file",
+    );
+    assertEquals(await findModel(`${root}/alone`), `${root}/alone/a.gguf`);
+    await assertRejects(() => findModel(`${root}/none.gguf`), UsageError, "none.gguf: it does not exist");
     await assertRejects(() => openModel(`${root}/bare`), UsageError, "bare: it has no model.safetensors");
     const file = `${root}/bare/config.json`;
     await assertRejects(

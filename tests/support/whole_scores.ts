@@ -12,7 +12,7 @@ export async function wholeScores(
   adapter?: string,
 ): Promise<Float32Array[]> {
   const adapters = adapter === undefined ? undefined : await openAdapters(adapter, { family, config });
-  const capBytes = 256 * 2 ** 20, heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) });
+  const capBytes = 2 ** 30, heap = new DeviceHeap({ capBytes, memory: createDeviceMemory(capBytes) });
   const tuning = adapters && { adapters: adapters.sizes };
   const { layers } = await loadModel({ ...modelOf(family, config), tuning });
   const scope = Scope.of({ heap, seed: undefined }), { length } = tokens;

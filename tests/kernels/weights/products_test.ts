@@ -5,12 +5,12 @@ import {
   panelsAt,
   placeBlocks,
   placeWeights,
-  quantiseBlocks,
   readWeights,
   type Span,
   WEIGHT_FORMATS,
   type WeightFormat,
 } from "../../../kernels/mod.ts";
+import { quantiseBlocks } from "../../../files/mod.ts";
 import { makeBackend } from "../../support/device.ts";
 
 const wave = (length: number, step: number) =>

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { BLOCK_FORMATS, dequantiseBlocks, quantiseBlocks } from "../../../kernels/mod.ts";
+import { BLOCK_FORMATS, dequantiseBlocks, quantiseBlocks } from "../../files/mod.ts";
 
 const WEIGHTS = Float32Array.from(
   { length: 32 * 50 },
