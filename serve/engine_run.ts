@@ -84,7 +84,7 @@ export async function* runEngine(
 
 /** Pages for as many of the longest requests as run at a time on a replica. */
 function limitsFor(
-  requests: readonly Pick<EngineRequest, "prompt" | "numTokens">[],
+  requests: readonly Pick<EngineRequest, "prompt" | "numTokens" | "promptLogprobs">[],
   context: number,
   { maxSequences = 32, prefillChunk = 64, dp = 1 }: EngineOptions,
 ): EngineLimits {
@@ -95,5 +95,6 @@ function limitsFor(
   return {
     ...{ maxSequences: count, maxRows: Math.max(prefillChunk, count), prefillChunk, context },
     ...{ pageTokens: PAGE_TOKENS, numPages: Math.max(1, numPages) },
+    scoresPrompts: requests.some(({ promptLogprobs }) => promptLogprobs),
   };
 }

@@ -11,5 +11,6 @@ export { type EngineOptions } from "./engine_run.ts";
 export * from "./generate_batch.ts";
 export type { WeightChoice } from "./load_weights.ts";
 export * from "./sample_options.ts";
+export * from "./score.ts";
 export { chatPrompt, tokenizerOf } from "./served_model.ts";
 export * from "./text_stream.ts";

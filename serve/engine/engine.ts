@@ -7,6 +7,8 @@ import type { ChosenToken, EngineRequest, Finish, Sequence } from "./sequence.ts
 export interface EngineOutput {
   /** Of the request. */
   readonly id: string;
+  /** Log-probabilities of tokens of the prompt, from the second on, if they were asked for: the next ones. */
+  readonly promptLogprobs?: readonly number[];
   /** The token that was chosen; none if it was one that ends the text. */
   readonly chosen?: ChosenToken;
   /** Why the text has ended with this. */
@@ -61,14 +63,14 @@ export class Engine {
   add(request: EngineRequest): void {
     const { prompt, id, slides, numTokens } = request,
       room = slides ? numTokens : this.context - prompt.length;
-    if (prompt.length === 0 || room < 1) {
+    // Where nothing is written, the last token is not read.
+    const [least, most] = numTokens === 0 ? [2, this.context + 1] : [1, this.context - 1];
+    if (prompt.length < least || (!slides && prompt.length > most)) {
       throw new RangeError(
-        `Cannot take request ${id}: its prompt has ${prompt.length} tokens, it may have 1 to ${
-          this.context - 1
-        }`,
+        `Cannot take request ${id}: its prompt has ${prompt.length} tokens, it may have ${least} to ${most}`,
       );
     }
-    this.#scheduler.add({ ...request, numTokens: Math.min(numTokens, room) });
+    this.#scheduler.add({ ...request, numTokens: Math.max(0, Math.min(numTokens, room)) });
   }
 
   /** Ends a request that nobody wants any more; whether it was open. */
@@ -84,13 +86,17 @@ export class Engine {
    * @throws {RangeError} If a score is not finite: the model computes no sense.
    */
   step(): EngineOutput[] {
-    const runs = this.#scheduler.next(), isLast = (run: ScheduledRun) => run.rows === run.sequence.numUnread;
-    const scores = this.#rank.run(runs, isLast), outputs: EngineOutput[] = [];
-    const complete = runs.filter(isLast);
-    for (const { sequence, rows } of runs) sequence.numCached += rows;
-    for (const [i, { sequence }] of complete.entries()) {
-      const output = this.#choose(sequence, scores[i]);
-      outputs.push(output);
+    const runs = this.#scheduler.next(),
+      scores = this.#rank.run(runs, wantedOf),
+      outputs: EngineOutput[] = [];
+    let next = 0;
+    for (const run of runs) {
+      const own = scores.slice(next, next += wantedOf(run)), isLast = run.rows === run.sequence.numUnread;
+      const promptLogprobs = scorePrompt(run, own), { sequence } = run;
+      sequence.numCached += run.rows;
+      const output = isLast ? this.#choose(sequence, own.at(-1)) : { id: sequence.request.id };
+      if (promptLogprobs.length > 0) outputs.push({ ...output, promptLogprobs });
+      else if (isLast) outputs.push(output);
       if (output.finish !== undefined) this.#scheduler.remove(sequence);
       else if (sequence.isOverfull) {
         sequence.slide();
@@ -100,8 +106,9 @@ export class Engine {
     return outputs;
   }
 
-  #choose(sequence: Sequence, logits: Float32Array): EngineOutput {
+  #choose(sequence: Sequence, logits: Float32Array | undefined): EngineOutput {
     const { request, tokens, numWritten } = sequence, { id, endTokens = [], numTokens } = request;
+    if (numTokens === 0 || logits === undefined) return { id, finish: "length" };
     const overflow = logits.indexOf(-Infinity);
     if (overflow >= 0) {
       throw new RangeError(`Cannot choose a token: the logit of id ${overflow} is -Infinity`);
@@ -112,6 +119,24 @@ export class Engine {
     const chosen = { token, logprob: logProbability(logits, token) };
     return sequence.numWritten < numTokens ? { id, chosen } : { id, chosen, finish: "length" };
   }
+}
+
+/** How many of the last rows of a run have their scores computed. */
+function wantedOf({ sequence, rows }: ScheduledRun): number {
+  if (sequence.request.promptLogprobs) return rows;
+  return rows === sequence.numUnread && sequence.request.numTokens > 0 ? 1 : 0;
+}
+
+/** Log-probabilities of the tokens of a prompt that come after rows, those that are not known yet. */
+function scorePrompt({ sequence, first }: ScheduledRun, scores: readonly Float32Array[]): number[] {
+  const { request: { prompt, promptLogprobs = false }, start } = sequence, found: number[] = [];
+  for (let t = 0; promptLogprobs && t < scores.length; t++) {
+    const place = start + first + t + 1;
+    if (place !== sequence.numScored || place >= prompt.length) continue;
+    found.push(logProbability(scores[t], prompt[place]));
+    sequence.numScored++;
+  }
+  return found;
 }
 
 /** Of a token, in nats: summed in float64, in the order of ids. */

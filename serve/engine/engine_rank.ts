@@ -14,7 +14,6 @@ import {
 } from "../../strategies/mod.ts";
 import {
   type HeadPass,
-  mostWanted,
   passSizes,
   recordHeadPasses,
   recordRowPasses,
@@ -22,7 +21,7 @@ import {
   type RowPass,
   smallestOf,
 } from "./row_passes.ts";
-import type { EngineLimits, ScheduledRun } from "./scheduler.ts";
+import { type EngineLimits, mostWanted, type ScheduledRun } from "./scheduler.ts";
 import { StepWords } from "./step_words.ts";
 
 /** A model, and how it is spread. */
@@ -53,8 +52,8 @@ export interface EngineRankOptions extends EngineModel {
  * The part of an engine that one device has. All devices of a replica run the same steps: the first one says what a step
  * does, and gets the scores; nobody waits for anything but the data of the step.
  *
- * Cost: the words of a step to every device; what tensor parallelism, pipelines and experts move; the scores of the rows
- * after which a token is chosen.
+ * Cost: the words of a step to every device; what tensor parallelism, pipelines and experts move; the scores that are
+ * wanted.
  */
 export class EngineRank {
   /** Its parameters, without values. */
@@ -109,11 +108,11 @@ export class EngineRank {
   /**
    * Runs a step on all devices; for the first one.
    *
-   * @returns The scores of the token after the last row of each run that `wantsToken`, in order; valid until the next
-   * step.
+   * @param wantedOf How many of the last rows of a run have their scores computed.
+   * @returns The scores of the token after each of these rows, in order; valid until the next step.
    */
-  run(runs: readonly ScheduledRun[], wantsToken: (run: ScheduledRun) => boolean): readonly Float32Array[] {
-    this.#words.write(runs, wantsToken);
+  run(runs: readonly ScheduledRun[], wantedOf: (run: ScheduledRun) => number): readonly Float32Array[] {
+    this.#words.write(runs, wantedOf);
     this.#publish();
     this.#compute();
     const { length } = this.#words.wanted;

@@ -1,6 +1,6 @@
 import { type Backend, type DType, type PagedBatch, type Span, subspan } from "../../kernels/mod.ts";
 import { type CachedLayer, type Layer, PagedCache, Tape, type Tensor } from "../../nn/mod.ts";
-import type { EngineLimits } from "./scheduler.ts";
+import { type EngineLimits, mostWanted } from "./scheduler.ts";
 
 /** A layer that rows go through. */
 export type RowLayer =
@@ -70,7 +70,7 @@ export function recordRowPasses({ backend, ...options }: RowLayers): RowPass[] {
   });
 }
 
-/** Passes of the last layer, for the rows after which a token is chosen. */
+/** Passes of the last layer, for the rows whose scores are wanted. */
 export function recordHeadPasses(
   { backend, embed, limits }: Pick<RowLayers, "backend" | "embed" | "limits">,
   head: Layer,
@@ -79,11 +79,6 @@ export function recordHeadPasses(
     const input = tape.input("last rows", [1, numRows, embed]);
     return { numRows, tape, input, logits: head.forward(tape, input) };
   });
-}
-
-/** Most rows of a step after which a token is chosen. */
-export function mostWanted({ maxRows, maxSequences }: EngineLimits): number {
-  return Math.min(maxRows, maxSequences);
 }
 
 /** Numbers of rows that passes are recorded for: powers of two, and at last the most. */

@@ -15,6 +15,13 @@ export interface EngineLimits {
   readonly pageTokens: number;
   /** Pages of the pool. */
   readonly numPages: number;
+  /** Requests may ask for the log-probabilities of their prompts; by default not. */
+  readonly scoresPrompts?: boolean;
+}
+
+/** Most rows of a step whose scores are wanted. */
+export function mostWanted({ maxRows, maxSequences, scoresPrompts }: EngineLimits): number {
+  return scoresPrompts ? maxRows : Math.min(maxRows, maxSequences);
 }
 
 /** Rows of a sequence in a step: tokens from `first` on. */

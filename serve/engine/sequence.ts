@@ -6,6 +6,8 @@ export interface EngineRequest extends SampleOptions {
   readonly id: string;
   /** When the context is full, its last half is read again, and the text goes on; by default the text ends. */
   readonly slides?: boolean;
+  /** Asks for the log-probability of each token of the prompt but the first. */
+  readonly promptLogprobs?: boolean;
 }
 
 /** A token that was chosen, and what the model thought of it. */
@@ -31,6 +33,8 @@ export class Sequence {
   start: number;
   /** Tokens from `start` on whose keys and values are in the pages. */
   numCached = 0;
+  /** Tokens of the prompt whose log-probabilities are known. */
+  numScored = 1;
   readonly #context: number;
 
   /**
@@ -42,12 +46,12 @@ export class Sequence {
     this.request = request;
     this.tokens = [...request.prompt];
     this.#context = context;
-    this.start = startAfter(this.tokens.length, context);
+    this.start = startAfter(this.#end, context);
   }
 
   /** Whether more tokens count than the context has room for. */
   get isOverfull(): boolean {
-    return this.tokens.length - this.start > this.#context;
+    return this.#end - this.start > this.#context;
   }
 
   /** Forgets the first half of an overfull context. */
@@ -62,7 +66,12 @@ export class Sequence {
 
   /** Tokens that a pass must still read before the next one is chosen: at least one. */
   get numUnread(): number {
-    return this.tokens.length - this.start - this.numCached;
+    return this.#end - this.start - this.numCached;
+  }
+
+  /** Tokens that are read: where nothing is written, nobody needs what follows the last one. */
+  get #end(): number {
+    return this.request.numTokens > 0 ? this.tokens.length : this.tokens.length - 1;
   }
 }
 

@@ -1,12 +1,12 @@
 import { type DeviceHeap, type PagedBatch, RUN_WORDS, type Span, subspan } from "../../kernels/mod.ts";
-import type { EngineLimits, ScheduledRun } from "./scheduler.ts";
+import { type EngineLimits, mostWanted, type ScheduledRun } from "./scheduler.ts";
 
 /** In place of a number of rows: there are no more steps. */
 const END = -1;
 
 /**
  * What a step does, as words that the first device of a replica writes and all others get: which tokens its rows are, at
- * which places of which sequences, where their pages lie, and after which rows a token is chosen.
+ * which places of which sequences, where their pages lie, and of which rows the scores are wanted.
  */
 export class StepWords {
   /** All of it, which is the same on all devices. */
@@ -20,9 +20,17 @@ export class StepWords {
   readonly #positions: Span;
 
   /** Allocates words for the largest step. */
-  constructor(heap: DeviceHeap, { maxRows, maxSequences, pageTokens, context }: EngineLimits) {
+  constructor(heap: DeviceHeap, limits: EngineLimits) {
+    const { maxRows, maxSequences, pageTokens, context } = limits;
     const pages = Math.ceil(context / pageTokens);
-    const lengths = [2, maxSequences, maxRows, maxRows, 1 + RUN_WORDS * maxSequences, maxSequences * pages];
+    const lengths = [
+      2,
+      mostWanted(limits),
+      maxRows,
+      maxRows,
+      1 + RUN_WORDS * maxSequences,
+      maxSequences * pages,
+    ];
     this.#heap = heap;
     this.span = heap.allocate("words of a step", lengths.reduce((a, b) => a + b, 0), "activations", "i32");
     let next = 0;
@@ -41,7 +49,7 @@ export class StepWords {
     return rows === END ? undefined : rows;
   }
 
-  /** Rows after which a token is chosen. */
+  /** Rows whose scores are computed. */
   get wanted(): Int32Array {
     return this.#heap.i32(this.#wanted).subarray(0, this.#heap.i32(this.#head)[1]);
   }
@@ -56,8 +64,12 @@ export class StepWords {
     return this.#heap.i32(this.#positions).subarray(0, this.numRows);
   }
 
-  /** Says what a step does. */
-  write(runs: readonly ScheduledRun[], wantsToken: (run: ScheduledRun) => boolean): void {
+  /**
+   * Says what a step does.
+   *
+   * @param wantedOf How many of the last rows of a run have their scores computed.
+   */
+  write(runs: readonly ScheduledRun[], wantedOf: (run: ScheduledRun) => number): void {
     const heap = this.#heap, head = heap.i32(this.#head), wanted = heap.i32(this.#wanted);
     const ids = heap.i32(this.#ids), positions = heap.i32(this.#positions);
     const words = heap.i32(this.batch.runs), tables = heap.i32(this.batch.tables);
@@ -73,7 +85,7 @@ export class StepWords {
       }
       row += rows;
       table += pages.length;
-      if (wantsToken(run)) wanted[numWanted++] = row - 1;
+      for (let t = wantedOf(run); t > 0; t--) wanted[numWanted++] = row - t;
     }
     head[0] = row;
     head[1] = numWanted;
