@@ -5,6 +5,9 @@
  */
 import { ALL_REDUCE_STYLE, compareAllReduce, openAllReduceLineup } from "./collectives/collectives_peers.ts";
 import type { Column, Row, Style } from "./comparison.ts";
+import { compareGenerate, GENERATE_STYLE, openGenerateLineup } from "./generate/generate_peers.ts";
+import { writeGgufOf, writeModel } from "./generate/generate_problem.ts";
+import { FORMATS, MODEL_NAME } from "./generate/generate_task.ts";
 import { compareMatmul, MATMUL_STYLE, openMatmulLineup } from "./matmul/matmul_peers.ts";
 import { closeAll } from "./peer.ts";
 import { compareLayouts, SCALING_COLUMNS, SCALING_STYLE, scalingCases } from "./scaling.ts";
@@ -12,7 +15,7 @@ import { compareSteps, openStepLineup, STEP_STYLE } from "./step/step_peers.ts";
 import { LARGE, LLAMA, SMALL, type StepModel, type StepTask } from "./step/step_task.ts";
 
 /** What can be measured. */
-export const BENCHES = ["matmul", "collectives", "step"] as const;
+export const BENCHES = ["matmul", "collectives", "step", "generate"] as const;
 /** One of {@link BENCHES}. */
 export type BenchName = typeof BENCHES[number];
 
@@ -37,6 +40,8 @@ export function sectionsOf(bench: BenchName, { devices }: { devices: number }): 
       return collectivesSections(devices);
     case "step":
       return stepSections(devices);
+    case "generate":
+      return generateSections(devices);
   }
 }
 
@@ -82,6 +87,32 @@ async function* stepSections(devices: number): AsyncGenerator<Section> {
     rows: compareLayouts(scalingCases(SMALL, LARGE), { rounds: ROUNDS }),
     isSummedUp: false,
   };
+}
+
+async function* generateSections(devices: number): AsyncGenerator<Section> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await writeModel(folder);
+    for (const format of FORMATS) {
+      const lineup = await openGenerateLineup({
+        folder,
+        file: await writeGgufOf(folder, format),
+        format,
+        devices,
+      });
+      const { contestants: columns, absent } = lineup;
+      try {
+        yield {
+          ...{ title: `Generation, ${MODEL_NAME}, ${format}, ${devices} devices`, columns, absent },
+          ...{ style: GENERATE_STYLE, rows: compareGenerate(lineup, { format }, ROUNDS), isSummedUp: false },
+        };
+      } finally {
+        await closeAll(columns);
+      }
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 /** Ours and the peers' steps; the contestants end with the last row, so that what follows is measured alone. */

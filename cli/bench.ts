@@ -1,4 +1,5 @@
 import { benchCollectives, type CollectiveRecord } from "../bench/collectives/collectives.ts";
+import { benchGenerate, type GenerateBenchRecord } from "../bench/generate/generate.ts";
 import { benchMatmul, type MatmulRecord } from "../bench/matmul/matmul.ts";
 import { describeShape } from "../bench/matmul/matmul_shapes.ts";
 import { BENCHES, type BenchName, sectionsOf } from "../bench/sections.ts";
@@ -12,13 +13,14 @@ import { parseArguments, parseNumber } from "./arguments.ts";
 
 const HELP = `Measures this machine; figures are medians.
 
-Usage: bench matmul|collectives|step [OPTIONS]
+Usage: bench matmul|collectives|step|generate [OPTIONS]
 
-  --devices N    devices of collectives and step [2]
+  --devices N    devices of collectives, step and generate [2]
   --peers        measure other libraries in turn with ours: deno task bench:peers has the permissions
                    matmul       onnxruntime-web, TensorFlow.js, jax-js, OpenBLAS
                    collectives  OpenMPI
                    step         PyTorch, TensorFlow.js, jax-js
+                   generate     llama.cpp, which needs Node.js
   --webgpu       matmul, step: measure the GPU; matmul in turn with wasm
   --record       with --peers: write the tables with machine and date to bench/results/ (deno task bench:record)
   --json         print one JSON line per figure and nothing else
@@ -84,7 +86,7 @@ async function comparePeers(
   if (!isJson) console.log(`Recorded in ${path}`);
 }
 
-type BenchRecord = MatmulRecord | CollectiveRecord | StepBenchRecord;
+type BenchRecord = MatmulRecord | CollectiveRecord | StepBenchRecord | GenerateBenchRecord;
 
 function measure(
   name: BenchName,
@@ -95,6 +97,8 @@ function measure(
       return isOnGpu ? benchWebgpuMatmul() : benchMatmul();
     case "collectives":
       return benchCollectives(devices);
+    case "generate":
+      return benchGenerate(devices);
     case "step":
       return isOnGpu ? benchStep(1, "webgpu") : benchStep(devices);
   }
@@ -104,6 +108,11 @@ function describe(record: BenchRecord): string {
   const ms = `${record.ms.toPrecision(3)} ms`;
   if ("gflops" in record) {
     return `matmul ${describeShape(record)}: ${ms}, ${record.gflops.toFixed(1)} GFLOP/s`;
+  }
+  if ("phase" in record) {
+    const { phase, model, weights, sequences, devices, tokensPerSecond } = record;
+    const what = `${phase} of ${model} in ${weights}, ${sequences} text(s), ${devices} device(s)`;
+    return `${what}: ${ms}, ${tokensPerSecond.toFixed(1)} tokens/s`;
   }
   if ("bytes" in record) {
     const { bench, algorithm, bytes, devices, auto } = record;

@@ -7,7 +7,7 @@ import { UsageError } from "../files/mod.ts";
 import type { ChosenToken, Finish } from "./engine/mod.ts";
 import { type EngineOptions, runEngine } from "./engine_run.ts";
 import type { SampleChoice } from "./sample_options.ts";
-import { openServed, readPrompt } from "./served_model.ts";
+import { openServed, readPrompt, type ServedModel } from "./served_model.ts";
 
 /** A text to go on with. */
 export interface BatchRequest extends SampleChoice {
@@ -15,6 +15,27 @@ export interface BatchRequest extends SampleChoice {
   readonly id: string;
   /** A text, which the tokenizer of the directory reads, or the ids of tokens. */
   readonly prompt: string | readonly number[];
+}
+
+/** When a token of a request came. */
+export interface TokenTime {
+  /** Of the request. */
+  readonly id: string;
+  /** Milliseconds, by the clock of `performance.now()`. */
+  readonly ms: number;
+}
+
+/** As {@link generateBatch}, for measurements: says when each token came. */
+export async function* generateTimes(
+  folder: string,
+  requests: readonly BatchRequest[],
+  options: EngineOptions = {},
+): AsyncGenerator<TokenTime> {
+  const served = await openServed(folder, options.adapter);
+  const read = await readRequests(served, requests);
+  for await (const { id, chosen } of runEngine(served, read, options)) {
+    if (chosen !== undefined) yield { id, ms: performance.now() };
+  }
 }
 
 /** What has become of a request. */
@@ -38,19 +59,23 @@ export async function* generateBatch(
   requests: readonly BatchRequest[],
   options: EngineOptions = {},
 ): AsyncGenerator<BatchAnswer> {
-  const served = await openServed(folder, options.adapter), { family, config } = served.directory;
-  const { context } = family.sizes(config);
-  const read = await Promise.all(requests.map(async (request) => {
-    const prompt = await readPrompt(request.prompt, served.directory);
+  const served = await openServed(folder, options.adapter);
+  const read = await readRequests(served, requests);
+  const chosen = new Map<string, ChosenToken[]>(read.map(({ id }) => [id, []]));
+  for await (const { id, chosen: token, finish } of runEngine(served, read, options)) {
+    if (token !== undefined) chosen.get(id)!.push(token);
+    if (finish !== undefined) yield { id, chosen: chosen.get(id)!, finish };
+  }
+}
+
+async function readRequests({ directory }: ServedModel, requests: readonly BatchRequest[]) {
+  const { context } = directory.family.sizes(directory.config);
+  return await Promise.all(requests.map(async (request) => {
+    const prompt = await readPrompt(request.prompt, directory);
     if (prompt.length < context) return { ...request, prompt };
     throw new UsageError(
       `Cannot use request ${request.id}: its prompt has ${prompt.length} tokens, the model a context of ${context}; ` +
         `give at most ${context - 1}`,
     );
   }));
-  const chosen = new Map<string, ChosenToken[]>(read.map(({ id }) => [id, []]));
-  for await (const { id, chosen: token, finish } of runEngine(served, read, options)) {
-    if (token !== undefined) chosen.get(id)!.push(token);
-    if (finish !== undefined) yield { id, chosen: chosen.get(id)!, finish };
-  }
 }
