@@ -21,12 +21,6 @@ export const load = {
   /** Four 16-bit numbers into int32 lanes, zeros above. */
   u16x4: (address: I32, place: Place = {}): V128 =>
     new V128([...address.code, 0xfd, 4, ...argument(1, place)]),
-  /** Eight int8 into 16-bit lanes. */
-  s8x8: (address: I32, place: Place = {}): V128 =>
-    new V128([...address.code, 0xfd, 1, ...argument(0, place)]),
-  /** Eight bytes into 16-bit lanes. */
-  u8x8: (address: I32, place: Place = {}): V128 =>
-    new V128([...address.code, 0xfd, 2, ...argument(0, place)]),
   /** One float32 into all four lanes. */
   splat: (address: I32, place: Place = {}): V128 =>
     new V128([...address.code, 0xfd, 9, ...argument(2, place)]),

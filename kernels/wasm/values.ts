@@ -244,9 +244,16 @@ export class V128 {
   narrowS16(other: V128): V128 {
     return vector2(this, other, 133);
   }
-  /** Products of 16-bit lanes, added in pairs to int32 lanes. */
-  dotI16(other: V128): V128 {
-    return vector2(this, other, 186);
+  /** Eight 16-bit lanes of each as bytes, clamped to -128..127. */
+  narrowS8(other: V128): V128 {
+    return vector2(this, other, 101);
+  }
+  /**
+   * `sum` plus the products of int8 with `other`, bytes from 0 to 127, added in fours to int32 lanes: exact on every machine,
+   * as the sum of two products fits 16 bits.
+   */
+  dotI7(other: V128, sum: V128): V128 {
+    return new V128([...this.code, ...other.code, ...sum.code, 0xfd, ...unsigned(0x113)]);
   }
   /** 16-bit lanes, zeros from above. */
   shrU16(bits: number): V128 {

@@ -1,12 +1,12 @@
 /**
  * Weights as products read them: panels of 16 outputs, a lane each. In bf16 the 16 weights of an input lie side by side. With
- * blocks, a panel has 16 scales in f32 for every 32 inputs, then pairs of weights of neighbouring inputs, which one
- * multiplication of 16-bit pairs takes:
+ * blocks, a panel has 16 scales in f32 for every 32 inputs, then four weights of each output, of neighbouring inputs, which
+ * one instruction multiplies and adds:
  *
  * | format | behind the scales |
  * |---|---|
- * | q8_0 | 16 x [16 lanes][2] int8: the weights of inputs 2 i and 2 i + 1 |
- * | q4_0 | 8 x [16 lanes][2] bytes: inputs 4 i and 4 i + 1 in the low bits, 4 i + 2 and 4 i + 3 in the high ones |
+ * | q8_0 | 8 x [16 lanes][4] int8: the weights of inputs 4 i to 4 i + 3 |
+ * | q4_0 | 4 x [16 lanes][4] bytes: inputs 8 i to 8 i + 3 in the low bits, 8 i + 4 to 8 i + 7 in the high ones |
  *
  * @module
  */
@@ -17,6 +17,8 @@ import { type WeightFormat } from "./formats.ts";
 export const PANEL_OUTPUTS = 16;
 /** Bytes of the scales of 32 inputs. */
 export const SCALE_BYTES = 4 * PANEL_OUTPUTS;
+/** Bytes of four weights of each output. */
+const FOURS = 4 * PANEL_OUTPUTS;
 /** Bytes of 32 inputs of a panel. */
 export const PANEL_BLOCK_BYTES: Readonly<Record<WeightFormat, number>> = {
   bf16: 2 * PANEL_OUTPUTS * BLOCK_WEIGHTS,
@@ -58,8 +60,8 @@ export function readWeights({ format, inputs, bytes }: Panels, output: number, i
   const view = new DataView(bytes.buffer, bytes.byteOffset), isBf16 = format === "bf16";
   let at = panelOf(format, output, inputs);
   for (let i = 0; i < inputs; i += BLOCK_WEIGHTS, at += size) {
-    const first = at + (isBf16 ? 0 : SCALE_BYTES) + 2 * lane,
-      scale = isBf16 ? 1 : view.getFloat32(at + 4 * lane, true);
+    const first = isBf16 ? at + 2 * lane : at + SCALE_BYTES + 4 * lane;
+    const scale = isBf16 ? 1 : view.getFloat32(at + 4 * lane, true);
     for (let j = 0; j < BLOCK_WEIGHTS; j++) into[i + j] = scale * VALUE_AT[format](view, first, j);
   }
 }
@@ -67,10 +69,10 @@ export function readWeights({ format, inputs, bytes }: Panels, output: number, i
 /** Number `j` of a block of a lane, whose first lies at `first`. */
 const VALUE_AT: Readonly<Record<WeightFormat, (view: DataView, first: number, j: number) => number>> = {
   bf16: (view, first, j) => floatOfBf16(view.getUint16(first + j * 2 * PANEL_OUTPUTS, true)),
-  q8_0: (view, first, j) => view.getInt8(first + (j >> 1) * 2 * PANEL_OUTPUTS + (j & 1)),
+  q8_0: (view, first, j) => view.getInt8(first + (j >> 2) * FOURS + (j & 3)),
   q4_0: (view, first, j) => {
-    const byte = view.getUint8(first + (j >> 2) * 2 * PANEL_OUTPUTS + (j & 1));
-    return ((j & 2) === 0 ? byte & 15 : byte >> 4) - 8;
+    const byte = view.getUint8(first + (j >> 3) * FOURS + (j & 3));
+    return ((j & 4) === 0 ? byte & 15 : byte >> 4) - 8;
   },
 };
 
@@ -89,21 +91,19 @@ function placeEach(
   let at = panelOf(format, output, inputs);
   for (let i = 0; i < numBlocks; i++, at += size) {
     view.setFloat32(at + 4 * lane, read(i, values), true);
-    place(values, bytes, at + SCALE_BYTES + 2 * lane);
+    place(values, bytes, at + SCALE_BYTES + 4 * lane);
   }
 }
 
 function placeQ8(values: Int8Array, bytes: Uint8Array, first: number): void {
-  for (let j = 0; j < BLOCK_WEIGHTS; j += 2, first += 2 * PANEL_OUTPUTS) {
-    bytes[first] = values[j];
-    bytes[first + 1] = values[j + 1];
+  for (let j = 0; j < BLOCK_WEIGHTS; j += 4, first += FOURS) {
+    for (let i = 0; i < 4; i++) bytes[first + i] = values[j + i];
   }
 }
 
 function placeQ4(values: Int8Array, bytes: Uint8Array, first: number): void {
-  for (let j = 0; j < BLOCK_WEIGHTS; j += 4, first += 2 * PANEL_OUTPUTS) {
-    bytes[first] = values[j] + 8 | values[j + 2] + 8 << 4;
-    bytes[first + 1] = values[j + 1] + 8 | values[j + 3] + 8 << 4;
+  for (let j = 0; j < BLOCK_WEIGHTS; j += 8, first += FOURS) {
+    for (let i = 0; i < 4; i++) bytes[first + i] = values[j + i] + 8 | values[j + i + 4] + 8 << 4;
   }
 }
 

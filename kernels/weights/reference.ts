@@ -1,3 +1,4 @@
+import { ROUNDING } from "./wasm_kernels.ts";
 import type { GatherArgs } from "../arguments/row_arguments.ts";
 import type { MatmulArgs } from "../arguments/product_arguments.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
@@ -25,10 +26,11 @@ export function plainOperands(
   for (let j = 0; j < n; j++) readWeights(panels, j, weight.subarray(j * k, (j + 1) * k));
   const rows = Float64Array.from({ length: m * k }, (_, i) => x[Math.floor(i / k) * lda + i % k]);
   if (format === "bf16") return { rows, weight };
+  const { most } = ROUNDING[format];
   for (let first = 0; first < rows.length; first += BLOCK_WEIGHTS) {
     const block = rows.subarray(first, first + BLOCK_WEIGHTS);
     const max = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const scale = Math.fround(max * Math.fround(1 / 127)), inverse = Math.fround(127 / max);
+    const scale = Math.fround(max * Math.fround(1 / most)), inverse = Math.fround(most / max);
     block.forEach((value, i) => block[i] = max === 0 ? 0 : scale * nearest(Math.fround(value * inverse)));
   }
   return { rows, weight };

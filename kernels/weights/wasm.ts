@@ -5,7 +5,7 @@ import { compileOnce } from "../wasm/compile_once.ts";
 import type { FinishBlock, Product } from "../wasm/product.ts";
 import { BLOCK_WEIGHTS } from "../../files/mod.ts";
 import { type WeightFormat } from "./formats.ts";
-import { addQuantised, ROW_BLOCK_BYTES, ROW_SCALE_BYTES, TILE_BYTES } from "./wasm_kernels.ts";
+import { addQuantised, EXCESS_BYTES, ROW_BLOCK_BYTES, ROW_SCALE_BYTES, TILE_BYTES } from "./wasm_kernels.ts";
 
 /** Rows at a time: rounded, they stay in the L2 cache. */
 const MOST_ROWS = 64;
@@ -32,15 +32,17 @@ export class WeightProducts {
     const blocks = k / BLOCK_WEIGHTS, heap = this.#heap;
     if (this.#rounded === undefined || this.#rounded.blocks < blocks) {
       if (this.#rounded !== undefined) heap.free(this.#rounded.span);
+      if (this.#scratch !== undefined) heap.free(this.#scratch);
       const words = MOST_ROWS * blocks * (ROW_BLOCK_BYTES + ROW_SCALE_BYTES) / 4;
       this.#rounded = { span: heap.allocate("rounded rows", words, "workspace", "i32"), blocks };
+      const bytes = 2 * TILE_BYTES + blocks * EXCESS_BYTES;
+      this.#scratch = heap.allocate("tiles and sums of weights", bytes / 4, "workspace");
     }
-    this.#scratch ??= heap.allocate("edge tiles of weights", 2 * TILE_BYTES / 4, "workspace");
     this.#kernels ??= instantiate(heap);
     return {
       kernels: this.#kernels,
       rounded: this.#rounded.span.byteOffset,
-      scratch: this.#scratch.byteOffset,
+      scratch: this.#scratch!.byteOffset,
     };
   }
 
@@ -52,7 +54,7 @@ export class WeightProducts {
       const rows = Math.min(MOST_ROWS, m - i), x = a + 4 * i * lda, out = c + 4 * i * ldc;
       if (format === "bf16") run(x, 4 * lda, b, out, 4 * ldc, rows, n, blocks, scratch);
       else {
-        kernels.roundRows(x, 4 * lda, rows, blocks, rounded, scales);
+        kernels[`round_${format}`](x, 4 * lda, rows, blocks, rounded, scales);
         run(rounded, scales, b, out, 4 * ldc, rows, n, blocks, scratch);
       }
       finish?.(out, ldc, rows, n, 0);
