@@ -4,7 +4,7 @@
  * @module
  */
 import { UsageError } from "../files/mod.ts";
-import type { ChosenToken, Finish } from "./engine/mod.ts";
+import type { ChosenToken, EngineOutput, Finish } from "./engine/mod.ts";
 import { type EngineOptions, runEngine } from "./engine_run.ts";
 import type { SampleChoice } from "./sample_options.ts";
 import { openServed, readPrompt, type ServedModel } from "./served_model.ts";
@@ -15,27 +15,6 @@ export interface BatchRequest extends SampleChoice {
   readonly id: string;
   /** A text, which the tokenizer of the directory reads, or the ids of tokens. */
   readonly prompt: string | readonly number[];
-}
-
-/** When a token of a request came. */
-export interface TokenTime {
-  /** Of the request. */
-  readonly id: string;
-  /** Milliseconds, by the clock of `performance.now()`. */
-  readonly ms: number;
-}
-
-/** As {@link generateBatch}, for measurements: says when each token came. */
-export async function* generateTimes(
-  folder: string,
-  requests: readonly BatchRequest[],
-  options: EngineOptions = {},
-): AsyncGenerator<TokenTime> {
-  const served = await openServed(folder, options.adapter);
-  const read = await readRequests(served, requests);
-  for await (const { id, chosen } of runEngine(served, read, options)) {
-    if (chosen !== undefined) yield { id, ms: performance.now() };
-  }
 }
 
 /** What has become of a request. */
@@ -59,13 +38,25 @@ export async function* generateBatch(
   requests: readonly BatchRequest[],
   options: EngineOptions = {},
 ): AsyncGenerator<BatchAnswer> {
-  const served = await openServed(folder, options.adapter);
-  const read = await readRequests(served, requests);
-  const chosen = new Map<string, ChosenToken[]>(read.map(({ id }) => [id, []]));
-  for await (const { id, chosen: token, finish } of runEngine(served, read, options)) {
+  const chosen = new Map<string, ChosenToken[]>(requests.map(({ id }) => [id, []]));
+  for await (const { id, chosen: token, finish } of streamBatch(folder, requests, options)) {
     if (token !== undefined) chosen.get(id)!.push(token);
     if (finish !== undefined) yield { id, chosen: chosen.get(id)!, finish };
   }
+}
+
+/**
+ * As {@link generateBatch}: what each step has brought each request, as it comes.
+ *
+ * @throws {UsageError} If the directory, a request or an option cannot be used.
+ */
+export async function* streamBatch(
+  folder: string,
+  requests: readonly BatchRequest[],
+  options: EngineOptions = {},
+): AsyncGenerator<EngineOutput> {
+  const served = await openServed(folder, options.adapter);
+  yield* runEngine(served, await readRequests(served, requests), options);
 }
 
 async function readRequests({ directory }: ServedModel, requests: readonly BatchRequest[]) {

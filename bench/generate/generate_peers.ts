@@ -1,7 +1,6 @@
 import { FAST_FLAGS } from "../../kernels/mod.ts";
 import type { Row, Style } from "../comparison.ts";
 import { type Entry, type Lineup, openAll } from "../peer.ts";
-import { llamaEntry } from "../peers/llama_cpp.ts";
 import { measureInTurn } from "../rounds.ts";
 import { denoCommand, openServed } from "../served_process.ts";
 import {
@@ -13,6 +12,7 @@ import {
   PHASES,
   SIZES,
 } from "./generate_task.ts";
+import { llamaEntry } from "./llama_peer.ts";
 
 /** A lineup of `bench generate --peers`. */
 export type GenerateLineup = Lineup<GenerateTask, GenerateAnswer>;

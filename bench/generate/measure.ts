@@ -1,4 +1,5 @@
-import { type BatchRequest, generateTimes, resolveSample } from "../../serve/mod.ts";
+import { now } from "../../kernels/mod.ts";
+import { type BatchRequest, resolveSample, streamBatch } from "../../serve/mod.ts";
 import { type Format, type Phase, promptOf, SIZES } from "./generate_task.ts";
 
 /** How a model is run. */
@@ -27,8 +28,8 @@ export async function measurePhase({ folder, format, devices }: MeasuredRun, pha
   // One after the other where there is one at a time; in a batch the first steps warm up.
   const requests = sequences === 1 ? [warmUp, ...measured] : measured;
   const times = new Map<string, number[]>();
-  for await (const { id, ms } of generateTimes(folder, requests, options)) {
-    times.set(id, [...times.get(id) ?? [], ms]);
+  for await (const { id, chosen } of streamBatch(folder, requests, options)) {
+    if (chosen !== undefined) times.set(id, [...times.get(id) ?? [], now()]);
   }
   const own = measured.map(({ id }) => times.get(id)!), last = Math.max(...own.map((list) => list.at(-1)!));
   const first = Math.max(...own.map(([ms]) => ms));

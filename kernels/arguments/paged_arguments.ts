@@ -18,9 +18,10 @@ export interface PagedBatch {
 }
 
 /**
- * Attention of rows to the keys of their own sequences, which lie in pages of a pool. Key j of a sequence is row
- * `j mod pageTokens` of its page `floor(j / pageTokens)`, and has `kvHeads * headDim` elements. Row t of a run sees the keys
- * `0 .. position + t`, its own included, which are in their pages already.
+ * Puts the keys and values of rows into pages of a pool, and attends to those of their own sequences. Key j of a sequence is
+ * number `j mod pageTokens` of its page `floor(j / pageTokens)`. A page of keys is [kvHeads headDim][pageTokens], so that
+ * the same element of neighbouring keys lies side by side; one of values is [pageTokens][kvHeads headDim]. Row t of a run
+ * sees the keys `0 .. position + t`, its own included.
  *
  * Each result depends on q, the keys and the values alone: not on other rows, on how rows are cut into runs, nor on which
  * pages a sequence has.
@@ -40,6 +41,14 @@ export interface PagedAttentionArgs {
   readonly q: Span;
   /** Elements from one row of q to the next. */
   readonly ldQ: number;
+  /** Keys of the rows: row t of head h begins at `t * ldK + h * headDim`. */
+  readonly k: Span;
+  /** Elements from one row of k to the next. */
+  readonly ldK: number;
+  /** As k. */
+  readonly v: Span;
+  /** Elements from one row of v to the next. */
+  readonly ldV: number;
   /** As q. Rows of no run are not written. */
   readonly out: Span;
   /** Elements from one row of out to the next. */
@@ -56,6 +65,21 @@ export interface PagedAttentionArgs {
   readonly scale: number;
   /** Keys that a row sees, its own included; by default all before it. */
   readonly window?: number;
+}
+
+/** Visits all rows of runs, with the page and the place in it of each. */
+export function eachPagedRow(
+  { runs, tables }: { readonly runs: Int32Array; readonly tables: Int32Array },
+  pageTokens: number,
+  visit: (row: number, page: number, place: number) => void,
+): void {
+  for (let at = 1; at < 1 + RUN_WORDS * runs[0]; at += RUN_WORDS) {
+    const row = runs[at], rows = runs[at + 1], position = runs[at + 2], table = runs[at + 3];
+    for (let t = 0; t < rows; t++) {
+      const token = position + t;
+      visit(row + t, tables[table + Math.floor(token / pageTokens)], token % pageTokens);
+    }
+  }
 }
 
 /**
@@ -83,6 +107,8 @@ export function checkPagedAttention(
       );
     }
     need(op, "q", args.q, (row + rows - 1) * args.ldQ + heads * headDim);
+    need(op, "k", args.k, (row + rows - 1) * args.ldK + kvHeads * headDim);
+    need(op, "v", args.v, (row + rows - 1) * args.ldV + kvHeads * headDim);
     need(op, "out", args.out, (row + rows - 1) * args.ldOut + heads * headDim);
     for (let i = table; i < last; i++) {
       if (tables[i] >= 0 && tables[i] < numPages) continue;

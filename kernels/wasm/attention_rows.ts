@@ -20,6 +20,7 @@ import { type I32, type I32Local, type V128 } from "./values.ts";
  *   `firstKeys[r]` keys either,
  * - `mergeRows(out, ldOut, part, ldPart, rows, cols, lse, partLse)`: rows of attention to two sets of keys become those
  *   of attention to both, in out and lse,
+ * - `placeColumn(from, to, n, stride)`: elements that lie side by side go `stride` apart,
  * - `rowDots(a, lda, b, ldb, rows, cols, out)`: `out[r] = sum over c of a[r][c] * b[r][c]`.
  *
  * Leading dimensions and addresses are in bytes, sizes in elements.
@@ -30,6 +31,7 @@ export function addAttentionRows(module: ModuleBuilder): void {
     addCausalSoftmaxGradient(module, hasWindow);
   }
   addMergeRows(module);
+  addPlaceColumn(module);
   addRowDots(module);
 }
 
@@ -90,6 +92,16 @@ function addForWindow<P extends Params>(
 }
 
 type Emit = (k: Kernel, args: Record<string, unknown>) => void;
+
+function addPlaceColumn(module: ModuleBuilder): void {
+  module.func("placeColumn", parameters("i32", "from", "to", "n", "stride"), (k, { from, to, n, stride }) => {
+    k.for(0, n, 1, () => {
+      k.storeF32(to, load.f32(from));
+      from.set(from.add(4));
+      to.set(to.add(stride));
+    });
+  });
+}
 
 function addMergeRows(module: ModuleBuilder): void {
   const params = parameters("i32", "out", "ldOut", "part", "ldPart", "rows", "cols", "lse", "partLse");

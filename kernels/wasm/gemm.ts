@@ -13,6 +13,7 @@ import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "./bui
 import { eachRow } from "./elementwise.ts";
 import { storeVectors } from "./walk.ts";
 import { addPacking, pointers, range } from "./pack.ts";
+import { addRowProducts } from "./row_products.ts";
 import { load } from "./loads.ts";
 import { type I32, type I32Local, int, type V128, type V128Local } from "./values.ts";
 
@@ -45,8 +46,7 @@ export type Layout = "rows" | "packed";
  * - `gemmRows(a, lda, b, c, ldc, mc, nc, kc, scratch, add)`: C = A * packed B for A with its k contiguous, or with
  *   `add` C += ...,
  * - `gemmPacked(a, lda, b, ...)`: the same for A packed into strips (lda is not used),
- * - `addRowProduct(a, b, ldb, c, n, kc)`: C += A B for one row of A and B stored [k][n], which is not packed,
- * - `zeroBlock(c, ldc, rows, cols)`, and what {@link addPacking} adds.
+ * - `zeroBlock(c, ldc, rows, cols)`, and what {@link addPacking} and {@link addRowProducts} add.
  *
  * All addresses and leading dimensions are in bytes, all sizes in elements.
  */
@@ -57,7 +57,7 @@ export function addGemm(module: ModuleBuilder, tile: Tile): void {
     const add = addMicroKernel(module, { tile, layout, add: true });
     addMacroKernel(module, { tile, layout, set, add });
   }
-  addRowProduct(module);
+  addRowProducts(module);
   module.func(
     "zeroBlock",
     { c: "i32", ldc: "i32", rows: "i32", cols: "i32" },
@@ -79,24 +79,6 @@ export function addFewRows(module: ModuleBuilder, { rows, ...columns }: Tile): v
     const add = addMicroKernel(module, { tile, layout, add: true });
     addMacroKernel(module, { tile, layout, set, add }, `gemmRows${few}`);
   }
-}
-
-function addRowProduct(module: ModuleBuilder): void {
-  module.func("addRowProduct", parameters("i32", "a", "b", "ldb", "c", "n", "kc"), (k, args) => {
-    const { a, b, ldb, c, n, kc } = args;
-    const turn = (count: number) => {
-      const factors = range(count, (u) => k.let(load.splat(a, { offset: 4 * u })));
-      const rows = pointers(k, b, ldb, count);
-      k.vectors(n, (v) => {
-        v.store(c, rows.reduce<V128>((sum, row, u) => factors[u].madd(v.load(row), sum), v.load(c)));
-      });
-      a.set(a.add(4 * count));
-      b.set(rows[count - 1].add(ldb));
-      kc.set(kc.sub(count));
-    };
-    k.while(kc.geS(UNROLL), () => turn(UNROLL));
-    k.while(kc, () => turn(1));
-  });
 }
 
 interface Micro {

@@ -21,6 +21,8 @@ const FINISHED_COLUMNS = 512;
 const PACKED_COLUMNS = 96;
 /** Most rows of a product that takes B as it is: generation has one. */
 const UNPACKED_ROWS = 4;
+/** Most columns of a row whose sums are kept in registers. */
+const NARROW_COLUMNS = 128;
 /** Packed weights have a multiple of so many outputs: whole panels of every tile. */
 const PACKED_OUTPUTS = 16;
 
@@ -161,10 +163,11 @@ export class Matmul {
 
   /** A few rows: what is used so few times is not packed. */
   #unpacked(p: Product, finish?: FinishBlock): void {
-    const kernels = this.#kernels;
+    const kernels = this.#kernels,
+      add = p.n <= NARROW_COLUMNS ? kernels.addNarrowProduct : kernels.addRowProduct;
     if (!p.accumulate) kernels.zeroBlock(p.c, 4 * p.ldc, p.m, p.n);
     for (let i = 0; i < p.m; i++) {
-      kernels.addRowProduct(p.a + 4 * i * p.lda, p.b, 4 * p.ldb, p.c + 4 * i * p.ldc, p.n, p.k);
+      add(p.a + 4 * i * p.lda, p.b, 4 * p.ldb, p.c + 4 * i * p.ldc, p.n, p.k);
     }
     finish?.(p.c, p.ldc, p.m, p.n, 0);
   }

@@ -1,4 +1,9 @@
-import { checkPagedAttention, type PagedAttentionArgs, RUN_WORDS } from "../arguments/paged_arguments.ts";
+import {
+  checkPagedAttention,
+  eachPagedRow,
+  type PagedAttentionArgs,
+  RUN_WORDS,
+} from "../arguments/paged_arguments.ts";
 import type { DeviceHeap } from "../memory/heap.ts";
 import type { Span } from "../memory/span.ts";
 import { BLOCK_QUERIES, multiply, scoresStride } from "./attention_blocks.ts";
@@ -61,6 +66,7 @@ export class PagedAttention {
     const { heads, kvHeads, headDim, ldQ, ldOut, q, out } = args, group = heads / kvHeads;
     const runs = this.#heap.i32(args.batch.runs), tables = this.#heap.i32(args.batch.tables);
     checkPagedAttention(args, { runs, tables });
+    this.#append(args, { runs, tables });
     for (let at = 1; at < 1 + RUN_WORDS * runs[0]; at += RUN_WORDS) {
       const row = runs[at], rows = runs[at + 1], position = runs[at + 2], table = runs[at + 3];
       const isSingle = rows === 1;
@@ -84,14 +90,31 @@ export class PagedAttention {
     }
   }
 
+  /** Puts new keys and values into their pages. */
+  #append(
+    { k, ldK, v, ldV, keyPages, valuePages, pageTokens, kvHeads, headDim }: PagedAttentionArgs,
+    batch: { readonly runs: Int32Array; readonly tables: Int32Array },
+  ): void {
+    const { placeColumn, copy } = this.#kernels,
+      width = kvHeads * headDim,
+      pageBytes = 4 * pageTokens * width;
+    eachPagedRow(batch, pageTokens, (row, page, place) => {
+      const keys = keyPages.byteOffset + page * pageBytes + 4 * place;
+      placeColumn(k.byteOffset + 4 * row * ldK, keys, width, 4 * pageTokens);
+      copy(v.byteOffset + 4 * row * ldV, valuePages.byteOffset + page * pageBytes + 4 * place * width, width);
+    });
+  }
+
   #attend(args: PagedAttentionArgs, own: Rows, tables: Int32Array): void {
     const { headDim, pageTokens, kvHeads, scale, window, keyPages, valuePages } = args;
     const { rows, visible, step } = own, { scores, rowWords } = this.reserve(args);
     const keys = visible + step * (rows - 1), ld = scoresStride({ keys }), width = kvHeads * headDim;
     // What no row sees is not read: sums begin with the same terms wherever a page or a block begins.
     const from = window === undefined ? 0 : Math.floor(Math.max(0, visible - window) / pageTokens);
-    const pageOf = (pages: Span, page: number) =>
-      pages.byteOffset + 4 * (tables[own.table + page] * pageTokens * width + own.kvHead * headDim);
+    const pageOf = (page: number) => tables[own.table + page] * pageTokens * width,
+      head = own.kvHead * headDim;
+    const keysOf = (page: number) => keyPages.byteOffset + 4 * (pageOf(page) + head * pageTokens);
+    const valuesOf = (page: number) => valuePages.byteOffset + 4 * (pageOf(page) + head);
     const eachPage = (visit: (page: number, count: number, column: number) => void) => {
       for (let page = from; page * pageTokens < keys; page++) {
         const first = page * pageTokens;
@@ -100,7 +123,7 @@ export class PagedAttention {
     };
     const { q, ldQ, out, ldOut } = own, matmul = this.#matmul;
     eachPage((page, count, column) =>
-      multiply(matmul, "nt", rows, count, headDim, q, ldQ, pageOf(keyPages, page), width, column, ld)
+      multiply(matmul, "nn", rows, count, headDim, q, ldQ, keysOf(page), pageTokens, column, ld)
     );
     this.#softmax({ rows, keys, visible, step, ld, scale, window, scores, rowWords });
     eachPage((page, count, column) => {
@@ -113,7 +136,7 @@ export class PagedAttention {
         count,
         column,
         ld,
-        pageOf(valuePages, page),
+        valuesOf(page),
         width,
         out,
         ldOut,

@@ -1,4 +1,4 @@
-import { type DeviceHeap, type PagedBatch, RUN_WORDS, type Span, subspan } from "../../kernels/mod.ts";
+import type { DeviceHeap, PagedBatch, Span } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
 import { headRows } from "./attention_arguments.ts";
@@ -51,7 +51,7 @@ export class PagedCache {
    * @throws {RangeError} If the keys are of another width than the pages, or the inputs do not fit each other.
    */
   readonly attend = (tape: Tape, inputs: AttentionInputs): Tensor => {
-    const { backend, heap } = tape, { tokens, heads, kvHeads, headDim } = attentionSizes(inputs);
+    const { backend } = tape, { tokens, heads, kvHeads, headDim } = attentionSizes(inputs);
     const { pageTokens, context: maxKeys } = this.#sizes, width = kvHeads * headDim;
     const { keys, values } = this.#pagesOf(width);
     const tensors = [...columnsByTensor(inputs).keys()];
@@ -59,6 +59,7 @@ export class PagedCache {
     const q = headRows(inputs.q), k = headRows(inputs.k), v = headRows(inputs.v);
     const args = {
       ...{ batch: this.#batch, heads, kvHeads, headDim, q: q.span, ldQ: q.ld, out: out.span },
+      ...{ k: k.span, ldK: k.ld, v: v.span, ldV: v.ld },
       ...{ ldOut: heads * headDim, keyPages: keys, valuePages: values, pageTokens, maxKeys },
       ...{ scale: 1 / Math.sqrt(headDim), window: inputs.window },
     };
@@ -67,13 +68,7 @@ export class PagedCache {
       name: "attention to pages",
       inputs: tensors,
       output: out,
-      forward: () => {
-        this.#eachRow(heap, (row, place) => {
-          backend.copy(subspan(k.span, row * k.ld, width), subspan(keys, place * width, width));
-          backend.copy(subspan(v.span, row * v.ld, width), subspan(values, place * width, width));
-        });
-        backend.pagedAttention(args);
-      },
+      forward: () => backend.pagedAttention(args),
     });
   };
 
@@ -85,18 +80,5 @@ export class PagedCache {
     throw new RangeError(
       `Cannot cache keys of ${width} elements: pages were made for ${pages.width} elements each`,
     );
-  }
-
-  /** Visits all rows of runs, with the place of each in the pool. */
-  #eachRow(heap: DeviceHeap, visit: (row: number, place: number) => void): void {
-    const { pageTokens } = this.#sizes;
-    const runs = heap.i32(this.#batch.runs), tables = heap.i32(this.#batch.tables);
-    for (let at = 1; at < 1 + RUN_WORDS * runs[0]; at += RUN_WORDS) {
-      const [row, rows, position, table] = runs.subarray(at, at + RUN_WORDS);
-      for (let t = 0; t < rows; t++) {
-        const token = position + t, page = tables[table + Math.floor(token / pageTokens)];
-        visit(row + t, page * pageTokens + token % pageTokens);
-      }
-    }
   }
 }

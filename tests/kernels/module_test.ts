@@ -30,6 +30,7 @@ Deno.test("each file of kernels adds the functions that its documentation names"
     "windowSoftmax",
     "windowSoftmaxGradient",
     "mergeRows",
+    "placeColumn",
     "rowDots",
   ]);
   assertEquals(exportsOf(addEpilogues), ["biasBlock", "biasGeluBlock", "geluGradientBlock"]);

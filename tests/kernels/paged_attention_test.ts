@@ -28,30 +28,26 @@ function attendPages(
     readonly window?: number;
   },
 ): Float32Array {
-  const { heap } = backend, { pageTokens } = SIZES;
+  const { heap } = backend;
   const floats = (name: string, length: number) => heap.allocate(name, length, "activations");
   const words = (name: string, values: readonly number[]) => {
     const span = heap.allocate(name, values.length, "activations", "i32");
     heap.i32(span).set(values);
     return span;
   };
-  const pool = NUM_PAGES * pageTokens * WIDTH, keyPages = floats("k", pool), valuePages = floats("v", pool);
+  const pool = NUM_PAGES * SIZES.pageTokens * WIDTH,
+    keyPages = floats("k", pool),
+    valuePages = floats("v", pool);
   // What other sequences have left in the pages must not matter.
   fill(heap, keyPages, () => NaN);
   fill(heap, valuePages, () => NaN);
-  for (const [span, seed] of [[keyPages, 1], [valuePages, 2]] as const) {
-    const elements = heap.f32(span);
-    for (let j = 0; j < tokens; j++) {
-      const row = pages[Math.floor(j / pageTokens)] * pageTokens + j % pageTokens;
-      for (let c = 0; c < WIDTH; c++) elements[row * WIDTH + c] = wave(seed)(j * WIDTH + c);
-    }
-  }
+  const [k, v] = [1, 2].map((seed) => fill(heap, floats("new", tokens * WIDTH), wave(seed)));
   const q = fill(heap, floats("q", tokens * Q_WIDTH), wave(3)), out = floats("out", tokens * Q_WIDTH);
   const rows = runs.map(([rows, position]) => [position, rows, position, 0]);
   backend.pagedAttention({
     ...SIZES,
     batch: { runs: words("runs", [runs.length, ...rows.flat()]), tables: words("tables", pages) },
-    ...{ q, ldQ: Q_WIDTH, out, ldOut: Q_WIDTH, keyPages, valuePages, window },
+    ...{ q, ldQ: Q_WIDTH, k, ldK: WIDTH, v, ldV: WIDTH, out, ldOut: Q_WIDTH, keyPages, valuePages, window },
   });
   return heap.f32(out).slice();
 }

@@ -1,6 +1,6 @@
-import type { GenerateAnswer, GenerateSetUp, GenerateTask } from "../generate/generate_task.ts";
 import { AbsentPeer, type Contestant, type Entry } from "../peer.ts";
 import { lastLine, openServed } from "../served_process.ts";
+import type { GenerateAnswer, GenerateSetUp, GenerateTask } from "./generate_task.ts";
 
 const NAME = "llama.cpp", PACKAGE = "node-llama-cpp@3.21.1";
 
@@ -32,7 +32,7 @@ async function openLlama(setUp: GenerateSetUp): Promise<Contestant<GenerateTask,
 
 /** Fetches the package into a folder of its own. */
 async function install(root: string): Promise<void> {
-  await Deno.copyFile(new URL("./llama_cpp_mjs.txt", import.meta.url), `${root}/llama_cpp.mjs`);
+  await Deno.copyFile(new URL("../peers/llama_cpp_mjs.txt", import.meta.url), `${root}/llama_cpp.mjs`);
   await Deno.writeTextFile(`${root}/package.json`, "{}");
   const args = ["install", "--ignore-scripts", "--no-audit", "--no-fund", PACKAGE];
   try {
