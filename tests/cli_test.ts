@@ -61,7 +61,7 @@ const REFUSED: [string[], RegExp][] = [
   ],
   [["train", "--data-changed"], /--data-changed without --resume: only a run that goes on/],
   [["train", "--eval-only"], /--eval-only without a model: add --init DIR or --resume DIR$/],
-  [["bench", "nothing"], /give one of matmul, collectives, step$/],
+  [["bench", "nothing"], /give one of matmul, collectives, step, generate$/],
   [["bench", "step", "--record"], /--record without --peers: .*; add --peers$/],
   [["bench", "step", "--peers", "--devices", "3"], /--devices 3 with step --peers: use 1, 2, 4$/],
   [["bench", "collectives", "--devices", "many"], /--devices many: it must be a whole number from 1 to 64$/],

@@ -55,6 +55,11 @@ export class Engine {
     return this.#scheduler.numPreemptions;
   }
 
+  /** Tokens that were in pages already when their request began. */
+  get numReused(): number {
+    return this.#scheduler.numReused;
+  }
+
   /**
    * Takes a request.
    *
@@ -93,7 +98,7 @@ export class Engine {
     for (const run of runs) {
       const own = scores.slice(next, next += wantedOf(run)), isLast = run.rows === run.sequence.numUnread;
       const promptLogprobs = scorePrompt(run, own), { sequence } = run;
-      sequence.numCached += run.rows;
+      this.#scheduler.advance(run);
       const output = isLast ? this.#choose(sequence, own.at(-1)) : { id: sequence.request.id };
       if (promptLogprobs.length > 0) outputs.push({ ...output, promptLogprobs });
       else if (isLast) outputs.push(output);

@@ -5,5 +5,6 @@
  */
 export * from "./engine.ts";
 export * from "./engine_rank.ts";
+export type { Prefix } from "./page_pool.ts";
 export * from "./scheduler.ts";
 export * from "./sequence.ts";

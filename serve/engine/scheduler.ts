@@ -1,4 +1,4 @@
-import { PagePool } from "./page_pool.ts";
+import { NO_PREFIX, PagePool } from "./page_pool.ts";
 import { type EngineRequest, Sequence } from "./sequence.ts";
 
 /** What a step may hold. */
@@ -15,6 +15,8 @@ export interface EngineLimits {
   readonly pageTokens: number;
   /** Pages of the pool. */
   readonly numPages: number;
+  /** Pages of prompts that begin alike are shared; by default they are. It changes no bit. */
+  readonly sharesPrefixes?: boolean;
   /** Requests may ask for the log-probabilities of their prompts; by default not. */
   readonly scoresPrompts?: boolean;
 }
@@ -50,6 +52,8 @@ export class Scheduler {
   readonly #running: Sequence[] = [];
   /** Times that a sequence gave its pages back. */
   numPreemptions = 0;
+  /** Tokens that were in pages already when their sequence began. */
+  numReused = 0;
 
   /** Nothing waits. */
   constructor(limits: EngineLimits) {
@@ -96,7 +100,38 @@ export class Scheduler {
   /** Gives the pages of a sequence back: what it still needs is read again. */
   forget(sequence: Sequence): void {
     this.#pool.release(sequence.pages);
-    sequence.numCached = 0;
+    sequence.numCached = sequence.prefixes.length = 0;
+  }
+
+  /** Says that rows of a step are in their pages now. */
+  advance({ sequence, rows }: ScheduledRun): void {
+    const { pages, prefixes } = sequence, { pageTokens, sharesPrefixes = true } = this.#limits;
+    sequence.numCached += rows;
+    while (sharesPrefixes && (prefixes.length + 1) * pageTokens <= sequence.numCached) {
+      const i = prefixes.length, tokens = this.#tokensOf(sequence, i);
+      prefixes.push(this.#pool.learn(pages[i], prefixes.at(-1) ?? NO_PREFIX, tokens));
+    }
+  }
+
+  /** Takes the pages that hold the first tokens of a sequence already; one token at least is left to read. */
+  #reuse(sequence: Sequence): void {
+    const { pages, prefixes, request } = sequence, { pageTokens, sharesPrefixes = true } = this.#limits;
+    // Who wants all scores has all rows computed.
+    if (!sharesPrefixes || request.promptLogprobs || sequence.numCached > 0) return;
+    while (sequence.numUnread > pageTokens) {
+      const found = this.#pool.share(prefixes.at(-1) ?? NO_PREFIX, this.#tokensOf(sequence, pages.length));
+      if (found === undefined) return;
+      pages.push(found.page);
+      prefixes.push(found.prefix);
+      sequence.numCached += pageTokens;
+      this.numReused += pageTokens;
+    }
+  }
+
+  /** The tokens of a page of a sequence. */
+  #tokensOf({ tokens, start }: Sequence, page: number): number[] {
+    const { pageTokens } = this.#limits, first = start + page * pageTokens;
+    return tokens.slice(first, first + pageTokens);
   }
 
   /** The sequence of a request that is open. */
@@ -122,9 +157,14 @@ export class Scheduler {
       if (rows > 0 && this.#makeRoom(sequence, rows, runs)) schedule(sequence, rows);
     }
     while (left > 0 && this.#waiting.length > 0 && this.#running.length < maxSequences) {
-      const sequence = this.#waiting[0], rows = Math.min(sequence.numUnread, prefillChunk, left);
+      const sequence = this.#waiting[0];
+      this.#reuse(sequence);
+      const rows = Math.min(sequence.numUnread, prefillChunk, left);
       // Who begins takes no pages from others.
-      if (!this.#grow(sequence, rows)) break;
+      if (!this.#grow(sequence, rows)) {
+        this.forget(sequence);
+        break;
+      }
       this.#running.push(this.#waiting.shift()!);
       schedule(sequence, rows);
     }

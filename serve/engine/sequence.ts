@@ -1,3 +1,4 @@
+import type { Prefix } from "./page_pool.ts";
 import type { SampleOptions } from "../sample_options.ts";
 
 /** A text to go on with. */
@@ -33,6 +34,8 @@ export class Sequence {
   start: number;
   /** Tokens from `start` on whose keys and values are in the pages. */
   numCached = 0;
+  /** Of each full page that is known, the prefix of what comes behind it. */
+  readonly prefixes: Prefix[] = [];
   /** Tokens of the prompt whose log-probabilities are known. */
   numScored = 1;
   readonly #context: number;

@@ -17,7 +17,7 @@ export const GROUPS = {
 } as const;
 
 /** Folders with a task of their own. */
-export const APART = ["interleavings", "stress", "transformers", "vocabularies", "webgpu"];
+export const APART = ["interleavings", "llama_cpp", "stress", "transformers", "vocabularies", "webgpu"];
 
 /** Registers the tests of a group. */
 export async function register(group: keyof typeof GROUPS): Promise<void> {

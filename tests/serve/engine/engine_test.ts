@@ -163,6 +163,71 @@ Deno.test("Engine refuses a prompt that leaves no room, and a request that all p
   assertThrows(() => engine.add(OURS), RangeError, "its 57 tokens need 4 pages, there are 2");
 });
 
+/** Two hundred schedules: company, chunks, pages, prefixes and arrivals by chance. */
+Deno.test("Engine gives a request the same bits with its prefix in pages or not, and after any preemptions", async () => {
+  const built = build("llama", { kvHeads: 2 }),
+    alone = (await runAll(built, [OURS], { sharesPrefixes: false })).written;
+  const expected = alone.get("ours")!;
+  let numReused = 0, mostPreemptions = 0;
+  // The passes of an engine may be those of the one before it.
+  const rank = await makeRank(built, { ...LIMITS, maxRows: 32, numPages: 12 });
+  for (let seed = 0; seed < 200; seed++) {
+    const random = new RandomStream(seed, "schedule");
+    let at = 0;
+    const pick = (least: number, most: number) =>
+      least + Math.floor(random.uniform(at++) * (most - least + 1));
+    const limits = { ...LIMITS, maxRows: 32, prefillChunk: [1, 7, 16, 32][pick(0, 3)], numPages: 12 };
+    const engine = new Engine(rank, limits), { numFreePages } = engine, found: ChosenToken[] = [];
+    const others = Array.from({ length: pick(0, 7) }, (_, i): EngineRequest => ({
+      ...{ id: `other ${i}`, numTokens: pick(1, 30), seed: i, temperature: 1, topK: 0 },
+      prompt: pick(0, 1) === 0 ? promptOf(i + 2, pick(1, 60)) : [...OURS.prompt.slice(0, pick(1, 37)), i],
+    }));
+    const requests = [...others, OURS].map((request) => ({ request, step: pick(0, 12) }));
+    for (let step = 0; requests.length > 0 || engine.isBusy; step++) {
+      for (const one of requests.filter((one) => one.step <= step)) {
+        engine.add(requests.splice(requests.indexOf(one), 1)[0].request);
+      }
+      if (!engine.isBusy) continue;
+      for (const { id, chosen } of engine.step()) {
+        if (id === "ours" && chosen !== undefined) found.push(chosen);
+      }
+    }
+    assertEquals(found, expected, `schedule ${seed}`);
+    assertEquals(engine.numFreePages, numFreePages);
+    numReused += engine.numReused;
+    mostPreemptions = Math.max(mostPreemptions, engine.numPreemptions);
+  }
+  assert(numReused > 1000 && mostPreemptions >= 2, `${numReused}, ${mostPreemptions}`);
+});
+
+Deno.test("Engine has all pages back after 1,000 requests, of which many are not wanted any more", async () => {
+  const engine = await makeEngine(build("llama", { layers: 1, heads: 2, embed: 8 }), { numPages: 16 });
+  const { numFreePages } = engine, random = new RandomStream(3, "requests"), open = new Set<string>();
+  let at = 0, numDone = 0;
+  const pick = (most: number) => Math.floor(random.uniform(at++) * most);
+  for (let next = 0; next < 1000 || engine.isBusy;) {
+    for (let i = pick(4); i > 0 && next < 1000 && engine.numOpen < 20; i--, next++) {
+      open.add(`${next}`);
+      const prompt = promptOf(pick(5), 1 + pick(40)), numTokens = 1 + pick(12);
+      engine.add({ id: `${next}`, prompt, numTokens, temperature: 1, topK: 0, seed: next });
+    }
+    const ids = [...open];
+    if (ids.length > 0 && pick(3) === 0) {
+      const id = ids[pick(ids.length)];
+      assertEquals(engine.abort(id), true);
+      open.delete(id);
+    }
+    if (!engine.isBusy) continue;
+    for (const { id, finish } of engine.step()) {
+      if (finish === undefined) continue;
+      assertEquals(open.delete(id), true);
+      numDone++;
+    }
+  }
+  assertEquals([engine.numFreePages, open.size], [numFreePages, 0]);
+  assert(numDone > 300 && engine.numReused > 0, `${numDone}, ${engine.numReused}`);
+});
+
 Deno.test("Engine takes no memory for a step", async () => {
   const backend = makeBackend(), engine = new Engine(await makeRank(build("llama"), LIMITS, backend), LIMITS);
   const before = backend.heap.extentBytes;

@@ -21,8 +21,9 @@ function schedulerOf(prompts: Record<string, number>, limits: Partial<EngineLimi
 
 /** The rows of the next step; afterwards they are cached, and who has read all has written one more token. */
 function step(scheduler: Scheduler): string[] {
-  return scheduler.next().map(({ sequence, first, rows }) => {
-    sequence.numCached += rows;
+  return scheduler.next().map((run) => {
+    const { sequence, first, rows } = run;
+    scheduler.advance(run);
     if (sequence.numUnread === 0) sequence.tokens.push(0);
     return `${sequence.request.id}: ${first}+${rows}`;
   });
@@ -42,7 +43,7 @@ Deno.test("Scheduler puts tokens that were written before prompts: a long one ho
 });
 
 Deno.test("Scheduler takes pages from those who came last, and reads these again", () => {
-  const scheduler = schedulerOf({ a: 4, b: 4 }, { numPages: 3 });
+  const scheduler = schedulerOf({ a: 4, b: 4 }, { numPages: 3, sharesPrefixes: false });
   assertEquals(step(scheduler), ["a: 0+4", "b: 0+4"]);
   // One page is left: a has it, and b gives its own back.
   assertEquals(step(scheduler), ["a: 4+1"]);
@@ -59,4 +60,24 @@ Deno.test("Scheduler holds no more sequences than it may", () => {
   assertEquals(step(scheduler), ["a: 0+1", "b: 0+1", "c: 0+1"]);
   scheduler.remove(scheduler.find("b")!);
   assertEquals(step(scheduler), ["a: 1+1", "c: 1+1", "d: 0+1"]);
+});
+
+Deno.test("Scheduler reads what is in pages already no second time, but one token at least", () => {
+  const scheduler = schedulerOf({ a: 9, b: 9, c: 8 }, { maxRows: 9, prefillChunk: 9 });
+  assertEquals(step(scheduler), ["a: 0+9"]);
+  // Two full pages of a are those of b, too; c needs what follows its last token.
+  assertEquals(step(scheduler), ["a: 9+1", "b: 8+1", "c: 4+4"]);
+  assertEquals([scheduler.numReused, scheduler.numFreePages], [12, 8 - 3 - 1 - 1]);
+  for (const id of ["a", "b", "c"]) scheduler.remove(scheduler.find(id)!);
+  assertEquals(scheduler.numFreePages, 8);
+  // They are known until they are needed for others.
+  const again = { id: "d", prompt: Array(5).fill(0), numTokens: 1, temperature: 0, topK: 0, seed: 0 };
+  scheduler.add(again);
+  assertEquals(step(scheduler), ["d: 4+1"]);
+  scheduler.remove(scheduler.find("d")!);
+  scheduler.add({ ...again, id: "e", prompt: Array(31).fill(1) });
+  while (scheduler.find("e")!.numUnread > 1) step(scheduler);
+  scheduler.remove(scheduler.find("e")!);
+  scheduler.add({ ...again, id: "f" });
+  assertEquals(step(scheduler), ["f: 0+5"]);
 });
