@@ -62,7 +62,11 @@ export function parseArguments(args: readonly string[], spec: ArgumentSpec): Arg
  * @param least The smallest that is allowed.
  * @throws {UsageError} If it is no size.
  */
-export function sizeOption({ options }: Arguments, name: string, least = 0): number | undefined {
+export function sizeOption(
+  { options }: Pick<Arguments, "options">,
+  name: string,
+  least = 0,
+): number | undefined {
   const value = options[name];
   if (value === undefined) return undefined;
   const bytes = parseBytes(value as string);

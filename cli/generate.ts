@@ -13,7 +13,7 @@ import {
 } from "../serve/mod.ts";
 import type { Tokenizer } from "../tokenizers/mod.ts";
 import { flagOf } from "../train/mod.ts";
-import { type Arguments, chooseOption, parseArguments, parseNumber } from "./arguments.ts";
+import { type Arguments, chooseOption, parseArguments, parseNumber, sizeOption } from "./arguments.ts";
 import { writeBatch } from "./generate_batch.ts";
 import { writeOut } from "./output.ts";
 
@@ -30,6 +30,7 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
   --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
   --dp N             replicas, which take prompts from one queue [1]
   --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32; as a GGUF file has them]
+  --device-memory SIZE   most memory of a device, such as 512MiB [4GiB]
   --numerics MODE    exact = the same bits on every layout [fast]
   --max-sequences N  texts at a time of a replica at most [32]
   --prefill-chunk N  tokens of a prompt that are read at a time; changes no answer [64]
@@ -49,16 +50,19 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
 
 type Prompt = string | number[];
 
-/** Options with a value, beside those of layouts and of sampling. */
-const OPTIONS = [
-  ...["prompt", "prompt-ids", "ids", "prompts", "batch", "adapter", "stop", "system"],
-  ...["max-sequences", "prefill-chunk", "numerics", "weights"],
+/** Options with a value, beside those of the engine and of sampling. */
+const OPTIONS = ["prompt", "prompt-ids", "ids", "prompts", "batch", "stop", "system"];
+/** Devices along each axis, and replicas. */
+const LAYOUT = ["tp", "pp", "ep", "dp"] as const;
+/** Options of the engine, with a value each. */
+export const ENGINE_OPTIONS = [
+  ...[...LAYOUT, "adapter", "max-sequences", "prefill-chunk", "numerics", "weights", "device-memory"],
 ];
 
 /** The command `generate`. */
 export async function generateText(args: string[]): Promise<number> {
   const { options, positionals, isHelp } = parseArguments(args, {
-    values: [...OPTIONS, ...LAYOUT, ...SAMPLE_OPTIONS.map(nameOf)],
+    values: [...OPTIONS, ...ENGINE_OPTIONS, ...SAMPLE_OPTIONS.map(nameOf)],
     flags: ["ignore-eos", "json", "chat"],
     positionals: ["DIR", "TEXT"],
   });
@@ -91,7 +95,7 @@ export async function generateText(args: string[]): Promise<number> {
 }
 
 /** What the options say of the engine. */
-function engineOptionsOf(options: Arguments["options"]): EngineOptions {
+export function engineOptionsOf(options: Arguments["options"]): EngineOptions {
   const count = (name: string) => {
     const value = options[name];
     return value === undefined ? undefined : parseNumber(name, value as string, { min: 1, isInteger: true });
@@ -100,6 +104,7 @@ function engineOptionsOf(options: Arguments["options"]): EngineOptions {
     ...{ adapter: options.adapter as string | undefined, ignoreEos: options["ignore-eos"] === true },
     ...{ maxSequences: count("max-sequences"), prefillChunk: count("prefill-chunk") },
     ...Object.fromEntries(LAYOUT.map((axis) => [axis, count(axis)])),
+    deviceMemoryBytes: sizeOption({ options }, "device-memory", 1),
     numerics: chooseOption("numerics", options.numerics, NUMERICS) ?? "fast",
     weights: chooseOption("weights", options.weights, ["f32", ...WEIGHT_FORMATS]),
   };
@@ -109,9 +114,6 @@ function engineOptionsOf(options: Arguments["options"]): EngineOptions {
 function choiceOf(options: Arguments["options"]): SampleChoice {
   return resolveSample(Object.fromEntries(SAMPLE_OPTIONS.map((spec) => [spec.name, options[nameOf(spec)]])));
 }
-
-/** Devices along each axis, and replicas. */
-const LAYOUT = ["tp", "pp", "ep", "dp"] as const;
 
 const NUMERICS = ["fast", "exact"] as const;
 

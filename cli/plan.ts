@@ -1,10 +1,12 @@
 import { describeOptions, formatPlan, largestRank, planTraining } from "../train/mod.ts";
+import { planServe } from "./plan_serving.ts";
 import { parseTrainOptions } from "./train_options.ts";
 
 const HELP =
   `Says what every device of a training run would hold and move, and whether it fits; starts nothing.
 
 Usage: plan [DATA] [OPTIONS]               DATA and OPTIONS as for train
+       plan --serve DIR                    what serving a model takes: plan --serve DIR --help
 
 ${describeOptions()}
 
@@ -12,6 +14,7 @@ ${describeOptions()}
 
 /** The command `plan`; exit code 1 if the run does not fit its devices. */
 export async function plan(args: string[]): Promise<number> {
+  if (args.some((arg) => /^--serve(?:=|$)/.test(arg))) return await planServe(args);
   const options = parseTrainOptions(args);
   if (options === undefined) {
     console.log(HELP);

@@ -6,7 +6,7 @@
 import { type Device, type DeviceView, PhantomDevice } from "../actors/mod.ts";
 import { Tickets, type Topology } from "../collectives/mod.ts";
 import type { TensorIndex } from "../files/mod.ts";
-import { createBackend } from "../kernels/mod.ts";
+import { type ByteTable, createBackend } from "../kernels/mod.ts";
 import { loadModel, type ModelSizes } from "../models/mod.ts";
 import { type ModelSpec, packWeights } from "../nn/mod.ts";
 import { type Degrees, Mesh } from "../strategies/mod.ts";
@@ -88,16 +88,24 @@ export function engineTopology(degrees: Degrees): Topology {
   return { worldSize, groups: [...groups, ...replicas] };
 }
 
-/** The smallest device memory that an engine of a model fits in: the same program, on devices that only count. */
-export async function planEngine(setup: EngineSetup): Promise<number> {
-  const topology = engineTopology(setup.degrees), sizes: number[] = [];
+/** What the devices of an engine hold. */
+export interface EnginePlan {
+  /** Of the device that holds most. */
+  readonly bytes: ByteTable;
+  /** The smallest device memory that each of them fits in. */
+  readonly extentBytes: number;
+}
+
+/** Plans an engine: the same program, on devices that only count. */
+export async function planEngine(setup: EngineSetup): Promise<EnginePlan> {
+  const topology = engineTopology(setup.degrees), plans: EnginePlan[] = [];
   for (let rank = 0; rank < topology.worldSize / setup.degrees.dp; rank++) {
-    const device = new PhantomDevice(topology, rank);
+    const device = new PhantomDevice(topology, rank), { heap } = device;
     // Everything is taken when passes are recorded.
     await buildRank(device, setup);
-    sizes.push(device.heap.extentBytes);
+    plans.push({ bytes: heap.usedBytes(), extentBytes: heap.extentBytes });
   }
-  return Math.max(...sizes);
+  return plans.reduce((most, plan) => plan.extentBytes > most.extentBytes ? plan : most);
 }
 
 async function buildRank(device: DeviceView, setup: EngineSetup): Promise<EngineRank> {

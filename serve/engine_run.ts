@@ -9,10 +9,11 @@ import { loadModel } from "../models/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
 import type { EngineLimits, EngineOutput, EngineRequest } from "./engine/mod.ts";
 import { checkEngineLayout } from "./engine_layout.ts";
-import { type EngineJob, type EngineSetup, engineTopology, planEngine } from "./engine_program.ts";
+import { type EngineJob, type EngineSetup, engineTopology } from "./engine_program.ts";
+import { fitEngine } from "./fit_engine.ts";
 import type { WeightChoice } from "./load_weights.ts";
 import { reportsOf } from "./reports.ts";
-import { type ServedModel, sizeDevice } from "./served_model.ts";
+import type { ServedModel } from "./served_model.ts";
 
 /** How an engine is run. */
 export interface EngineOptions {
@@ -38,11 +39,12 @@ export interface EngineOptions {
   readonly maxSequences?: number;
   /** Tokens of a prompt that are read in a step; by default 64. */
   readonly prefillChunk?: number;
-  /** Cap of the memory of a device; by default as much as the model needs. */
+  /** Most memory of a device; by default as much as the model needs. */
   readonly deviceMemoryBytes?: number;
 }
 
-const PAGE_TOKENS = 64;
+/** Tokens of a page of the cache. */
+export const PAGE_TOKENS = 64;
 
 /**
  * Runs requests on a model, and yields what each step has brought.
@@ -54,24 +56,10 @@ export async function* runEngine(
   requests: readonly Omit<EngineRequest, "endTokens">[],
   options: EngineOptions,
 ): AsyncGenerator<EngineOutput> {
-  const { family, config, companions } = directory, sizes = family.sizes(config);
-  const {
-    dp = 1,
-    tp = 1,
-    pp = 1,
-    ep = 1,
-    numerics = "fast",
-    kernels = "wasm",
-    weights = directory.format ?? "f32",
-  } = options;
-  const setup: EngineSetup = {
-    ...{ model, sizes, kernels, weights, isExact: numerics === "exact" },
-    degrees: new Mesh({ dp, tp, pp, ep }).degrees,
-    limits: limitsFor(requests, sizes.context, options),
-  };
+  const setup = setUpEngine({ directory, model }, requests, options);
   checkEngineLayout({ ...setup, parts: await loadModel(model) });
-  const deviceMemoryBytes = options.deviceMemoryBytes ?? await sizeDevice(directory, () => planEngine(setup));
-  const ends = options.ignoreEos ? [] : await endTokens(companions);
+  const deviceMemoryBytes = await fitEngine(directory, setup, options.deviceMemoryBytes);
+  const ends = options.ignoreEos ? [] : await endTokens(directory.companions);
   const job: EngineJob = {
     ...{ ...setup, tensors: await openWeights(), tickets: toShared(new Int32Array(1)) },
     requests: requests.map((request) => ({ ...request, endTokens: ends })),
@@ -80,6 +68,22 @@ export async function* runEngine(
   for await (
     const outputs of reportsOf<EngineOutput[]>("./engine_program.ts", job, { topology, deviceMemoryBytes })
   ) yield* outputs;
+}
+
+/** What devices run, by the options. */
+export function setUpEngine(
+  { directory, model }: Pick<ServedModel, "directory" | "model">,
+  requests: readonly Pick<EngineRequest, "prompt" | "numTokens" | "promptLogprobs">[],
+  options: EngineOptions,
+): EngineSetup {
+  const { family, config, format } = directory, sizes = family.sizes(config);
+  const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast", kernels = "wasm", weights = format ?? "f32" } =
+    options;
+  return {
+    ...{ model, sizes, kernels, weights, isExact: numerics === "exact" },
+    degrees: new Mesh({ dp, tp, pp, ep }).degrees,
+    limits: limitsFor(requests, sizes.context, options),
+  };
 }
 
 /** Pages for as many of the longest requests as run at a time on a replica. */

@@ -12,9 +12,8 @@ import {
   openDirectory,
   openWeights,
 } from "../checkpoint/mod.ts";
-import { storedLength, type TensorIndex, UsageError } from "../files/mod.ts";
-import { formatBytes } from "../kernels/mod.ts";
-import { modelOf, shapesOf } from "../models/mod.ts";
+import { type TensorIndex, UsageError } from "../files/mod.ts";
+import { modelOf } from "../models/mod.ts";
 import type { ModelSpec } from "../nn/mod.ts";
 import { openChatTemplate, type Tokenizer } from "../tokenizers/mod.ts";
 
@@ -79,31 +78,6 @@ async function baseOf(folder: string): Promise<{ readonly base: string; readonly
   return await isAdapter(found)
     ? { base: (await readAdapterConfig(found)).base, adapter: found }
     : { base: found };
-}
-
-/** What a 32-bit address reaches, less a page. */
-const MAX_DEVICE_BYTES = 2 ** 32 - 2 ** 16;
-
-/**
- * Memory of a device for a model.
- *
- * @param plan Says what it takes; asked only if the weights have room.
- * @throws {UsageError} If a device cannot have as much.
- */
-export async function sizeDevice(
-  { folder, family, config }: ModelDirectory,
-  plan: () => number | Promise<number>,
-): Promise<number> {
-  const lengths = [...shapesOf(family.layers(config)).values()].map((shape) => storedLength({ shape }));
-  // The plan of a model that is far too large would take long.
-  const least = 4 * lengths.reduce((a, b) => a + b, 0), isTooLarge = least > MAX_DEVICE_BYTES;
-  const bytes = isTooLarge ? least : await plan();
-  if (bytes <= MAX_DEVICE_BYTES) return bytes;
-  const what = isTooLarge ? "weights alone" : "weights and cache", most = formatBytes(MAX_DEVICE_BYTES);
-  throw new UsageError(
-    `Cannot generate with ${folder}: its ${what} need ${formatBytes(bytes)}, a device has at most ${most}; ` +
-      `use a smaller model`,
-  );
 }
 
 /**
