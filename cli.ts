@@ -14,6 +14,7 @@ import { generateText } from "./cli/generate.ts";
 import { guardConsole } from "./cli/output.ts";
 import { mergeModel } from "./cli/merge.ts";
 import { plan } from "./cli/plan.ts";
+import { prune } from "./cli/prune.ts";
 import { quantiseModel } from "./cli/quantise.ts";
 import { schedule } from "./cli/schedule.ts";
 import { listenToSignals } from "./cli/signals.ts";
@@ -35,6 +36,7 @@ Commands
   evaluate DIR      say the loss of a model on a text or on tokens
   export DIR        write a trained model as an ONNX model, or as a GGUF file
   quantise DIR      write a model with its weights in 8 or 4 bits
+  prune DIR         write a model with the smallest weights or heads left out
   bench WHAT        measure matmul, collectives or a training step
   plan [DATA]       say what each device of a training would hold and move
   topology          draw how ranks form a mesh
@@ -53,6 +55,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   evaluate: evaluateData,
   export: exportModel,
   quantise: quantiseModel,
+  prune,
   plan,
   topology,
   schedule,

@@ -119,7 +119,7 @@ export interface LoadedRun {
   /** Undefined for a model that is of no family. */
   readonly loaded: ModelDirectory | undefined;
   /** Options that its numbers depend on; they are taken over unless others are given. */
-  readonly options: Readonly<Record<string, string | number>>;
+  readonly options: Readonly<Record<string, string | number | boolean>>;
   /** Step, losses, parameters and moments. */
   readonly start: RunStart;
   /** What the data were; undefined in checkpoints that do not say. */

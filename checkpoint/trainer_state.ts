@@ -21,7 +21,7 @@ export interface TrainerState {
   /** Finished steps; the next one has this number. */
   readonly step: number;
   /** Options that shape the numbers, by name; a resumed run takes them over. */
-  readonly options: Readonly<Record<string, string | number>>;
+  readonly options: Readonly<Record<string, string | number | boolean>>;
   /** Loss of every finished step (float32 values), so that the loss hash covers a resumed run from its start. */
   readonly losses: readonly number[];
   /** Where a dynamic loss scale stands. */
@@ -70,7 +70,7 @@ export function decodeTrainerState(text: string, path: string): TrainerState {
   if (typeof step !== "number" || !Number.isInteger(step) || step < 0) {
     return fail("step is not a whole number");
   }
-  if (!isOptions(options)) return fail("options is not an object of texts and numbers");
+  if (!isOptions(options)) return fail("options is not an object of texts, numbers, true and false");
   if (!Array.isArray(losses) || losses.length !== step || !losses.every(Number.isFinite)) {
     return fail(`losses does not hold ${step} numbers`);
   }
@@ -97,7 +97,7 @@ function isLossScale(value: unknown): value is LossScaleState {
   return Number.isInteger(Math.log2(scale!)) && Number.isInteger(goodSteps) && Number.isInteger(skippedSteps);
 }
 
-function isOptions(value: unknown): value is Record<string, string | number> {
+function isOptions(value: unknown): value is Record<string, string | number | boolean> {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    Object.values(value).every((x) => typeof x === "string" || typeof x === "number");
+    Object.values(value).every((x) => ["string", "number", "boolean"].includes(typeof x));
 }

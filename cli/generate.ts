@@ -26,7 +26,7 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
   --prompt-ids N,N   in its place ids of tokens, for any model; without a tokenizer ids are printed
   --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
   --batch FILE       in its place JSON lines, all at a time: {"id": "a", "prompt": TEXT, or "promptIds": [N], and
-                     "tokens", "temperature", "seed", "stop", "logprobs": true, ...}; a JSON line for each as it ends
+                     "tokens", "temperature", "seed", "stop", "logprobs": true, "logitBias": {}, ...}; a JSON line for each as it ends
   --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
   --dp N             replicas, which take prompts from one queue [1]
   --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32; as a GGUF file has them]
@@ -45,6 +45,7 @@ Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --ba
   --top-p X          choose among the likeliest tokens that have this share of the probability; 1 = all [1]
   --min-p X          leave out tokens less likely than this share of the likeliest one [0]
   --repetition-penalty X   above 1 tokens that the text has come again less often [1]
+  --presence-penalty X, --frequency-penalty X   above 0 tokens that were written come again less often [0]
   --seed N           of the choice [1337]
   --json             print one JSON line for a prompt: prompt, text and tokens`;
 

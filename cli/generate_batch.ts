@@ -15,7 +15,7 @@ import type { Tokenizer } from "../tokenizers/mod.ts";
 const CHOICES: ReadonlyMap<string, keyof SampleChoice> = new Map(
   SAMPLE_OPTIONS.map(({ key, name }) => [key, name]),
 );
-const FIELDS = ["id", "prompt", "promptIds", ...CHOICES.keys(), "stop", "logprobs"];
+const FIELDS = ["id", "prompt", "promptIds", ...CHOICES.keys(), "stop", "logprobs", "logitBias"];
 
 /** A line of a file of requests. */
 interface BatchLine {
@@ -89,7 +89,7 @@ interface LinePlace {
 
 function readLine(text: string, { at, index, choice }: LinePlace): BatchLine {
   const fields = parseLine(text, at),
-    { id = String(index), prompt, promptIds, stop, logprobs = false } = fields;
+    { id = String(index), prompt, promptIds, stop, logprobs = false, logitBias } = fields;
   const refuse = (what: string) => {
     throw new UsageError(`Cannot use ${at}: ${what}`);
   };
@@ -101,13 +101,23 @@ function readLine(text: string, { at, index, choice }: LinePlace): BatchLine {
   if (promptIds !== undefined && !isList(promptIds, "number")) {
     refuse(`"promptIds" must be a list of numbers`);
   }
+  if (
+    logitBias !== undefined &&
+    (typeof logitBias !== "object" || logitBias === null || Array.isArray(logitBias))
+  ) {
+    refuse(`"logitBias" must be an object of biases by id, such as {"50": -100}`);
+  }
   if (typeof logprobs !== "boolean") refuse(`"logprobs" must be true or false`);
   const stops = stop === undefined ? [] : isList(stop, "string") ? stop as string[] : [stop as string];
   if (!isList(stops, "string")) refuse(`"stop" must be a text or a list of them`);
   const given = [...CHOICES].filter(([key]) => fields[key] !== undefined)
     .map(([key, name]) => [name, fields[key]]);
   try {
-    const request = { id: String(id), prompt: (prompt ?? promptIds) as BatchRequest["prompt"] };
+    const request = {
+      id: String(id),
+      prompt: (prompt ?? promptIds) as BatchRequest["prompt"],
+      ...(logitBias !== undefined && { logitBias: logitBias as BatchRequest["logitBias"] }),
+    };
     return {
       request: { ...request, ...resolveSample({ ...choice, ...Object.fromEntries(given) }) },
       ...{ stops, hasLogprobs: logprobs === true },

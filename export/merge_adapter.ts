@@ -1,18 +1,10 @@
 import { openAdapters, type StoredAdapters } from "../adapters/mod.ts";
-import { loadDirectory, type LoadedModel, mergeConfig, readCompanions } from "../checkpoint/mod.ts";
-import {
-  createModel,
-  divideModel,
-  fileProblem,
-  layOutModel,
-  readTensor,
-  type TensorIndex,
-  TensorWriter,
-  UsageError,
-} from "../files/mod.ts";
+import { loadDirectory, type LoadedModel, mergeConfig } from "../checkpoint/mod.ts";
+import { readTensor, type TensorIndex } from "../files/mod.ts";
 import { linearLayers, shapesOf } from "../models/mod.ts";
 import { numElements } from "../kernels/mod.ts";
 import type { AdapterSize, LinearSite } from "../nn/mod.ts";
+import { writeModelFolder } from "./model_folder.ts";
 
 /** What was merged. */
 export interface MergedModel {
@@ -50,49 +42,15 @@ export async function mergeAdapter({ base, adapter, out, shardBytes }: MergeFold
   const { family, companions } = model, shapes = shapesOf(family.layers(config));
   const json = mergeConfig(companions, family.checkpoint.toConfig(config));
   const sites = mergedSites(model, adapters, untied?.head);
-  await inNewFolder(out, async (folder) => {
-    await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(json, null, 1) + "\n");
-    for await (const [name, bytes] of readCompanions(companions)) {
-      await Deno.writeFile(`${folder}/${name}`, bytes);
-    }
-    const parts = divideModel(shapes, shardBytes);
-    await createModel(folder, parts);
-    const places = layOutModel(folder, parts);
-    using writer = new TensorWriter();
-    for (const name of shapes.keys()) {
-      const source = name === untied?.head.name ? untied.head.table : name, site = sites.get(name);
-      const values = readTensor(model.weights.get(source)!);
-      if (site !== undefined) addProduct(values, site, adapters);
-      writer.write(places.get(name)!, 0, values);
-    }
-  });
+  const valuesOf = (name: string) => {
+    const source = name === untied?.head.name ? untied.head.table : name, site = sites.get(name);
+    const values = readTensor(model.weights.get(source)!);
+    if (site !== undefined) addProduct(values, site, adapters);
+    return values;
+  };
+  await writeModelFolder(out, "merged model", { json, companions, shapes, valuesOf, shardBytes });
   const parameters = [...shapes.values()].reduce((sum, shape) => sum + numElements(shape), 0);
   return { layers: sites.size, parameters };
-}
-
-/** Fills a folder beside the place, and moves it there when it is whole. */
-async function inNewFolder(out: string, fill: (folder: string) => Promise<void>): Promise<void> {
-  const fail = (problem: string): never => {
-    throw new UsageError(`Cannot write the merged model to ${out}: ${problem}; choose another --out`);
-  };
-  if (await Deno.stat(out).then(() => true, () => false)) fail("it is there already");
-  const folder = `${out}.unfinished`;
-  try {
-    await Deno.mkdir(folder);
-  } catch (error) {
-    fail(
-      error instanceof Deno.errors.AlreadyExists
-        ? `${folder} is there, of a merge that did not end`
-        : fileProblem(error),
-    );
-  }
-  try {
-    await fill(folder);
-    await Deno.rename(folder, out);
-  } catch (error) {
-    await Deno.remove(folder, { recursive: true });
-    throw error;
-  }
 }
 
 /** A head that must not be the table any more. */

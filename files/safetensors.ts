@@ -6,6 +6,7 @@
  */
 import { recognizeContent } from "./file_content.ts";
 import { findRepeatedKey } from "./json.ts";
+import { openFile } from "./open_file.ts";
 import {
   readTensor,
   STORED_BYTES,
@@ -15,7 +16,7 @@ import {
   type StoredTensor,
   type TensorIndex,
 } from "./tensor_files.ts";
-import { fileProblem, UsageError } from "./usage_error.ts";
+import { UsageError } from "./usage_error.ts";
 import { writeAll } from "./write_all.ts";
 
 /** A tensor to write, in the order of the file. */
@@ -50,15 +51,8 @@ export async function openSafetensors(
   const fail = (problem: string): never => {
     throw new UsageError(`Cannot read ${path}: ${problem}`);
   };
-  let file: Deno.FsFile;
-  try {
-    file = await Deno.open(path);
-  } catch (error) {
-    return fail(fileProblem(error));
-  }
-  using _ = file;
-  const { size, isDirectory } = await file.stat();
-  if (isDirectory) fail("it is a directory");
+  using opened = await openFile(path, fail);
+  const { file, size } = opened;
   const length = await readBytes(file, 8);
   if (length.length < 8) fail(`a safetensors file has at least 8 bytes, this one has ${length.length}`);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true)), dataStart = 8 + headerBytes;

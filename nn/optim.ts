@@ -1,4 +1,4 @@
-import type { Backend, DeviceHeap, Span } from "../kernels/mod.ts";
+import { type Backend, type DeviceHeap, readElements, type Span } from "../kernels/mod.ts";
 import type { Parameter } from "./tensor.ts";
 
 /** Hyper-parameters of AdamW. */
@@ -11,6 +11,8 @@ export interface AdamWConfig {
   readonly epsilon: number;
   /** Decoupled; applied to tensors of two or more dims. */
   readonly weightDecay: number;
+  /** Weights of two or more dims that are zero before the first update stay zero, as those of a pruned model. */
+  readonly keepsZeros?: boolean;
 }
 
 /** What an optimizer updates: a parameter, or a run of its elements. */
@@ -42,7 +44,14 @@ export class AdamW {
   readonly config: AdamWConfig;
   readonly #moments = new Map<OptimizerTarget, Moments>();
 
-  /** Allocates zeroed moments for each target: 8 bytes an element; and 4 more for a master that begins at its values. */
+  /** Of each weight that keeps its zeros: 0 where it is zero, else 1. Filled before the first update. */
+  readonly #masks = new Map<OptimizerTarget, Span>();
+  #hasMasks = false;
+
+  /**
+   * Allocates zeroed moments for each target: 8 bytes an element; 4 more for a master that begins at its values, and for
+   * what says which weights stay zero.
+   */
   constructor(backend: Backend, targets: readonly OptimizerTarget[], config: AdamWConfig) {
     this.#backend = backend;
     this.config = config;
@@ -58,6 +67,11 @@ export class AdamW {
         if (master !== undefined) backend.copy(parameter.span, master);
       }
       this.#moments.set(parameter, { m, v, master });
+      if (!config.keepsZeros || !parameter.isDecayed) continue;
+      this.#masks.set(
+        parameter,
+        allocateMoment(backend.heap, `zeros of ${parameter.name}`, parameter.span.length),
+      );
     }
   }
 
@@ -75,6 +89,7 @@ export class AdamW {
   update(step: number, learningRate: number, gradientScale: number): void {
     const { beta1, beta2, epsilon, weightDecay } = this.config;
     const correction1 = 1 - beta1 ** step, correction2 = 1 - beta2 ** step;
+    this.#maskGradients();
     for (const [parameter, { m, v, master }] of this.#moments) {
       this.#backend.adamw({
         ...{
@@ -91,6 +106,19 @@ export class AdamW {
         ...{ weightDecay: parameter.isDecayed ? weightDecay : 0, correction1, correction2, gradientScale },
       });
     }
+  }
+
+  /** Without a gradient and moments, and with nothing to decay, a zero is updated to zero. */
+  #maskGradients(): void {
+    const backend = this.#backend, { heap } = backend;
+    for (const [{ span, gradient }, mask] of this.#masks) {
+      if (!this.#hasMasks) {
+        const isKept = Float32Array.from(readElements(heap, span), (value) => value === 0 ? 0 : 1);
+        heap.f32(mask).set(isKept);
+      }
+      backend.binary({ op: "mul", a: gradient, b: mask, out: gradient });
+    }
+    this.#hasMasks = true;
   }
 }
 

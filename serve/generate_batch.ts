@@ -15,6 +15,8 @@ export interface BatchRequest extends SampleChoice {
   readonly id: string;
   /** A text, which the tokenizer of the directory reads, or the ids of tokens. */
   readonly prompt: string | readonly number[];
+  /** Added to the logits of tokens, by id. */
+  readonly logitBias?: Readonly<Record<number, number>>;
 }
 
 /** What has become of a request. */
@@ -60,9 +62,19 @@ export async function* streamBatch(
 }
 
 async function readRequests({ directory }: ServedModel, requests: readonly BatchRequest[]) {
-  const { context } = directory.family.sizes(directory.config);
+  const { context, vocab } = directory.family.sizes(directory.config);
   return await Promise.all(requests.map(async (request) => {
     const prompt = await readPrompt(request.prompt, directory);
+    for (const [id, bias] of Object.entries(request.logitBias ?? {})) {
+      if (Number.isInteger(Number(id)) && Number(id) >= 0 && Number(id) < vocab && Number.isFinite(bias)) {
+        continue;
+      }
+      throw new UsageError(
+        `Cannot use request ${request.id}: its logitBias of ${id} is ${bias}; ids are 0 to ${
+          vocab - 1
+        }, biases numbers`,
+      );
+    }
     if (prompt.length < context) return { ...request, prompt };
     throw new UsageError(
       `Cannot use request ${request.id}: its prompt has ${prompt.length} tokens, the model a context of ${context}; ` +

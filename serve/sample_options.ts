@@ -16,6 +16,12 @@ export interface SampleOptions {
   readonly minP?: number;
   /** Above 1 tokens of the text come again less often. */
   readonly repetitionPenalty?: number;
+  /** Above 0 tokens that were written come again less often. */
+  readonly presencePenalty?: number;
+  /** The same, for each time that they were written. */
+  readonly frequencyPenalty?: number;
+  /** Added to the logits of tokens, by id. */
+  readonly logitBias?: Readonly<Record<number, number>>;
   /** Of the choice of tokens. */
   readonly seed: number;
   /** Ids that end the text; they are not part of it. */
@@ -23,7 +29,7 @@ export interface SampleOptions {
 }
 
 /** How tokens are chosen. */
-export type SampleChoice = Required<Omit<SampleOptions, "prompt" | "endTokens">>;
+export type SampleChoice = Required<Omit<SampleOptions, "prompt" | "endTokens" | "logitBias">>;
 
 /** An option of sampling. */
 export type SampleOptionSpec = OptionSpec & {
@@ -62,6 +68,12 @@ export const SAMPLE_OPTIONS: readonly SampleOptionSpec[] = [
     },
     help: "above 1 tokens that the text has come again less often",
   },
+  ...(["presencePenalty", "frequencyPenalty"] as const).map((name): SampleOptionSpec => ({
+    ...{ name, key: name, kind: "number", min: -2, max: 2, default: 0 },
+    help: `above 0 tokens that were written come again less often${
+      name === "presencePenalty" ? "" : ", each time less"
+    }`,
+  })),
   {
     ...{ name: "seed", key: "seed", kind: "integer", min: 0, max: 2 ** 32 - 1, default: 1337 },
     help: "of the choice",

@@ -6,7 +6,8 @@ import {
   storedLength,
   type StoredTensor,
 } from "../tensor_files.ts";
-import { fileProblem, UsageError } from "../usage_error.ts";
+import { openFile } from "../open_file.ts";
+import { UsageError } from "../usage_error.ts";
 import { FileCursor } from "./cursor.ts";
 import {
   ALIGNMENT,
@@ -38,15 +39,8 @@ export async function openGguf(path: string): Promise<GgufFile> {
   const fail = (problem: string): never => {
     throw new UsageError(`Cannot read ${path}: ${problem}`);
   };
-  let file: Deno.FsFile;
-  try {
-    file = await Deno.open(path);
-  } catch (error) {
-    return fail(fileProblem(error));
-  }
-  using _ = file;
-  const { size, isDirectory } = await file.stat();
-  if (isDirectory) fail("it is a directory");
+  using opened = await openFile(path, fail);
+  const { file, size } = opened;
   const cursor = new FileCursor(file, size, fail);
   const { numTensors, numValues } = readHead(cursor, fail), metadata = new Map<string, GgufValue>();
   for (let i = 0; i < numValues; i++) {

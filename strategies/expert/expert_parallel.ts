@@ -82,18 +82,8 @@ export function checkExpertParallel(
   );
 }
 
-/**
- * The experts that one rank holds, and the exchange of tokens around them. A model is built with it
- * (`Scope.root(heap, seed, expertParallel)`); layers of experts find it, all others do not notice.
- *
- * Every rank makes the choices of its own tokens, so what is dropped does not depend on the group. An expert gets the
- * rows of all ranks in the order of ranks, units and slots: that of one device with the whole batch, so the sums in the
- * gradients of its weights have the same order and bits.
- *
- * Cost per layer and rank, for n ranks and R = units x capacity x experts rows of C floats: four all-to-alls (two in
- * each pass) that move (n-1)/n x 4 R C bytes each.
- */
-export class ExpertParallel implements Sharding {
+/** The experts that one rank of a group holds. How tokens reach the others is what subclasses say. */
+export abstract class HeldExperts implements Sharding {
   /** Ranks that share the experts. */
   readonly group: Group;
   /** Number of experts of a layer. */
@@ -128,10 +118,27 @@ export class ExpertParallel implements Sharding {
   /** The hooks of tensor parallelism, and the exchange of tokens. */
   hooks(path: string): LayerHooks | undefined {
     const inner = this.#inner?.hooks(path);
-    return this.group.size === 1 ? inner : { ...inner, experts: this.#exchange(path) };
+    return this.group.size === 1 ? inner : { ...inner, experts: this.exchange(path) };
   }
 
-  #exchange(path: string): ExpertHooks {
+  /** What stands around the experts of a layer. */
+  protected abstract exchange(path: string): ExpertHooks;
+}
+
+/**
+ * The experts that one rank holds, and the exchange of tokens around them. A model is built with it
+ * (`Scope.root(heap, seed, expertParallel)`); layers of experts find it, all others do not notice.
+ *
+ * Every rank makes the choices of its own tokens, so what is dropped does not depend on the group. An expert gets the
+ * rows of all ranks in the order of ranks, units and slots: that of one device with the whole batch, so the sums in the
+ * gradients of its weights have the same order and bits.
+ *
+ * Cost per layer and rank, for n ranks and R = units x capacity x experts rows of C floats: four all-to-alls (two in
+ * each pass) that move (n-1)/n x 4 R C bytes each.
+ */
+export class ExpertParallel extends HeldExperts {
+  /** Tokens travel to the experts, and back. */
+  protected override exchange(path: string): ExpertHooks {
     const { group, held, experts } = this, { size } = group;
     const check = (rows: Tensor, wanted: number) => {
       if (rows.shape[0] === wanted) return;

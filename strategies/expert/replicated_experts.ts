@@ -3,17 +3,8 @@
  */
 import type { Group, Pending } from "../../collectives/mod.ts";
 import { subspan } from "../../kernels/mod.ts";
-import type {
-  ExpertHooks,
-  LayerHooks,
-  Shape,
-  Shard,
-  Sharding,
-  SumChunks,
-  Tape,
-  Tensor,
-} from "../../nn/mod.ts";
-import { expertsOf } from "./expert_parallel.ts";
+import type { ExpertHooks, Tape, Tensor } from "../../nn/mod.ts";
+import { HeldExperts } from "./expert_parallel.ts";
 
 /**
  * The experts that one rank holds. Every rank computes all of every other layer, runs its own experts, and gets the results
@@ -21,41 +12,9 @@ import { expertsOf } from "./expert_parallel.ts";
  *
  * Cost per layer and rank, for n ranks and R rows of experts of C floats: all-gathers that move (n-1)/n x 4 R C bytes.
  */
-export class ReplicatedExperts implements Sharding {
-  /** Ranks that share the experts. */
-  readonly group: Group;
-  /** Those that this rank holds, ascending. */
-  readonly held: readonly number[];
-  readonly #inner: Sharding | undefined;
-
-  /**
-   * Spreads layers of `experts` experts.
-   *
-   * @param inner What splits the parameters of each expert, and all else: tensor parallelism.
-   * @throws {RangeError} If the ranks cannot share the experts evenly.
-   */
-  constructor(group: Group, experts: number, inner?: Sharding) {
-    this.group = group;
-    this.held = expertsOf(experts, group);
-    this.#inner = inner;
-  }
-
-  /** The part of a parameter that this rank holds: experts are whole, or absent. */
-  shard(name: string, shape: Shape): Shard | undefined {
-    return this.#inner?.shard(name, shape);
-  }
-
-  /** What `inner` says. */
-  sumChunks(name: string, shape: Shape): SumChunks | undefined {
-    return this.#inner?.sumChunks?.(name, shape);
-  }
-
-  /** The hooks of tensor parallelism, and those around experts. */
-  hooks(path: string): LayerHooks | undefined {
-    return { ...this.#inner?.hooks(path), experts: this.#exchange(path) };
-  }
-
-  #exchange(path: string): ExpertHooks {
+export class ReplicatedExperts extends HeldExperts {
+  /** Rows of the experts that are here, and the results of all. */
+  protected override exchange(path: string): ExpertHooks {
     const { group, held } = this;
     return {
       held,

@@ -109,3 +109,50 @@ Deno.test("chooseToken() takes the likeliest token at temperatures that are next
     }
   }
 });
+
+Deno.test("chooseToken() adds biases, and takes from what was written", () => {
+  const choose = (options: object, index: number, text: number[]) =>
+    chooseToken(LOGITS, index, { ...OPTIONS, temperature: 0, ...options }, text);
+  assertEquals(choose({}, 0, []), 1);
+  assertEquals(choose({ logitBias: { 0: 100 } }, 0, []), 0);
+  assertEquals(choose({ logitBias: { 1: -100 } }, 0, []), 3);
+  // The prompt does not count, what was written does.
+  assertEquals(choose({ presencePenalty: 2 }, 0, [1, 1]), 1);
+  assertEquals(choose({ presencePenalty: 2 }, 1, [3, 1]), 3);
+  const twice = chooseToken(
+    Float32Array.of(1, 0.5),
+    2,
+    { ...OPTIONS, temperature: 0, frequencyPenalty: 0.3 },
+    [0, 0],
+  );
+  assertEquals(twice, 1);
+});
+
+Deno.test("chooseToken() leaves the same tokens as a sort of all, of a large vocabulary", () => {
+  const logits = Float32Array.from(
+    { length: 5000 },
+    (_, i) => 6 * Math.sin(i * i * 0.37) + (i % 7 === 0 ? 3 : 0),
+  );
+  const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+  const weights = order.map((id) => Math.exp(logits[id] - logits[order[0]])),
+    all = weights.reduce((a, b) => a + b, 0);
+  const cases: [object, number][] = [
+    [{ topK: 3 }, 3],
+    [{ topK: 900 }, 900],
+    [{ topP: 0.2 }, countOf((share) => share < 0.2)],
+    [{ topP: 0.999 }, countOf((share) => share < 0.999)],
+    [{ minP: 0.3 }, weights.findIndex((weight) => weight < 0.3)],
+  ];
+  function countOf(isBelow: (share: number) => boolean): number {
+    let sum = 0;
+    return 1 + weights.findIndex((weight) => !isBelow((sum += weight) / all));
+  }
+  for (const [options, count] of cases) {
+    const allowed = new Set(order.slice(0, count)), seen = new Set<number>();
+    for (let i = 0; i < 300; i++) {
+      seen.add(chooseToken(logits, i, { ...OPTIONS, temperature: 1, ...options }));
+    }
+    assertEquals([...seen].filter((id) => !allowed.has(id)), [], JSON.stringify(options));
+    assert(seen.size > Math.min(2, count - 1));
+  }
+});

@@ -6,6 +6,7 @@ import { resolveSample } from "../../serve/sample_options.ts";
 Deno.test("resolveSample() completes and reads texts and numbers alike", () => {
   const all = {
     ...{ numTokens: 200, temperature: 0.8, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1337 },
+    ...{ presencePenalty: 0, frequencyPenalty: 0 },
   };
   assertEquals(resolveSample({}), all);
   const given = { numTokens: "3", topK: 5, topP: "0.9", minP: 0.1, repetitionPenalty: "1.2" };

@@ -39,7 +39,7 @@ export interface ConfigContext {
   /** Sizes of the model of `--init` or `--resume`. */
   readonly sizes?: ModelSizes;
   /** Options of the run that is resumed (`trainer_state.json`). */
-  readonly saved?: Readonly<Record<string, string | number>>;
+  readonly saved?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /**

@@ -27,6 +27,8 @@ export interface GraphSpread extends ExactSpread {
   readonly loraRank?: number;
   /** Adapters are, of a directory. */
   readonly adapter?: string;
+  /** Weights that are zero stay zero. */
+  readonly keepZeros?: boolean;
 }
 
 /** The kernels of a rank. */
@@ -99,6 +101,7 @@ export function graphConflict(
       `${flagOf(key)} ${config[key]}`,
       "a graph makes the gradients of all parameters; leave it out",
     ]),
+    [config.keepZeros === true, "--keep-zeros", "a graph updates all weights; leave it out"],
     [config.zero > 0, `--zero ${config.zero}`, "moments stay whole where they are updated; use --zero 0"],
     [
       config.numerics === "exact",

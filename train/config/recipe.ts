@@ -63,12 +63,12 @@ export function describeRates(
  * The options that a checkpoint keeps: those that the numbers of the run depend on. A least learning rate that
  * follows from the highest is not kept, so that it follows from another highest one, too.
  */
-export function recipeOf(config: DerivedRecipe): Record<string, string | number> {
+export function recipeOf(config: DerivedRecipe): Record<string, string | number | boolean> {
   const specs = (TRAIN_OPTIONS as readonly OptionSpec[]).filter(({ isRecipe }) => isRecipe);
   const keys = specs.map(({ key }) => key).filter((key) => key !== "minLr" || !config.derived.includes(key));
-  return Object.fromEntries(
-    keys.map((key) => [key, (config as unknown as Record<string, string | number>)[key]]),
-  );
+  const values = config as unknown as Record<string, string | number | boolean>;
+  // What is not asked for is left out, as it is where a checkpoint is older than the option.
+  return Object.fromEntries(keys.map((key) => [key, values[key]]).filter(([, value]) => value !== false));
 }
 
 /** The learning rate of a step (from 0): linear warm-up, then a cosine down to `minLr`. */

@@ -1,4 +1,4 @@
-import { COUNT, type OptionSpec } from "./option_spec.ts";
+import { COUNT, FLAG, type OptionSpec } from "./option_spec.ts";
 
 /** Options that say what of a model is trained, in the order of the help. */
 export const TUNING_OPTIONS = [
@@ -23,6 +23,12 @@ export const TUNING_OPTIONS = [
     kind: "text",
     value: "A,B",
     help: "layers with adapters, or all-linear (q_proj,v_proj or c_attn)",
+  },
+  {
+    ...FLAG,
+    key: "keepZeros",
+    isRecipe: true,
+    help: "weights that are zero at the start stay zero: trains a pruned --init on",
   },
   { key: "adapter", kind: "text", value: "DIR", help: "go on with the adapter in a directory of PEFT's" },
 ] as const satisfies readonly OptionSpec[];

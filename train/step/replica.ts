@@ -60,9 +60,9 @@ export class Replica {
       { stores } = held;
     this.#held = held;
     this.#passes = new PassRunner({ ...built, device, stages });
-    const { beta1, beta2, weightDecay } = config;
+    const { beta1, beta2, weightDecay, keepZeros: keepsZeros } = config;
     const targets = stores.flatMap((store) => store.updatePieces()).map(toTarget);
-    this.optimizer = new AdamW(backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay });
+    this.optimizer = new AdamW(backend, targets, { beta1, beta2, epsilon: 1e-8, weightDecay, keepsZeros });
     const counted = stores.flatMap((store) => store.chunkPieces()).filter(({ parameter }) =>
       held.countsHere(parameter)
     );

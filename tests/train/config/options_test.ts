@@ -35,6 +35,7 @@ Deno.test("TRAIN_OPTIONS holds the options that other programs rely on, with the
     "--lora-rank -",
     "--lora-alpha -",
     "--lora-targets -",
+    "--keep-zeros false",
     "--adapter -",
     "--batch 12",
     "--micro-batch -",

@@ -5,7 +5,7 @@ import { resolveConfig } from "../../../train/config/config.ts";
 import type { GivenOptions } from "../../../train/config/options.ts";
 import { describeRates, learningRate, recipeOf } from "../../../train/config/recipe.ts";
 
-const resolve = (given: GivenOptions, saved?: Record<string, string | number>) =>
+const resolve = (given: GivenOptions, saved?: Record<string, string | number | boolean>) =>
   resolveConfig(given, { numCores: 2, saved });
 
 Deno.test("a warm-up that nobody gave is at most a tenth of the steps, and the run says so", () => {
