@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { WorkerPool } from "../actors/mod.ts";
 import { endTokens } from "../checkpoint/mod.ts";
 import { toShared } from "../kernels/mod.ts";
 import { loadModel } from "../models/mod.ts";
@@ -39,6 +40,8 @@ export interface EngineOptions {
   readonly maxSequences?: number;
   /** Tokens of a prompt that are read in a step; by default 64. */
   readonly prefillChunk?: number;
+  /** Where workers come from and go to; by default an engine has its own. */
+  readonly pool?: WorkerPool;
   /** Most memory of a device; by default as much as the model needs. */
   readonly deviceMemoryBytes?: number;
 }
@@ -66,7 +69,9 @@ export async function* runEngine(
   };
   const topology = engineTopology(setup.degrees);
   for await (
-    const outputs of reportsOf<EngineOutput[]>("./engine_program.ts", job, { topology, deviceMemoryBytes })
+    const outputs of reportsOf<EngineOutput[]>("./engine_program.ts", job, {
+      ...{ topology, deviceMemoryBytes, pool: options.pool },
+    })
   ) yield* outputs;
 }
 

@@ -1,10 +1,8 @@
-import { launch } from "../actors/mod.ts";
-import type { Topology } from "../collectives/mod.ts";
-import { Mesh } from "../strategies/mod.ts";
+import { launch, type LaunchOptions } from "../actors/mod.ts";
 import { EventQueue } from "../train/mod.ts";
 
 /**
- * Runs a program of this folder on devices of its own, by default one, and yields what it reports. Who stops listening ends it.
+ * Runs a program of this folder on devices of its own, and yields what it reports. Who stops listening ends it.
  *
  * @param program Its module, from this folder.
  * @param job Plain data.
@@ -12,16 +10,13 @@ import { EventQueue } from "../train/mod.ts";
 export async function* reportsOf<Report>(
   program: string,
   job: unknown,
-  { topology = new Mesh({}).topology(), deviceMemoryBytes }: {
-    readonly topology?: Topology;
-    readonly deviceMemoryBytes: number;
-  },
+  options: Pick<LaunchOptions, "topology" | "deviceMemoryBytes" | "pool">,
 ): AsyncGenerator<Report> {
   const reports = new EventQueue<Report>();
   const world = launch({
     program: new URL(program, import.meta.url).href,
     config: job,
-    ...{ topology, deviceMemoryBytes },
+    ...options,
     onReport: (_rank, report) => reports.push(report as Report),
   });
   world.done.then(() => reports.end(), (error) => reports.fail(error));

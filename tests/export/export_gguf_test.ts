@@ -4,6 +4,7 @@ import { exportGguf, GGUF_TYPES } from "../../export/mod.ts";
 import { readTensor, UsageError } from "../../files/mod.ts";
 import { generateBatch, resolveSample } from "../../serve/mod.ts";
 import { withTempDir } from "../support/temp_dir.ts";
+import { pool } from "../support/pool.ts";
 
 const goldenOf = (name: string) => new URL(`../golden/${name}/init`, import.meta.url).pathname;
 const MODELS = [
@@ -13,7 +14,7 @@ const MODELS = [
 
 async function answersOf(model: string, weights: "f32" | "q8_0" | "q4_0" | undefined) {
   const request = { id: "a", prompt: [1, 50, 7, 9], ...resolveSample({ numTokens: 12, temperature: 0 }) };
-  return await Array.fromAsync(generateBatch(model, [request], { weights }));
+  return await Array.fromAsync(generateBatch(model, [request], { weights, pool }));
 }
 
 for (const name of MODELS) {

@@ -1,12 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UsageError } from "../../files/mod.ts";
 import { type EngineOptions, generateBatch, planServing, resolveSample } from "../../serve/mod.ts";
+import { pool } from "../support/pool.ts";
 
 const LLAMA = new URL("../golden/llama-tiny/init", import.meta.url).pathname;
 
 async function run(options: EngineOptions): Promise<void> {
   const request = { id: "a", prompt: [1, 2, 3], ...resolveSample({ numTokens: 4 }) };
-  const [{ chosen }] = await Array.fromAsync(generateBatch(LLAMA, [request], options));
+  const [{ chosen }] = await Array.fromAsync(generateBatch(LLAMA, [request], { pool, ...options }));
   assertEquals(chosen.length, 4);
 }
 

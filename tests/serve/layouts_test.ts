@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UsageError } from "../../files/mod.ts";
 import { type BatchRequest, type EngineOptions, generateBatch, resolveSample } from "../../serve/mod.ts";
+import { pool } from "../support/pool.ts";
 
 const goldenOf = (name: string) => new URL(`../golden/${name}/init`, import.meta.url).pathname;
 const REQUESTS = Array.from({ length: 7 }, (_, i): BatchRequest => ({
@@ -11,7 +12,9 @@ const REQUESTS = Array.from({ length: 7 }, (_, i): BatchRequest => ({
 
 async function answersOf(model: string, options: EngineOptions) {
   const limits = { maxSequences: 4, prefillChunk: 5 };
-  const all = await Array.fromAsync(generateBatch(goldenOf(model), REQUESTS, { ...limits, ...options }));
+  const all = await Array.fromAsync(
+    generateBatch(goldenOf(model), REQUESTS, { pool, ...limits, ...options }),
+  );
   return all.sort((a, b) => Number(a.id) - Number(b.id));
 }
 

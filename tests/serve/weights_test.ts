@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { WEIGHT_FORMATS } from "../../kernels/mod.ts";
 import { type BatchRequest, type EngineOptions, generateBatch, resolveSample } from "../../serve/mod.ts";
+import { pool } from "../support/pool.ts";
 
 const goldenOf = (name: string) => new URL(`../golden/${name}/init`, import.meta.url).pathname;
 const REQUESTS = Array.from({ length: 5 }, (_, i): BatchRequest => ({
@@ -11,7 +12,7 @@ const REQUESTS = Array.from({ length: 5 }, (_, i): BatchRequest => ({
 
 async function answersOf(model: string, options: EngineOptions, requests = REQUESTS) {
   const all = await Array.fromAsync(
-    generateBatch(goldenOf(model), requests, { prefillChunk: 7, ...options }),
+    generateBatch(goldenOf(model), requests, { pool, prefillChunk: 7, ...options }),
   );
   return all.sort((a, b) => Number(a.id) - Number(b.id));
 }
