@@ -20,13 +20,14 @@ import { writeOut } from "./output.ts";
 const HELP = `Goes on writing a prompt with a trained model, token by token.
 
 Usage: generate DIR --prompt TEXT | --prompt-ids N,N,... | --prompts FILE | --batch FILE [OPTIONS]
-       DIR: a checkpoint, a folder of runs, or a Hugging Face directory
+       DIR: a checkpoint, a folder of runs, a Hugging Face directory, or a GGUF file
 
   --prompt TEXT      text to go on from; also behind --: generate DIR -- TEXT
   --prompt-ids N,N   in its place ids of tokens, for any model; without a tokenizer ids are printed
   --prompts FILE     in its place a file with a prompt in each line; what is written is a line for each
   --batch FILE       in its place JSON lines, all at a time: {"id": "a", "prompt": TEXT, or "promptIds": [N], and
-                     "tokens", "temperature", "seed", "stop", "logprobs": true, "logitBias": {}, ...}; a JSON line for each as it ends
+                     "tokens", "temperature", "seed", "stop", "logprobs": true, "logitBias": {"50": -1}, ...};
+                     a JSON line for each as it ends
   --tp N, --pp N, --ep N   devices that share every layer, stages, devices that share the experts [1]
   --dp N             replicas, which take prompts from one queue [1]
   --weights FORMAT   what weights are computed with: f32, bf16, q8_0, q4_0 [f32; as a GGUF file has them]

@@ -5,6 +5,7 @@
  */
 import type { WorkerPool } from "../actors/mod.ts";
 import { endTokens } from "../checkpoint/mod.ts";
+import { UsageError } from "../files/mod.ts";
 import { toShared } from "../kernels/mod.ts";
 import { loadModel } from "../models/mod.ts";
 import { Mesh } from "../strategies/mod.ts";
@@ -75,7 +76,11 @@ export async function* runEngine(
   ) yield* outputs;
 }
 
-/** What devices run, by the options. */
+/**
+ * What devices run, by the options.
+ *
+ * @throws {UsageError} If they cannot be used together.
+ */
 export function setUpEngine(
   { directory, model }: Pick<ServedModel, "directory" | "model">,
   requests: readonly Pick<EngineRequest, "prompt" | "numTokens" | "promptLogprobs">[],
@@ -84,6 +89,12 @@ export function setUpEngine(
   const { family, config, format } = directory, sizes = family.sizes(config);
   const { dp = 1, tp = 1, pp = 1, ep = 1, numerics = "fast", kernels = "wasm", weights = format ?? "f32" } =
     options;
+  if (numerics === "exact" && weights !== "f32") {
+    throw new UsageError(
+      `Cannot use --weights ${weights} with --numerics exact: products of rounded weights are not cut as several devices ` +
+        `cut them; use --weights f32`,
+    );
+  }
   return {
     ...{ model, sizes, kernels, weights, isExact: numerics === "exact" },
     degrees: new Mesh({ dp, tp, pp, ep }).degrees,

@@ -50,6 +50,7 @@ Deno.test("generateBatch() refuses a layout that the model cannot be cut into", 
     ["llama-tiny", { pp: 99 }, "over 99 stages"],
     ["llama-tiny", { ep: 2 }, "Cannot use --ep 2: the model has no experts"],
     ["families/qwen3_moe", { ep: 2 }, "the number of experts must be a multiple of ep"],
+    ["llama-tiny", { numerics: "exact", weights: "q8_0" }, "Cannot use --weights q8_0 with --numerics exact"],
   ];
   for (const [model, layout, message] of refused) {
     await assertRejects(() => answersOf(model, layout), UsageError, message);
