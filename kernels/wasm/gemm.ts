@@ -69,11 +69,11 @@ export function addGemm(module: ModuleBuilder, tile: Tile): void {
 }
 
 /**
- * Adds `gemmRows1` to that of one row less than a tile's: `gemmRows` for so many rows, without the work of rows that
+ * Adds `gemmRows2` to that of one row less than a tile's: `gemmRows` for so many rows, without the work of rows that
  * are not there.
  */
 export function addFewRows(module: ModuleBuilder, { rows, ...columns }: Tile): void {
-  for (let few = 1; few < rows; few++) {
+  for (let few = 2; few < rows; few++) {
     const tile = { ...columns, rows: few }, layout = "rows";
     const set = addMicroKernel(module, { tile, layout, add: false });
     const add = addMicroKernel(module, { tile, layout, add: true });

@@ -137,6 +137,10 @@ export class Matmul {
   #packed(p: Product, finish?: FinishBlock): void {
     if (p.k === 0) return this.#emptySum(p, finish);
     const kernels = this.#kernels, { rows } = this.#tile;
+    if (p.m === 1) {
+      kernels.gemmRow(p.a, p.b, p.c, p.n, p.k);
+      return finish?.(p.c, p.ldc, 1, p.n, 0);
+    }
     const gemmRows = p.m < rows ? kernels[`gemmRows${p.m}`] : kernels.gemmRows;
     for (let ic = 0; ic < p.m; ic += MC) {
       const mc = Math.min(MC, p.m - ic), a = p.a + 4 * ic * p.lda, c = p.c + 4 * ic * p.ldc;

@@ -9,6 +9,7 @@ import { addFewRows, addGemm, type Tile } from "./gemm.ts";
 import { addLoss } from "./loss.ts";
 import { addOptimizer } from "./optimizer.ts";
 import { addRotary } from "./rotary.ts";
+import { addSingleRow } from "./single_row.ts";
 import { addSpreadLoss } from "./spread_loss.ts";
 import { addSumUnits } from "./sum_units.ts";
 import { addTreeGemm } from "./tree_gemm.ts";
@@ -20,6 +21,7 @@ export function kernelModule(tile: Tile): WebAssembly.Module {
     const builder = new ModuleBuilder();
     addGemm(builder, tile);
     addFewRows(builder, tile);
+    addSingleRow(builder, tile);
     addTreeGemm(builder, tile);
     addEpilogues(builder);
     addAttentionRows(builder);
