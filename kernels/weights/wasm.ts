@@ -5,6 +5,8 @@ import { compileOnce } from "../wasm/compile_once.ts";
 import type { FinishBlock, Product } from "../wasm/product.ts";
 import { BLOCK_WEIGHTS } from "../../files/mod.ts";
 import { type WeightFormat } from "./formats.ts";
+import { panelBytes } from "./panels.ts";
+import { addSingleRows, SINGLE_COLUMNS } from "./single_row.ts";
 import { addQuantised, EXCESS_BYTES, ROW_BLOCK_BYTES, ROW_SCALE_BYTES, TILE_BYTES } from "./wasm_kernels.ts";
 
 /** Rows at a time: rounded, they stay in the L2 cache. */
@@ -50,13 +52,18 @@ export class WeightProducts {
   multiply({ a, b, c, m, n, k, lda, ldc }: Product, format: WeightFormat, finish?: FinishBlock): void {
     const { kernels, rounded, scratch } = this.reserve(k), blocks = k / BLOCK_WEIGHTS;
     const run = kernels[`multiply_${format}`], scales = rounded + MOST_ROWS * blocks * ROW_BLOCK_BYTES;
+    const round = kernels[`round_${format}`], isPlain = format === "bf16";
     for (let i = 0; i < m; i += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - i), x = a + 4 * i * lda, out = c + 4 * i * ldc;
-      if (format === "bf16") run(x, 4 * lda, b, out, 4 * ldc, rows, n, blocks, scratch);
-      else {
-        kernels[`round_${format}`](x, 4 * lda, rows, blocks, rounded, scales);
-        run(rounded, scales, b, out, 4 * ldc, rows, n, blocks, scratch);
-      }
+      if (!isPlain) round(x, 4 * lda, rows, blocks, rounded, scales);
+      // One row is multiplied by as many columns as can be at once.
+      const first = m === 1 ? n - n % SINGLE_COLUMNS : 0,
+        panels = b + panelBytes(format, first, k),
+        rest = n - first;
+      if (first > 0) kernels[`row_${format}`](isPlain ? x : rounded, scales, b, out, first, blocks);
+      const to = out + 4 * first;
+      if (rest > 0 && isPlain) run(x, 4 * lda, panels, to, 4 * ldc, rows, rest, blocks, scratch);
+      else if (rest > 0) run(rounded, scales, panels, to, 4 * ldc, rows, rest, blocks, scratch);
       finish?.(out, ldc, rows, n, 0);
     }
   }
@@ -67,6 +74,7 @@ function instantiate({ memory }: DeviceHeap): Kernels {
   const module = compileOnce("products with weights in panels", () => {
     const builder = new ModuleBuilder();
     addQuantised(builder);
+    addSingleRows(builder);
     return builder.encode();
   });
   return new WebAssembly.Instance(module, { env: { memory0: memory } }).exports as Kernels;

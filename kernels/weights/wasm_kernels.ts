@@ -23,7 +23,7 @@ const TILE_ROWS: Readonly<Record<WeightFormat, number>> = { bf16: 6, q8_0: 3, q4
 /** Bytes of the largest tile of results. */
 export const TILE_BYTES = 4 * PANEL_OUTPUTS * TILE_ROWS.bf16;
 /** Vectors of a panel. */
-const VECTORS = PANEL_OUTPUTS / 4;
+export const VECTORS = PANEL_OUTPUTS / 4;
 /** Bytes of a rounded block of a row. */
 export const ROW_BLOCK_BYTES = BLOCK_WEIGHTS;
 /** Bytes of what is known of a rounded block: its scale in f32, and what q4_0 counts too much in i32. */
@@ -162,21 +162,29 @@ function addMicroKernel(module: ModuleBuilder, format: BlockFormat, rows: number
   );
 }
 
-interface BlockOfRows {
+/** A block of a panel, and of the rows that it is multiplied by. */
+export interface BlockOfRows {
   readonly panel: I32;
-  readonly qRows: readonly I32Local[];
-  readonly scaleRows: readonly I32Local[];
-  readonly excess: I32;
+  readonly qRows: readonly I32[];
+  readonly scaleRows: readonly I32[];
+  /** With q8_0: where it stands what is too much; undefined: it is counted here. */
+  readonly excess?: I32;
 }
 
 /** Integer products of a block, i32 lanes, for each row. */
-function emitBlock(
+export function emitBlock(
   k: Kernel,
   format: BlockFormat,
   { panel, qRows, scaleRows, excess }: BlockOfRows,
 ): V128Local[][] {
   const isQ8 = format === "q8_0";
-  const starts = isQ8 ? range(VECTORS, (j) => k.let(load.v128(excess, { offset: 16 * j }))) : [];
+  const starts = isQ8
+    ? range(
+      VECTORS,
+      (j) => k.let(excess === undefined ? k.constantI32(0) : load.v128(excess, { offset: 16 * j })),
+    )
+    : [];
+  const tooMuch = isQ8 && excess === undefined ? range(VECTORS, () => k.v128()) : [];
   const products = qRows.map((_, i) => {
     const start = isQ8 ? undefined : k.let(load.splat(scaleRows[i], { offset: 4 }));
     return range(VECTORS, (j) => k.let(start ?? starts[j]));
@@ -190,7 +198,12 @@ function emitBlock(
     });
   const weightsOf = (i: number) =>
     range(VECTORS, (j) => k.let(load.v128(panel, { offset: SCALE_BYTES + (i * VECTORS + j) * 16 })));
-  for (let i = 0; isQ8 && i < BLOCK_WEIGHTS / 4; i++) multiply(i, weightsOf(i));
+  for (let i = 0; isQ8 && i < BLOCK_WEIGHTS / 4; i++) {
+    const weights = weightsOf(i);
+    multiply(i, weights);
+    tooMuch.forEach((sum, j) => sum.set(weights[j].dotI7(k.constantI32(0x01010101), sum)));
+  }
+  for (const row of products) tooMuch.forEach((sum, j) => row[j].set(row[j].subI32(sum.shlI32(6))));
   for (let i = 0; !isQ8 && i < BLOCK_WEIGHTS / 8; i++) {
     const both = weightsOf(i), mask = k.constantI32(0x0f0f0f0f);
     multiply(2 * i, both.map((value) => k.let(value.and(mask))));
