@@ -13,7 +13,7 @@ import { type FuncRef, type Kernel, type ModuleBuilder, parameters } from "../wa
 import { copyTile, rowsOfC } from "../wasm/gemm.ts";
 import { load } from "../wasm/loads.ts";
 import { pointers, range } from "../wasm/pack.ts";
-import { type I32, type I32Local, int, type V128, type V128Local } from "../wasm/values.ts";
+import { type I32, int, type V128, type V128Local } from "../wasm/values.ts";
 import { storeVectors } from "../wasm/walk.ts";
 import type { WeightFormat } from "./formats.ts";
 import { PANEL_BLOCK_BYTES, PANEL_OUTPUTS, SCALE_BYTES } from "./panels.ts";
